@@ -1,0 +1,2 @@
+//! The `tamis` binary.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Corpus and run-directory files of tamis: the only room that touches them

@@ -1,0 +1,1 @@
+//! Numeric kernels of tamis, chosen at run time, each with a safe twin

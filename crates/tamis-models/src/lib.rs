@@ -1,0 +1,1 @@
+//! Tokenizers, weights and model graphs of tamis; the Ask-LLM and embedding signals

@@ -1,0 +1,1 @@
+//! Sketches, priorities and thresholds of tamis: pure functions of their inputs and a seed

@@ -1,0 +1,1 @@
+//! Plan, resumable driver, selection and explanation: the façade that programs link against
