@@ -9,6 +9,7 @@ mod batch;
 mod error;
 mod fingerprint;
 mod identity;
+mod nearest;
 mod signal;
 mod summary;
 
@@ -16,6 +17,7 @@ pub use batch::{DocumentBatch, EmbeddingBatch, ScoreBatch, column};
 pub use error::{Error, Result};
 pub use fingerprint::{Fingerprint, FingerprintChange};
 pub use identity::{Digest, DocKey};
+pub use nearest::nearest;
 pub use signal::{Direction, Input, Parallelism, Ranking, RuleKind, Signal, SignalInfo};
 pub use summary::{Sharded, Summary};
 
