@@ -1,0 +1,229 @@
+//! What a graph needs to know about a model: sizes, and the few choices in which members of a family differ.
+//!
+//! A configuration is read from `config.json` or from GGUF metadata by the weights module and is checked once, by
+//! `validate`, before anything is allocated for it.
+
+use crate::error::{Error, Result};
+
+/// No size of a real model comes near this; a hostile header does, and products of two sizes must not overflow.
+const LARGEST_SIZE: usize = 1 << 28;
+
+/// The graph that a model needs, with its sizes.
+#[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
+pub enum Architecture {
+    /// A causal decoder of the Llama family.
+    Llama(LlamaConfig),
+    /// A BERT encoder.
+    Bert(BertConfig),
+}
+
+impl Architecture {
+    /// The names, as `config.json` (`model_type`) spells them, of all that can be built.
+    pub const KNOWN: &[&str] = &["llama", "bert"];
+
+    /// This one's name.
+    pub fn name(&self) -> &'static str {
+        match self {
+            Self::Llama(_) => "llama",
+            Self::Bert(_) => "bert",
+        }
+    }
+}
+
+/// A decoder of the Llama family: RMSNorm before each block, rotary positions, grouped-query attention, SiLU-gated
+/// feed-forward.
+///
+/// Names in brackets are those of Hugging Face's `config.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LlamaConfig {
+    /// Tokens that the embedding has rows for (`vocab_size`).
+    pub vocabulary: usize,
+    /// Width of a token's state (`hidden_size`).
+    pub hidden: usize,
+    /// Number of blocks (`num_hidden_layers`).
+    pub layers: usize,
+    /// Query heads (`num_attention_heads`).
+    pub heads: usize,
+    /// Key and value heads, a divisor of `heads` (`num_key_value_heads`).
+    pub kv_heads: usize,
+    /// Width of one head, even (`head_dim`; where absent, `hidden / heads`).
+    pub head_dim: usize,
+    /// Width of the feed-forward (`intermediate_size`).
+    pub feed_forward: usize,
+    /// Longest sequence in tokens (`max_position_embeddings`).
+    pub context: usize,
+    /// Added to the mean square in each normalisation (`rms_norm_eps`).
+    pub norm_epsilon: f32,
+    /// Rotary position embedding (`rope_theta`, `rope_scaling`).
+    pub rope: RopeConfig,
+    /// Whether the head is the embedding table (`tie_word_embeddings`).
+    pub head: Head,
+    /// Which attention projections have a bias (`attention_bias`).
+    pub attention_bias: AttentionBias,
+}
+
+/// Rotary position embedding.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RopeConfig {
+    /// Base of the geometric series of wavelengths.
+    pub theta: f32,
+    /// Stretching of the long wavelengths, if the model was extended that way.
+    pub scaling: Option<Llama3Scaling>,
+}
+
+/// Llama 3's rotary scaling (`rope_type` = `llama3`): wavelengths longer than `original_context / low_frequency_factor`
+/// are stretched by `factor`, those shorter than `original_context / high_frequency_factor` stay, those between are
+/// interpolated.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Llama3Scaling {
+    /// `factor`
+    pub factor: f32,
+    /// `low_freq_factor`
+    pub low_frequency_factor: f32,
+    /// `high_freq_factor`
+    pub high_frequency_factor: f32,
+    /// `original_max_position_embeddings`
+    pub original_context: usize,
+}
+
+/// Where the matrix that turns states into logits comes from.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Head {
+    /// It is the embedding table.
+    Tied,
+    /// It is a tensor of its own, `lm_head.weight`.
+    Untied,
+}
+
+/// Which attention projections have a bias.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AttentionBias {
+    /// None of them: Llama, Mistral, SmolLM2.
+    None,
+    /// Query, key and value, but not the output: Qwen2.
+    QueryKeyValue,
+    /// All four: Hugging Face's `attention_bias = true`.
+    All,
+}
+
+/// A BERT encoder: learned positions, LayerNorm after each block, GELU feed-forward.
+///
+/// Names in brackets are those of Hugging Face's `config.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BertConfig {
+    /// Tokens that the embedding has rows for (`vocab_size`).
+    pub vocabulary: usize,
+    /// Width of a token's state, and of the embedding that comes out (`hidden_size`).
+    pub hidden: usize,
+    /// Number of blocks (`num_hidden_layers`).
+    pub layers: usize,
+    /// Attention heads (`num_attention_heads`).
+    pub heads: usize,
+    /// Width of the feed-forward (`intermediate_size`).
+    pub feed_forward: usize,
+    /// Learned positions, which is the longest sequence in tokens (`max_position_embeddings`).
+    pub context: usize,
+    /// Rows of the token-type table; every token here has type 0 (`type_vocab_size`).
+    pub token_types: usize,
+    /// Added to the variance in each normalisation (`layer_norm_eps`).
+    pub norm_epsilon: f32,
+    /// Non-linearity of the feed-forward (`hidden_act`).
+    pub activation: BertActivation,
+}
+
+/// Non-linearity of a BERT feed-forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BertActivation {
+    /// x·Φ(x), by the error function (`gelu`).
+    GeluErf,
+    /// Its tanh approximation (`gelu_new`, `gelu_pytorch_tanh`).
+    GeluTanh,
+}
+
+impl LlamaConfig {
+    /// Checks that the sizes fit together and are not absurd.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the field, what was expected and what was found.
+    pub fn validate(&self) -> Result<()> {
+        let sizes = [
+            ("vocab_size", self.vocabulary),
+            ("hidden_size", self.hidden),
+            ("num_hidden_layers", self.layers),
+            ("num_attention_heads", self.heads),
+            ("num_key_value_heads", self.kv_heads),
+            ("head_dim", self.head_dim),
+            ("intermediate_size", self.feed_forward),
+            ("max_position_embeddings", self.context),
+        ];
+        check_sizes(&sizes)?;
+        check_multiple("num_attention_heads", self.heads, self.kv_heads)?;
+        check_multiple("head_dim", self.head_dim, 2)?;
+        check_positive("rms_norm_eps", self.norm_epsilon)?;
+        check_positive("rope_theta", self.rope.theta)?;
+        if let Some(scaling) = &self.rope.scaling {
+            check_positive("rope_scaling.factor", scaling.factor)?;
+            check_positive("rope_scaling.low_freq_factor", scaling.low_frequency_factor)?;
+            check_sizes(&[("rope_scaling.original_max_position_embeddings", scaling.original_context)])?;
+            if scaling.high_frequency_factor.partial_cmp(&scaling.low_frequency_factor)
+                != Some(std::cmp::Ordering::Greater)
+            {
+                return Err(Error::Config {
+                    field: "rope_scaling.high_freq_factor",
+                    expected: format!("a number above `{}`", scaling.low_frequency_factor),
+                    got: scaling.high_frequency_factor.to_string(),
+                });
+            }
+        }
+        Ok(())
+    }
+}
+
+impl BertConfig {
+    /// Checks that the sizes fit together and are not absurd.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the field, what was expected and what was found.
+    pub fn validate(&self) -> Result<()> {
+        let sizes = [
+            ("vocab_size", self.vocabulary),
+            ("hidden_size", self.hidden),
+            ("num_hidden_layers", self.layers),
+            ("num_attention_heads", self.heads),
+            ("intermediate_size", self.feed_forward),
+            ("max_position_embeddings", self.context),
+            ("type_vocab_size", self.token_types),
+        ];
+        check_sizes(&sizes)?;
+        check_multiple("hidden_size", self.hidden, self.heads)?;
+        check_positive("layer_norm_eps", self.norm_epsilon)
+    }
+}
+
+fn check_sizes(sizes: &[(&'static str, usize)]) -> Result<()> {
+    for &(field, value) in sizes {
+        if value == 0 || value > LARGEST_SIZE {
+            return Err(Error::Config {
+                field,
+                expected: format!("1 to {LARGEST_SIZE}"),
+                got: value.to_string(),
+            });
+        }
+    }
+    Ok(())
+}
+
+fn check_multiple(field: &'static str, value: usize, of: usize) -> Result<()> {
+    if value.is_multiple_of(of) {
+        return Ok(());
+    }
+    Err(Error::Config { field, expected: format!("a multiple of {of}"), got: value.to_string() })
+}
+
+fn check_positive(field: &'static str, value: f32) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(Error::Config { field, expected: "a positive number".to_owned(), got: value.to_string() })
+}

@@ -1,0 +1,112 @@
+//! Model graphs: what a model computes, told once, apart from how a backend computes it.
+//!
+//! Callers see two traits: [`CausalLm`] (a decoder that scores) and [`Encoder`] (one embedding for each sequence).
+//! Both take packs of whole token sequences and hand results to a sink, row by row, so that a vocabulary's worth of
+//! logits for every sequence never has to exist at once.
+//!
+//! Every call runs on the calling thread alone. Several threads may share one model and work on different packs: that
+//! is faster than threads inside one matrix product, and does not collapse on a busy machine.
+//!
+//! Letters: T tokens of a pack, S sequences of a pack, D width of a token's state, V vocabulary.
+
+mod config;
+
+use std::any::Any;
+
+pub use config::{
+    Architecture, AttentionBias, BertActivation, BertConfig, Head, Llama3Scaling, LlamaConfig, RopeConfig,
+};
+
+use crate::error::Result;
+
+/// Receives results: the index of the sequence within the call, and its values.
+pub type Sink<'a> = dyn FnMut(usize, &[f32]) + 'a;
+
+/// A causal language model that scores tokens.
+///
+/// # Results
+/// Sequences come back in their order, one call of the sink for each. On the native backend the values for a sequence
+/// are bit for bit the same whatever else is in the pack. Weights that hold NaN give values that are not finite, never
+/// an error: the caller turns such rows into failed ones.
+pub trait CausalLm: Send + Sync {
+    /// Longest sequence in tokens, prefix included.
+    fn context(&self) -> usize;
+
+    /// V, the number of logits.
+    fn vocabulary(&self) -> usize;
+
+    /// The arithmetic in use, for the fingerprint, e.g. `bf16/avx512bf16`.
+    fn numeric_path(&self) -> String;
+
+    /// Computes the keys and values of a shared beginning once, for any number of packs that start with it.
+    ///
+    /// # Errors
+    /// When `tokens` is empty, too long, or names a token outside the vocabulary.
+    fn prefix(&self, tokens: &[u32]) -> Result<Prefix>;
+
+    /// Hands the V logits that follow the last token of each sequence to the sink.
+    ///
+    /// # Errors
+    /// When a sequence is empty, too long, or names a token outside the vocabulary, or when the prefix is of another
+    /// model. Nothing has been handed to the sink then.
+    fn next_token_logits(
+        &self,
+        prefix: Option<&Prefix>,
+        sequences: &[&[u32]],
+        sink: &mut Sink<'_>,
+    ) -> Result<()>;
+
+    /// Hands ln P of each token of each sequence, given all before it, to the sink.
+    ///
+    /// With a prefix there is one value a token. Without one, nothing precedes the first token, so there is one value
+    /// fewer, and the first is of the second token.
+    ///
+    /// # Errors
+    /// As for [`next_token_logits`](Self::next_token_logits).
+    fn token_log_probs(
+        &self,
+        prefix: Option<&Prefix>,
+        sequences: &[&[u32]],
+        sink: &mut Sink<'_>,
+    ) -> Result<()>;
+}
+
+/// A model that embeds sequences.
+pub trait Encoder: Send + Sync {
+    /// D, the length of an embedding.
+    fn dimension(&self) -> usize;
+
+    /// Longest sequence in tokens, special tokens included, that the model has positions for.
+    fn max_tokens(&self) -> usize;
+
+    /// The arithmetic in use, for the fingerprint, e.g. `f32/avx512`.
+    fn numeric_path(&self) -> String;
+
+    /// Hands the embedding of each sequence to the sink: the mean of the last states of all its tokens, scaled to
+    /// length 1. `[CLS]` and `[SEP]` have to be in the sequences already, and count like any other token, which is
+    /// what sentence-transformers does.
+    ///
+    /// # Errors
+    /// When a sequence is empty, too long, or names a token outside the vocabulary. Nothing has been handed to the
+    /// sink then.
+    fn embed(&self, sequences: &[&[u32]], sink: &mut Sink<'_>) -> Result<()>;
+}
+
+/// The computed beginning of sequences; made by [`CausalLm::prefix`], of use to the model that made it alone.
+pub struct Prefix {
+    tokens: usize,
+    state: Box<dyn Any + Send + Sync>,
+}
+
+impl Prefix {
+    /// Its length in tokens.
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+}
+
+impl std::fmt::Debug for Prefix {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Prefix").field("tokens", &self.tokens).finish_non_exhaustive()
+    }
+}
