@@ -1,1 +1,20 @@
-//! Sketches, priorities and thresholds of tamis: pure functions of their inputs and a seed
+//! Sketches, priorities and thresholds of tamis: pure functions of their inputs and a seed.
+//!
+//! Two subjects live here, and neither reads a file or knows a thread:
+//!
+//! - **Selection**: every document gets one [`Priority`]; the documents with the smallest priorities are kept. A
+//!   [`ThresholdSearch`] finds where to cut, exactly, in a few passes and in memory that depends on neither the corpus nor
+//!   the number kept; [`PoissonSearch`] does the same for independent draws.
+//! - **Density**: a RACE sketch of the embeddings estimates how crowded the neighbourhood of a document is.
+//!
+//! Both are reductions whose parts merge in any order to the same bits, so that threads, processes and machines can share
+//! the work. What is not here: reading sidecars, writing decisions, resolving duplicate ids.
+
+mod bytes;
+mod selection;
+
+pub use selection::{
+    Candidate, Cut, InvalidScore, ParseRateError, ParseRuleError, Pass, PoissonSearch, PoissonThreshold,
+    Priority, Ranker, Rate, Rule, SELECTION_STAGE, Sums, Target, Threshold, ThresholdSearch, UniformDraws,
+    find_thresholds, priority, smallest, unit_interval,
+};
