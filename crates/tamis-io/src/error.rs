@@ -1,0 +1,25 @@
+//! What can be wrong with files.
+
+use crate::store::StoreError;
+
+/// Result of an operation on files.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// Any error of this crate, for callers that use more than one of its parts.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A folder or an object store.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+impl Error {
+    /// What to do about it, where that can be said; printed after the message.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Store(error) => error.hint(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The local side of a store: plain files.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use bytes::Bytes;
+
+use super::error::{StoreError, StoreResult};
+use super::{Entry, Store, TEMPORARY};
+
+/// The store of a folder, or of a file's folder and its name.
+pub(super) fn open(path: &Path) -> (Store, Option<String>) {
+    if path.is_file()
+        && let Some(name) = path.file_name().and_then(|name| name.to_str())
+    {
+        let folder = match path.parent() {
+            Some(parent) if !parent.as_os_str().is_empty() => parent,
+            _ => Path::new("."),
+        };
+        return (Store::local(folder), Some(name.to_owned()));
+    }
+    (Store::local(path), None)
+}
+
+pub(super) fn entry(root: &Path, path: &str) -> StoreResult<Option<Entry>> {
+    let full = root.join(path);
+    match fs::metadata(&full) {
+        Ok(metadata) if metadata.is_file() => Ok(Some(describe(path.to_owned(), &metadata))),
+        Ok(_) => Ok(None),
+        Err(error) if absent(&error) => Ok(None),
+        Err(source) => Err(StoreError::io("look at", full.display().to_string(), source)),
+    }
+}
+
+/// A file on the way to the path counts as "no such file" too.
+fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory)
+}
+
+fn describe(path: String, metadata: &Metadata) -> Entry {
+    let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let version =
+        modified.map_or_else(String::new, |time| format!("{}.{:09}", time.as_secs(), time.subsec_nanos()));
+    Entry { path, size: metadata.len(), version }
+}
+
+pub(super) fn list(root: &Path, folder: &str) -> StoreResult<Vec<Entry>> {
+    let mut found = Vec::new();
+    let start = if folder.is_empty() { root.to_owned() } else { root.join(folder) };
+    walk(&start, folder, &mut Vec::new(), &mut |path, _, metadata| {
+        found.push(describe(path, metadata));
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+/// Calls `visit` with the relative path, the full path and the metadata of every file under `folder`.
+fn walk(
+    folder: &Path,
+    relative: &str,
+    ancestors: &mut Vec<PathBuf>,
+    visit: &mut dyn FnMut(String, &Path, &Metadata) -> StoreResult<()>,
+) -> StoreResult<()> {
+    let failed = |source| StoreError::io("list", folder.display().to_string(), source);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if absent(&error) => return Ok(()),
+        Err(error) => return Err(failed(error)),
+    };
+    // A symbolic link may lead back to a folder above: it is not entered twice on one path.
+    let identity = folder.canonicalize().map_err(failed)?;
+    if ancestors.contains(&identity) {
+        return Ok(());
+    }
+    ancestors.push(identity);
+    for entry in entries {
+        let entry = entry.map_err(failed)?;
+        let full = entry.path();
+        // A file may vanish between the two calls, and a link may dangle.
+        let Ok(metadata) = fs::metadata(&full) else { continue };
+        let name = entry.file_name();
+        let Some(name) = name.to_str() else {
+            return Err(StoreError::InvalidPath {
+                path: full.display().to_string(),
+                problem: "its name is not UTF-8",
+            });
+        };
+        let path = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
+        if metadata.is_dir() {
+            walk(&full, &path, ancestors, visit)?;
+        } else if metadata.is_file() {
+            visit(path, &full, &metadata)?;
+        }
+    }
+    ancestors.pop();
+    Ok(())
+}
+
+pub(super) fn read(root: &Path, path: &str) -> StoreResult<Bytes> {
+    let full = root.join(path);
+    fs::read(&full).map(Bytes::from).map_err(|error| unreadable(&full, error))
+}
+
+pub(super) fn open_file(root: &Path, path: &str) -> StoreResult<File> {
+    let full = root.join(path);
+    File::open(&full).map_err(|error| unreadable(&full, error))
+}
+
+fn unreadable(full: &Path, error: io::Error) -> StoreError {
+    let location = full.display().to_string();
+    if absent(&error) { StoreError::NotFound { location } } else { StoreError::io("read", location, error) }
+}
+
+pub(super) fn remove(root: &Path, path: &str) -> StoreResult<()> {
+    let full = root.join(path);
+    match fs::remove_file(&full) {
+        Err(error) if !absent(&error) => Err(StoreError::io("remove", full.display().to_string(), error)),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn remove_stale(root: &Path, age: Duration) -> StoreResult<usize> {
+    let now = SystemTime::now();
+    let mut removed = 0;
+    walk(root, "", &mut Vec::new(), &mut |path, full, metadata| {
+        let temporary = path.rsplit('/').next().is_some_and(|name| name.starts_with(TEMPORARY));
+        let old =
+            metadata.modified().is_ok_and(|time| now.duration_since(time).is_ok_and(|since| since >= age));
+        if temporary && old && fs::remove_file(full).is_ok() {
+            removed += 1;
+        }
+        Ok(())
+    })?;
+    Ok(removed)
+}
+
+/// Makes a folder and those above it, and syncs the parents of the new ones, so that they outlive a power cut.
+pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+    if folder.as_os_str().is_empty() || folder.is_dir() {
+        return Ok(());
+    }
+    let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
+    if let Some(parent) = parent {
+        make_folder(parent)?;
+    }
+    match fs::create_dir(folder) {
+        Ok(()) => sync_folder(parent.unwrap_or(Path::new("."))),
+        Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
+        Err(error) => Err(error),
+    }
+}
+
+/// Puts the names in a folder on disk.
+pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+    if cfg!(windows) {
+        return Ok(()); // Folders cannot be opened there; the file system journals names itself.
+    }
+    File::open(folder)?.sync_all()
+}
