@@ -1,6 +1,9 @@
 //! Corpus and run-directory files of tamis: the only room that touches them.
 
+pub mod clock;
 mod error;
+pub mod run;
+pub mod sidecar;
 pub mod store;
 
 pub use error::{Error, Result};

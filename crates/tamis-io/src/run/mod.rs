@@ -1,0 +1,101 @@
+//! The run directory: what was computed about a corpus, so that it can be resumed, merged, inspected and used again.
+//!
+//! Three rules hold everywhere. *Put if absent*: a file is written whole, becomes visible in one step, and is neither
+//! changed nor extended afterwards; of two writers the first wins and the other compares. *What counts is what has a
+//! receipt*: a sidecar or an inventory without its receipt is unfinished work, and resuming means doing what has none. *No
+//! state elsewhere*: any number of processes on any number of machines may share the directory, because everything that
+//! they have to know of each other is in these files. `docs/run-directory.md` describes each of them.
+//!
+//! Letters used in the documentation: N documents of a shard.
+//!
+//! Not here: what to compute, in which order, and what a score means; the driver decides that.
+
+mod audit;
+mod corpus;
+mod error;
+mod inventory;
+mod json;
+mod lock;
+mod parts;
+mod paths;
+mod quarantine;
+mod receipt;
+mod selection;
+mod signal;
+mod sketch;
+
+pub use audit::{AuditRecord, redact, secrets_in_environment};
+pub use corpus::{CorpusColumns, CorpusVersion, IdColumn, PART_TEXT_BYTES, PartRecord, ShardRecord};
+pub use error::{Candidate, RowSpan, RunError, RunResult};
+pub use inventory::{InventoryReceipt, InventoryWriter, ShardEnd, inventory_rows};
+pub use json::FORMAT_VERSION;
+pub use lock::ShardLock;
+pub use parts::PartScan;
+pub use paths::{check_shard_names, shard_name, shard_stem};
+pub use quarantine::{KeepText, Quarantined, QuarantineWriter};
+pub use receipt::ShardReceipt;
+pub use selection::{SelectionDir, SelectionPlan};
+pub use signal::{
+    Beside, ColumnRecord, DirectionName, RankingRecord, Repeatability, RuleName, SignalDir, SignalRecord,
+};
+
+use serde::{Deserialize, Serialize};
+
+use crate::store::Store;
+
+/// Names of the inventory's columns, beside those of [`tamis_core::column`].
+pub mod inventory_column {
+    /// 128-bit xxh3 of the text, 16 bytes.
+    pub const TEXT_DIGEST: &str = "text_digest";
+    /// Length of the text in bytes of UTF-8.
+    pub const BYTES: &str = "bytes";
+    /// Length of the text in Unicode scalar values.
+    pub const CHARACTERS: &str = "characters";
+}
+
+const MARK: &str = "run.json";
+
+/// Says that a folder is a run directory.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Mark {
+    format_version: u64,
+    kind: String,
+}
+
+/// A run directory: a folder, or a prefix in an object store.
+#[derive(Clone, Debug)]
+pub struct RunDirectory {
+    store: Store,
+}
+
+impl RunDirectory {
+    /// Opens a run directory.
+    ///
+    /// # Errors
+    /// [`RunError::NotARun`] when there is none; [`RunError::Newer`] when a later tamis made it.
+    pub fn open(store: Store) -> RunResult<Self> {
+        match json::read::<Mark>(&store, MARK)? {
+            Some(_) => Ok(Self { store }),
+            None => Err(RunError::NotARun { location: store.location("") }),
+        }
+    }
+
+    /// Opens a run directory, or makes one where there is none.
+    ///
+    /// # Errors
+    /// [`RunError::Newer`], or what the store says.
+    pub fn open_or_create(store: Store) -> RunResult<Self> {
+        let mark = Mark { format_version: FORMAT_VERSION, kind: "tamis run directory".to_owned() };
+        if json::read::<Mark>(&store, MARK)?.is_none() {
+            json::create(&store, MARK, &mark)?;
+        }
+        Ok(Self { store })
+    }
+
+    /// Where it lies.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+}

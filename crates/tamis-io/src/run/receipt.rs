@@ -1,0 +1,140 @@
+//! Receipts of a signal: what counts is what has one.
+
+use std::collections::BTreeMap;
+
+use arrow_array::Array;
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use serde::{Deserialize, Serialize};
+use tamis_core::column;
+
+use super::signal::columns_of;
+use super::{RunError, RunResult, ShardRecord, SignalDir, json, shard_name};
+use crate::sidecar::{SidecarColumns, SidecarReader};
+
+/// Says that a sidecar is complete, and what it must hold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ShardReceipt {
+    /// [`super::FORMAT_VERSION`].
+    pub format_version: u64,
+    /// Full name of the signal.
+    pub signal: String,
+    /// 32 hex digits of the fingerprint's digest.
+    pub fingerprint: String,
+    /// Path of the shard within the corpus.
+    pub shard: String,
+    /// Digest of the shard's content that was scored.
+    pub shard_digest: String,
+    /// Number of rows: the documents of the shard.
+    pub rows: u64,
+    /// Rows without values, by reason.
+    pub failed: BTreeMap<String, u64>,
+    /// 32 hex digits of the digest of the rows.
+    pub row_digest: String,
+}
+
+impl ShardReceipt {
+    /// Number of rows without values.
+    #[must_use]
+    pub fn failed_rows(&self) -> u64 {
+        self.failed.values().fold(0, |total, &count| total.saturating_add(count))
+    }
+}
+
+/// Adds the reasons of a batch's `failed` column.
+pub(crate) fn count_failed(batch: &RecordBatch, counts: &mut BTreeMap<String, u64>) {
+    let Some(reasons) = batch.column_by_name(column::FAILED).and_then(|array| array.as_string_opt::<i32>())
+    else {
+        return;
+    };
+    if reasons.null_count() == reasons.len() {
+        return;
+    }
+    for reason in reasons.iter().flatten() {
+        match counts.get_mut(reason) {
+            Some(count) => *count += 1,
+            None => {
+                counts.insert(reason.to_owned(), 1);
+            }
+        }
+    }
+}
+
+impl SignalDir {
+    pub(super) fn sidecar_path(&self, shard_path: &str) -> RunResult<String> {
+        Ok(self.path(&format!("{}.parquet", shard_name(shard_path)?)))
+    }
+
+    pub(super) fn receipt_path(&self, shard_path: &str) -> RunResult<String> {
+        Ok(self.path(&format!("receipts/{}.json", shard_name(shard_path)?)))
+    }
+
+    /// The receipt of a shard; `None` while the shard is unfinished.
+    ///
+    /// # Errors
+    /// [`RunError::CorpusChanged`] when other content of the shard was scored; [`RunError::Corrupt`].
+    pub fn receipt(&self, shard: &ShardRecord) -> RunResult<Option<ShardReceipt>> {
+        let path = self.receipt_path(&shard.path)?;
+        let Some(receipt) = json::read::<ShardReceipt>(self.store(), &path)? else { return Ok(None) };
+        if receipt.shard != shard.path || receipt.signal != self.record.full_name {
+            let problem = format!("is of signal `{}`, shard `{}`", receipt.signal, receipt.shard);
+            return Err(RunError::corrupt(&path, problem));
+        }
+        if receipt.fingerprint != self.record.digest {
+            return Err(RunError::corrupt(&path, "states another fingerprint than `signal.json`"));
+        }
+        if receipt.shard_digest != shard.digest {
+            let problem = format!(
+                "shard `{}` has changed since `{}` scored it: expected digest {}, got {}",
+                shard.path, self.record.full_name, receipt.shard_digest, shard.digest
+            );
+            return Err(RunError::CorpusChanged { problems: vec![problem] });
+        }
+        if receipt.failed_rows() > receipt.rows {
+            return Err(RunError::corrupt(&path, "states more failed rows than rows"));
+        }
+        if receipt.rows != shard.documents {
+            let problem =
+                format!("states {} rows, the shard has {} documents", receipt.rows, shard.documents);
+            return Err(RunError::corrupt(&path, problem));
+        }
+        Ok(Some(receipt))
+    }
+
+    /// The finished sidecar of a shard. Name `row` and `doc_key` among the columns for [`crate::sidecar::zip_aligned`].
+    ///
+    /// # Errors
+    /// [`RunError::NotComputed`] without a receipt; [`RunError::Corrupt`] when the file is not what receipt and
+    /// `signal.json` say, or has no such column.
+    pub fn read(&self, shard: &ShardRecord, columns: SidecarColumns<'_>) -> RunResult<SidecarReader> {
+        let receipt = self.receipt(shard)?.ok_or_else(|| RunError::NotComputed {
+            what: format!("signal `{}`", self.record.full_name),
+            shard: shard.path.clone(),
+        })?;
+        let path = self.sidecar_path(&shard.path)?;
+        let reader = SidecarReader::open(self.store(), &path, columns)?;
+        reader.expect(receipt.rows, &receipt.row_digest)?;
+        let wanted = &self.record.schema;
+        if let Some(other) = columns_of(reader.schema()).iter().find(|column| !wanted.contains(column)) {
+            let problem =
+                format!("column `{}` of type {} is not in `signal.json`", other.name, other.data_type);
+            return Err(RunError::corrupt(&path, problem));
+        }
+        Ok(reader)
+    }
+
+    /// Reads a finished sidecar whole and compares it with its receipt.
+    ///
+    /// # Errors
+    /// As [`SignalDir::read`], and when a row was damaged.
+    pub fn verify(&self, shard: &ShardRecord) -> RunResult<ShardReceipt> {
+        self.read(shard, SidecarColumns::All)?;
+        SidecarReader::verify(self.store(), &self.sidecar_path(&shard.path)?)?;
+        let receipt = self.receipt(shard)?;
+        receipt.ok_or_else(|| RunError::NotComputed {
+            what: format!("signal `{}`", self.record.full_name),
+            shard: shard.path.clone(),
+        })
+    }
+}

@@ -1,0 +1,366 @@
+//! Signals of a run: `signals/<name>@<digits>/signal.json`, and finding them by name.
+//!
+//! `signal.json` is written before the first part and never changes. It holds the fingerprint in full, so that a later
+//! command with other options can say what differs instead of mixing two kinds of score under one name.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use arrow_schema::Schema;
+use serde::{Deserialize, Serialize};
+use tamis_core::{Direction, Fingerprint, Input, Ranking, RuleKind, ScoreBatch, SignalInfo};
+
+use super::paths::{check_name, split_full_name};
+use super::{Candidate, FORMAT_VERSION, RunDirectory, RunError, RunResult, json};
+use crate::sidecar::type_name;
+use crate::store::Store;
+
+/// What `signal.json` holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SignalRecord {
+    /// [`FORMAT_VERSION`].
+    pub format_version: u64,
+    /// Short name and first digits of the digest: `ask-llm@3f9a01c2`.
+    pub full_name: String,
+    /// Short name.
+    pub name: String,
+    /// 32 hex digits of the fingerprint's digest.
+    pub digest: String,
+    /// What decides the values.
+    pub fingerprint: BTreeMap<String, String>,
+    /// `documents`, or the full name of the signal that is read.
+    pub input: String,
+    /// Whether a second computation must give the same bits.
+    pub repeatability: Repeatability,
+    /// Default use in selection; null for a signal that is no score.
+    pub ranking: Option<RankingRecord>,
+    /// All columns of a sidecar, in order.
+    pub schema: Vec<ColumnRecord>,
+    /// What else a reader should know: licences, spellings, the rendered prompt.
+    pub notes: BTreeMap<String, String>,
+}
+
+/// Whether a row's values depend on the rows that were computed along with it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Repeatability {
+    /// Bit-identical however rows are batched; a difference is an error.
+    Exact,
+    /// A GPU or a server whose low bits vary: what was stored first stands, and is treated as input from then on.
+    BatchVariant,
+}
+
+/// [`Ranking`] as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RankingRecord {
+    /// The default column.
+    pub column: String,
+    /// `higher-is-better` or `lower-is-better`.
+    pub direction: DirectionName,
+    /// The default rule.
+    pub rule: RuleName,
+}
+
+/// [`Direction`] as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum DirectionName {
+    HigherIsBetter,
+    LowerIsBetter,
+}
+
+/// [`RuleKind`] as it is stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[expect(missing_docs, reason = "the names say it")]
+pub enum RuleName {
+    Top,
+    Bottom,
+    Ips,
+    Random,
+    Poisson,
+}
+
+/// One column of a sidecar.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnRecord {
+    /// Its name.
+    pub name: String,
+    /// Its type, as [`type_name`] writes it.
+    #[serde(rename = "type")]
+    pub data_type: String,
+}
+
+impl From<&Ranking> for RankingRecord {
+    fn from(ranking: &Ranking) -> Self {
+        Self {
+            column: ranking.column.clone(),
+            direction: match ranking.direction {
+                Direction::HigherIsBetter => DirectionName::HigherIsBetter,
+                Direction::LowerIsBetter => DirectionName::LowerIsBetter,
+            },
+            rule: match ranking.rule {
+                RuleKind::Top => RuleName::Top,
+                RuleKind::Bottom => RuleName::Bottom,
+                RuleKind::Ips => RuleName::Ips,
+                RuleKind::Random => RuleName::Random,
+                RuleKind::Poisson => RuleName::Poisson,
+            },
+        }
+    }
+}
+
+impl From<&RankingRecord> for Ranking {
+    fn from(record: &RankingRecord) -> Self {
+        Self {
+            column: record.column.clone(),
+            direction: match record.direction {
+                DirectionName::HigherIsBetter => Direction::HigherIsBetter,
+                DirectionName::LowerIsBetter => Direction::LowerIsBetter,
+            },
+            rule: match record.rule {
+                RuleName::Top => RuleKind::Top,
+                RuleName::Bottom => RuleKind::Bottom,
+                RuleName::Ips => RuleKind::Ips,
+                RuleName::Random => RuleKind::Random,
+                RuleName::Poisson => RuleKind::Poisson,
+            },
+        }
+    }
+}
+
+/// Columns of a schema as `signal.json` lists them.
+pub(crate) fn columns_of(schema: &Schema) -> Vec<ColumnRecord> {
+    let column = |field: &arrow_schema::FieldRef| ColumnRecord {
+        name: field.name().clone(),
+        data_type: type_name(field.data_type()),
+    };
+    schema.fields().iter().map(column).collect()
+}
+
+impl SignalRecord {
+    /// The record of a signal.
+    #[must_use]
+    pub fn new(info: &SignalInfo, repeatability: Repeatability) -> Self {
+        Self {
+            format_version: FORMAT_VERSION,
+            full_name: format!("{}@{}", info.name, info.fingerprint.short()),
+            name: info.name.clone(),
+            digest: info.fingerprint.digest(),
+            fingerprint: info.fingerprint.fields().clone(),
+            input: match &info.input {
+                Input::Documents => "documents".to_owned(),
+                Input::Signal(name) => name.clone(),
+            },
+            repeatability,
+            ranking: info.ranking.as_ref().map(RankingRecord::from),
+            schema: columns_of(&ScoreBatch::sidecar_schema(&info.schema)),
+            notes: info.notes.clone(),
+        }
+    }
+
+    /// The fingerprint.
+    #[must_use]
+    pub fn fingerprint(&self) -> Fingerprint {
+        Fingerprint::from_fields(self.fingerprint.clone())
+    }
+
+    /// Default use in selection.
+    #[must_use]
+    pub fn ranking(&self) -> Option<Ranking> {
+        self.ranking.as_ref().map(Ranking::from)
+    }
+
+    /// Names of the columns that hold values: all but `row`, `doc_key` and `failed`.
+    pub fn value_columns(&self) -> impl Iterator<Item = &str> {
+        use tamis_core::column::{DOC_KEY, FAILED, ROW};
+        self.schema
+            .iter()
+            .map(|column| column.name.as_str())
+            .filter(|name| ![ROW, DOC_KEY, FAILED].contains(name))
+    }
+
+    fn check(&self, full_name: &str) -> Result<(), String> {
+        let fingerprint = self.fingerprint();
+        if fingerprint.digest() != self.digest {
+            return Err(format!(
+                "its fingerprint has digest {}, it states {}",
+                fingerprint.digest(),
+                self.digest
+            ));
+        }
+        let derived = format!("{}@{}", self.name, fingerprint.short());
+        if self.full_name != derived || full_name != derived {
+            return Err(format!("is of signal `{derived}`, not of `{full_name}`"));
+        }
+        Ok(())
+    }
+}
+
+/// Whether a second signal of one short name may be made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Beside {
+    /// No: another fingerprint under the name is refused.
+    Refuse,
+    /// Yes: both stand, and have to be called by their full names.
+    Allow,
+}
+
+/// One signal of a run.
+#[derive(Clone, Debug)]
+pub struct SignalDir {
+    pub(super) run: RunDirectory,
+    pub(super) record: SignalRecord,
+}
+
+impl SignalDir {
+    /// What `signal.json` says.
+    #[must_use]
+    pub fn record(&self) -> &SignalRecord {
+        &self.record
+    }
+
+    /// `ask-llm@3f9a01c2`.
+    #[must_use]
+    pub fn full_name(&self) -> &str {
+        &self.record.full_name
+    }
+
+    pub(super) fn store(&self) -> &Store {
+        self.run.store()
+    }
+
+    /// A path inside the signal's folder.
+    pub(super) fn path(&self, rest: &str) -> String {
+        format!("signals/{}/{rest}", self.record.full_name)
+    }
+}
+
+fn record_path(full_name: &str) -> String {
+    format!("signals/{full_name}/signal.json")
+}
+
+impl RunDirectory {
+    /// Makes a signal, or opens it where its fingerprint is there already. Leftovers of shards that are finished are
+    /// removed.
+    ///
+    /// # Errors
+    /// [`RunError::FingerprintChanged`] when another fingerprint stands under the short name and `beside` refuses that;
+    /// [`RunError::Corrupt`] when the schema of a stored signal of this fingerprint is another.
+    pub fn open_signal(&self, record: &SignalRecord, beside: Beside) -> RunResult<SignalDir> {
+        check_name("signal", &record.name)?;
+        let path = record_path(&record.full_name);
+        record.check(&record.full_name).map_err(|problem| RunError::write(&path, problem))?;
+        if self.read_signal(&record.full_name)?.is_none() {
+            let others = self.signals_named(&record.name)?;
+            if let (Beside::Refuse, Some(other)) = (beside, others.first()) {
+                return Err(RunError::FingerprintChanged {
+                    stored: other.full_name.clone(),
+                    asked: record.full_name.clone(),
+                    changes: other.fingerprint().changes(&record.fingerprint()),
+                });
+            }
+            json::create(&self.store, &path, record)?;
+        }
+        let stored = self.read_signal(&record.full_name)?.ok_or_else(|| RunError::Missing {
+            path: path.clone(),
+            what: "the signal's description, which was there a moment ago,".to_owned(),
+        })?;
+        let changes = stored.fingerprint().changes(&record.fingerprint());
+        if !changes.is_empty() {
+            // Equal digits, different fingerprints: one chance in four thousand million.
+            let (stored, asked) = (stored.full_name, record.full_name.clone());
+            return Err(RunError::FingerprintChanged { stored, asked, changes });
+        }
+        if stored.schema != record.schema {
+            return Err(RunError::corrupt(&path, "states other columns than the signal has now"));
+        }
+        let signal = SignalDir { run: self.clone(), record: stored };
+        signal.sweep()?;
+        Ok(signal)
+    }
+
+    fn read_signal(&self, full_name: &str) -> RunResult<Option<SignalRecord>> {
+        let path = record_path(full_name);
+        let Some(record) = json::read::<SignalRecord>(&self.store, &path)? else { return Ok(None) };
+        record.check(full_name).map_err(|problem| RunError::corrupt(&path, problem))?;
+        Ok(Some(record))
+    }
+
+    fn signal_names(&self) -> RunResult<Vec<String>> {
+        let mut names = BTreeSet::new();
+        for entry in self.store.list("signals")? {
+            if let Some(name) =
+                entry.path.strip_prefix("signals/").and_then(|rest| rest.strip_suffix("/signal.json"))
+                && split_full_name(name).is_some()
+            {
+                names.insert(name.to_owned());
+            }
+        }
+        Ok(names.into_iter().collect())
+    }
+
+    fn signals_named(&self, name: &str) -> RunResult<Vec<SignalRecord>> {
+        let names = self.signal_names()?;
+        let named = names.iter().filter(|full| split_full_name(full).is_some_and(|(short, _)| short == name));
+        named.filter_map(|full| self.read_signal(full).transpose()).collect()
+    }
+
+    /// All signals, by full name.
+    ///
+    /// # Errors
+    /// A store that cannot be listed, or a `signal.json` that was damaged or is newer.
+    pub fn signals(&self) -> RunResult<Vec<SignalDir>> {
+        let records = self.signal_names()?;
+        let records = records.iter().filter_map(|full| self.read_signal(full).transpose());
+        records.map(|record| Ok(SignalDir { run: self.clone(), record: record? })).collect()
+    }
+
+    /// The signal of a full name, or the only one of a short name.
+    ///
+    /// # Errors
+    /// [`RunError::Ambiguous`] lists all of a short name with what tells them apart; [`RunError::Unknown`] has the nearest
+    /// known name.
+    pub fn resolve(&self, name: &str) -> RunResult<SignalDir> {
+        let mut found = match split_full_name(name) {
+            Some(_) => self.read_signal(name)?.into_iter().collect(),
+            None => self.signals_named(name)?,
+        };
+        match (found.pop(), found.is_empty()) {
+            (Some(record), true) => Ok(SignalDir { run: self.clone(), record }),
+            (Some(last), false) => {
+                found.push(last);
+                Err(RunError::Ambiguous { name: name.to_owned(), candidates: tell_apart(&found) })
+            }
+            (None, _) => {
+                let known = self.signal_names()?;
+                let short = known.iter().filter_map(|full| split_full_name(full)).map(|(short, _)| short);
+                let nearest = tamis_core::nearest(name, short.chain(known.iter().map(String::as_str)));
+                let nearest = nearest.map(str::to_owned);
+                Err(RunError::Unknown { kind: "signal", name: name.to_owned(), nearest, known })
+            }
+        }
+    }
+}
+
+/// For each signal the fields that not all of them share.
+fn tell_apart(records: &[SignalRecord]) -> Vec<Candidate> {
+    let fields: BTreeSet<&String> = records.iter().flat_map(|record| record.fingerprint.keys()).collect();
+    let differs = |field: &String| {
+        records.windows(2).any(|pair| pair[0].fingerprint.get(field) != pair[1].fingerprint.get(field))
+    };
+    let distinct: Vec<&String> = fields.into_iter().filter(|field| differs(field)).collect();
+    let value = |record: &SignalRecord, field: &String| {
+        (field.clone(), record.fingerprint.get(field).map_or("nothing", String::as_str).to_owned())
+    };
+    records
+        .iter()
+        .map(|record| Candidate {
+            full_name: record.full_name.clone(),
+            distinct: distinct.iter().map(|field| value(record, field)).collect(),
+        })
+        .collect()
+}
