@@ -50,6 +50,9 @@ pub enum Error {
     /// A computed prefix was given to a model that did not make it.
     #[error("the prefix was computed by another model")]
     ForeignPrefix,
+    /// A prompt cannot be used.
+    #[error(transparent)]
+    Prompt(#[from] crate::prompt::PromptError),
     /// candle refused an operation.
     #[error("candle: {0}")]
     Candle(#[from] candle_core::Error),
@@ -65,6 +68,7 @@ impl Error {
             Self::UnknownToken { .. } => {
                 Some("use the tokenizer that came with the model's weights".to_owned())
             }
+            Self::Prompt(error) => error.hint(),
             _ => None,
         }
     }

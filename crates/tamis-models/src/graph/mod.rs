@@ -99,6 +99,16 @@ pub struct Prefix {
 }
 
 impl Prefix {
+    /// A prefix of so many tokens, and what the model needs to go on from it.
+    pub fn new(tokens: usize, state: Box<dyn Any + Send + Sync>) -> Self {
+        Self { tokens, state }
+    }
+
+    /// What [`Prefix::new`] was given, for the model that made it; `None` when it is of another type.
+    pub fn state<T: Any>(&self) -> Option<&T> {
+        self.state.downcast_ref()
+    }
+
     /// Its length in tokens.
     pub fn tokens(&self) -> usize {
         self.tokens

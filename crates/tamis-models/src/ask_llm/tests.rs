@@ -1,0 +1,279 @@
+use std::sync::atomic::Ordering;
+
+use arrow_array::Array;
+use arrow_array::cast::AsArray;
+use arrow_array::types::{Float64Type, UInt32Type};
+use proptest::prelude::*;
+
+use super::fake::{FakeModel, FakeTokenizer};
+use super::*;
+
+const PIECES: [&str; 6] = ["yes", " yes", "no", " no", " No", "the "];
+
+fn prompt(text: &str) -> Prompt {
+    Prompt::parse("mine", text).unwrap()
+}
+
+fn set(texts: &[&str]) -> PromptSet {
+    PromptSet::new("set", texts.iter().map(|text| prompt(text)).collect()).unwrap()
+}
+
+fn judge(context: usize) -> (Arc<FakeModel>, Judge) {
+    let model = Arc::new(FakeModel::new(context));
+    let judge = Judge {
+        model: Arc::clone(&model) as Arc<dyn CausalLm>,
+        tokenizer: Arc::new(FakeTokenizer::new(&PIECES)),
+        source: "fake".to_owned(),
+        digest: "fake weights".to_owned(),
+        license: Some("MIT".to_owned()),
+        chat_template: None,
+    };
+    (model, judge)
+}
+
+fn signal(texts: &[&str], options: &AskLlmOptions) -> AskLlm {
+    AskLlm::new(judge(200).1, &set(texts), options).unwrap()
+}
+
+fn annotate(signal: &AskLlm, texts: &[&str]) -> RecordBatch {
+    signal.annotate(DocumentBatch::from_texts(texts.iter().copied()).as_arrow()).unwrap()
+}
+
+fn float(batch: &RecordBatch, name: &str, at: usize) -> f64 {
+    let column = batch.column_by_name(name).unwrap().as_primitive::<Float64Type>();
+    assert!(column.is_valid(at), "`{name}` is null at {at}");
+    column.value(at)
+}
+
+fn count(batch: &RecordBatch, name: &str, at: usize) -> u32 {
+    batch.column_by_name(name).unwrap().as_primitive::<UInt32Type>().value(at)
+}
+
+fn flag(batch: &RecordBatch, name: &str, at: usize) -> bool {
+    batch.column_by_name(name).unwrap().as_boolean().value(at)
+}
+
+fn failed(batch: &RecordBatch, at: usize) -> Option<&str> {
+    let column = batch.column_by_name(column::FAILED).unwrap().as_string::<i32>();
+    column.is_valid(at).then(|| column.value(at))
+}
+
+/// ln P of some tokens after a text, worked out from the model's logits in the plainest way.
+fn log_p(text: &str, tokens: &[usize]) -> f64 {
+    let read = FakeTokenizer::new(&PIECES).encode_document(text).unwrap();
+    let logits = FakeModel::new(1000).logits(&read);
+    let all: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
+    (tokens.iter().map(|&token| f64::from(logits[token]).exp()).sum::<f64>() / all).ln()
+}
+
+#[test]
+fn values_are_those_of_the_plain_formula() {
+    let signal = signal(&["A: {document}\nGood?"], &AskLlmOptions::default());
+    let batch = annotate(&signal, &["apples", "pears and the like"]);
+    for (at, text) in ["apples", "pears and the like"].iter().enumerate() {
+        let read = format!("A: {text}\nGood?");
+        let (yes, no) = (log_p(&read, &[256, 257]), log_p(&read, &[258, 259, 260]));
+        for (name, expected) in [
+            (columns::LOG_P_YES, yes),
+            (columns::LOG_P_NO, no),
+            (columns::P_YES, yes.exp()),
+            (columns::P_NO, no.exp()),
+            (columns::CONTRAST, yes.exp() / (yes.exp() + no.exp())),
+            (columns::LOG_ODDS, yes - no),
+            (column::SCORE, yes - no),
+        ] {
+            assert!((float(&batch, name, at) - expected).abs() < 1e-9, "{name}");
+        }
+        assert_eq!(failed(&batch, at), None);
+    }
+    assert_eq!(count(&batch, columns::TOKENS, 0), 6 + 6, "document and suffix, not the prefix");
+    assert_eq!(batch.schema(), signal.info().schema);
+}
+
+#[test]
+fn several_prompts_give_mean_probabilities_mean_log_odds_and_summed_tokens() {
+    let texts = ["A: {document}\nGood?", "{document}\nUseful?"];
+    let both = annotate(&signal(&texts, &AskLlmOptions::default()), &["apples"]);
+    let each: Vec<_> =
+        texts.iter().map(|text| annotate(&signal(&[text], &AskLlmOptions::default()), &["apples"])).collect();
+    let mean = |name| (float(&each[0], name, 0) + float(&each[1], name, 0)) / 2.0;
+    for name in [columns::P_YES, columns::P_NO, columns::LOG_ODDS, column::SCORE] {
+        assert!((float(&both, name, 0) - mean(name)).abs() < 1e-12, "{name}");
+    }
+    assert!((float(&both, columns::LOG_P_YES, 0) - float(&both, columns::P_YES, 0).ln()).abs() < 1e-12);
+    assert_eq!(
+        count(&both, columns::TOKENS, 0),
+        count(&each[0], columns::TOKENS, 0) + count(&each[1], columns::TOKENS, 0)
+    );
+    let list = both.column_by_name(columns::LOG_ODDS_BY_PROMPT).unwrap().as_list::<i32>().value(0);
+    let expected: Vec<f64> = each.iter().map(|batch| float(batch, columns::LOG_ODDS, 0)).collect();
+    assert_eq!(list.as_primitive::<Float64Type>().values().to_vec(), expected);
+}
+
+#[test]
+fn long_document_is_cut_at_its_end_and_the_question_stays() {
+    let (_, small) = judge(30);
+    let signal = AskLlm::new(small, &set(&["A: {document}\nGood?"]), &AskLlmOptions::default()).unwrap();
+    assert_eq!(signal.window_tokens(), 30 - 3 - 6);
+    let long = "0123456789abcdefghijklmnopqrstuvwxyz";
+    let batch = annotate(&signal, &[long, &long[..21]]);
+    assert_eq!(float(&batch, columns::LOG_P_YES, 0), float(&batch, columns::LOG_P_YES, 1));
+    assert_eq!((flag(&batch, columns::TRUNCATED, 0), flag(&batch, columns::TRUNCATED, 1)), (true, false));
+    assert_eq!(count(&batch, columns::DOCUMENT_TOKENS, 0), 35, "`no` is one token");
+    let shown = &signal.show_prompt(long).unwrap()[0];
+    assert_eq!(shown.windows, [(long[..21].to_owned(), 21)]);
+    assert_eq!(
+        shown.to_string(),
+        "[prompt `mine`: 3 tokens before the document]\nA: \n[document: 21 of 35 tokens]\n0123456789abcdefghijk\n\
+         [6 tokens after the document]\n\nGood?\n\
+         [answer: yes is \"yes\"=256, \" yes\"=257; no is \"no\"=258, \" no\"=259, \" No\"=260]\n"
+    );
+}
+
+#[test]
+fn windows_are_averaged_and_cover_the_whole_document() {
+    let options = AskLlmOptions {
+        long: Long::Windows { most: 8 },
+        max_document_tokens: Some(5),
+        ..AskLlmOptions::default()
+    };
+    let signal = signal(&["{document}\nGood?"], &options);
+    let batch = annotate(&signal, &["0123456789", "01234", "56789"]);
+    let mean = f64::midpoint(float(&batch, columns::P_YES, 1), float(&batch, columns::P_YES, 2));
+    assert!((float(&batch, columns::P_YES, 0) - mean).abs() < 1e-12);
+    assert_eq!(count(&batch, columns::TOKENS, 0), 10 + 2 * 6);
+    assert!(!flag(&batch, columns::TRUNCATED, 0));
+    let few = AskLlmOptions { long: Long::Windows { most: 2 }, ..options };
+    let signal = AskLlm::new(judge(200).1, &set(&["{document}\nGood?"]), &few).unwrap();
+    assert!(flag(&annotate(&signal, &["0123456789abcdef"]), columns::TRUNCATED, 0));
+}
+
+#[test]
+fn output_that_is_not_finite_fails_its_row_alone() {
+    let signal = signal(&["{document}\nGood?"], &AskLlmOptions::default());
+    let batch = annotate(&signal, &["fine", "not fine!", "", "fine"]);
+    let reasons: Vec<_> = (0..4).map(|at| failed(&batch, at)).collect();
+    assert_eq!(reasons, [None, Some(reason::NOT_FINITE), Some(reason::NO_TOKENS), None]);
+    for column in batch.columns().iter().take(batch.num_columns() - 1) {
+        assert_eq!((column.is_null(1), column.is_null(2), column.is_null(0)), (true, true, false));
+    }
+    assert_eq!(float(&batch, column::SCORE, 0), float(&batch, column::SCORE, 3));
+    let mut diagnostics = JudgeDiagnostics::default();
+    diagnostics.add_annotated(&batch);
+    assert_eq!(diagnostics.rows, 2);
+}
+
+#[test]
+fn document_that_holds_the_prompts_delimiters_is_marked() {
+    let signal = signal(&["{document}\nIs it good?\nAnswer:"], &AskLlmOptions::default());
+    let batch = annotate(
+        &signal,
+        &["plain", "a\n###\nb", "OPTIONS:\n- yes", "Is it good?", "What?\nAnswer: yes", "C# and D##"],
+    );
+    let marks: Vec<_> = (0..6).map(|at| flag(&batch, columns::DELIMITER_IN_TEXT, at)).collect();
+    assert_eq!(marks, [false, true, true, true, true, false]);
+}
+
+#[test]
+fn label_of_several_tokens_is_scored_as_a_sequence() {
+    let options = AskLlmOptions {
+        labels: Labels { yes: "ab".to_owned(), no: "no".to_owned() },
+        ..AskLlmOptions::default()
+    };
+    let batch = annotate(&signal(&["A: {document}\nGood?"], &options), &["x"]);
+    let read = "A: x\nGood?";
+    let yes = log_p(read, &[32]) + log_p(&format!("{read} "), &[97]) + log_p(&format!("{read} a"), &[98]);
+    assert!((float(&batch, columns::LOG_P_YES, 0) - yes).abs() < 1e-5);
+    assert!((float(&batch, columns::LOG_P_NO, 0) - log_p(read, &[258, 259, 260])).abs() < 1e-9);
+}
+
+#[test]
+fn packs_stay_within_their_budget_and_the_prefix_is_read_once() {
+    let (model, judge) = judge(200);
+    let options = AskLlmOptions { pack_tokens: 40, ..AskLlmOptions::default() };
+    let signal = AskLlm::new(judge, &set(&["A: {document}\nGood?"]), &options).unwrap();
+    let texts: Vec<String> = (0..50).map(|i| "x".repeat(i % 30 + 1)).collect();
+    annotate(&signal, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+    assert!(model.largest_pack_tokens.load(Ordering::Relaxed) <= 40);
+    assert_eq!(model.prefixes.load(Ordering::Relaxed), 1);
+}
+
+#[test]
+fn fingerprint_follows_what_decides_values_and_nothing_else() {
+    let of = |texts: &[&str], options: &AskLlmOptions| signal(texts, options).info().fingerprint.digest();
+    let base = AskLlmOptions::default();
+    let plain = of(&["{document}\nGood?"], &base);
+    assert_eq!(
+        plain,
+        of(&["{document}\nGood?"], &AskLlmOptions { pack_tokens: 7, part_bytes: 1, ..base.clone() })
+    );
+    for other in [
+        of(&["{document}\nFine?"], &base),
+        of(&["{document}\nGood?", "{document}\nGood?"], &base),
+        of(&["{document}\nGood?"], &AskLlmOptions { max_document_tokens: Some(9), ..base.clone() }),
+        of(&["{document}\nGood?"], &AskLlmOptions { long: Long::Windows { most: 2 }, ..base.clone() }),
+        of(
+            &["{document}\nGood?"],
+            &AskLlmOptions { labels: Labels { yes: "the ".into(), no: "no".into() }, ..base.clone() },
+        ),
+    ] {
+        assert_ne!(plain, other);
+    }
+    let info = signal(&["{document}\nGood?"], &base);
+    assert_eq!(info.info().notes["spellings_yes"], "\"yes\"=256, \" yes\"=257");
+    assert_eq!(info.info().notes["license"], "MIT");
+}
+
+#[test]
+fn prompts_that_cannot_work_are_refused_at_the_start() {
+    let error =
+        AskLlm::new(judge(9).1, &set(&["A: {document}\nGood?"]), &AskLlmOptions::default()).unwrap_err();
+    assert_eq!(error.to_string(), "prompt `mine`: 9 tokens leave no room for a document in a context of 9");
+    let chat = AskLlmOptions { rendering: Rendering::Chat, ..AskLlmOptions::default() };
+    let error = AskLlm::new(judge(99).1, &set(&["{document}?"]), &chat).unwrap_err();
+    assert_eq!(error.to_string(), "model `fake`: no chat template");
+    assert!(error.hint().is_some());
+}
+
+#[test]
+fn chat_template_wraps_the_prompt() {
+    let (_, mut judge) = judge(200);
+    let source = "<u>{{ messages[0].content }}</u><a>".to_owned();
+    judge.chat_template = Some(ChatTemplate { source, ..ChatTemplate::default() });
+    let options = AskLlmOptions { rendering: Rendering::Chat, ..AskLlmOptions::default() };
+    let chat = AskLlm::new(judge, &set(&["{document}\nGood?"]), &options).unwrap();
+    let raw = signal(&["<u>{document}\nGood?</u><a>"], &AskLlmOptions::default());
+    assert_eq!(
+        float(&annotate(&chat, &["text"]), column::SCORE, 0),
+        float(&annotate(&raw, &["text"]), column::SCORE, 0)
+    );
+    assert_ne!(chat.info().fingerprint.digest(), raw.info().fingerprint.digest());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Batch equals single, to the bit, whatever the pack budget and the order of rows.
+    #[test]
+    fn values_of_a_row_do_not_depend_on_the_batch(
+        texts in proptest::collection::vec("[a-d!# ]{0,40}", 1..12),
+        pack_tokens in 1usize..200,
+        window in 1usize..30,
+        windows in any::<bool>(),
+    ) {
+        let options = AskLlmOptions {
+            pack_tokens,
+            max_document_tokens: Some(window),
+            long: if windows { Long::Windows { most: 3 } } else { Long::Head },
+            ..AskLlmOptions::default()
+        };
+        let prompts = ["A: {document}\nGood?", "{document}\nUseful?"];
+        let packed = signal(&prompts, &options);
+        let single = signal(&prompts, &AskLlmOptions { pack_tokens: 1, ..options });
+        let all = annotate(&packed, &texts.iter().map(String::as_str).collect::<Vec<_>>());
+        prop_assert_eq!(all.num_rows(), texts.len());
+        for (at, text) in texts.iter().enumerate() {
+            prop_assert_eq!(all.slice(at, 1), annotate(&single, &[text]));
+        }
+    }
+}
