@@ -102,6 +102,11 @@ impl<'a> Reader<'a> {
         self.array()
     }
 
+    /// Everything that is left.
+    pub(crate) fn rest(&self) -> &'a [u8] {
+        self.rest
+    }
+
     /// Nothing may be left.
     pub(crate) fn end(&self) -> Result<(), Error> {
         if self.rest.is_empty() {

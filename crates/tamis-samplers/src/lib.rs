@@ -11,8 +11,14 @@
 //! the work. What is not here: reading sidecars, writing decisions, resolving duplicate ids.
 
 mod bytes;
+mod density;
 mod selection;
 
+pub use density::{
+    BucketBlock, ChosenParameters, Density, DensityDiagnostics, DensityOptions, EmbeddingSample, Estimate,
+    GroupShare, Kernel, Membership, NeighbourProbe, ParameterError, Preset, Projection, RaceHasher,
+    RaceParameters, RaceSketch, Verdict, default_parameters,
+};
 pub use selection::{
     Candidate, Cut, InvalidScore, ParseRateError, ParseRuleError, Pass, PoissonSearch, PoissonThreshold,
     Priority, Ranker, Rate, Rule, SELECTION_STAGE, Sums, Target, Threshold, ThresholdSearch, UniformDraws,
