@@ -1,1 +1,47 @@
-//! Numeric kernels of tamis, chosen at run time, each with a safe twin
+//! Numeric kernels of tamis: packed matrix products, fused row loops, attention and the hashing of the density sketch.
+//!
+//! Every kernel is chosen at run time by a [`Path`], the instruction set and number format in which a score was
+//! computed. A path is part of a signal's fingerprint, so it is resolved once and passed in; nothing here switches
+//! behind the caller's back.
+//!
+//! # Guarantees
+//! * **A row alone equals the row in a batch, bit for bit.** The order in which an output element is accumulated depends
+//!   on the inner dimension alone: not on the number of rows, a row's position, its neighbours in a pack, or the kernel
+//!   height that happens to handle it.
+//! * **[`lsh`] is the same on every machine.** Its portable and vector forms agree bit for bit, since pass 1 and pass 2
+//!   of the density sketch may run on different machines.
+//! * Between two paths of the matrix and row kernels nothing is promised but accuracy.
+//!
+//! Not for: threads (a worker calls these from its own thread, with its own [`Scratch`]), gradients, other number
+//! formats in memory. Activations are f32 in every path; a bf16 path rounds at the entrance of its products only.
+#![expect(
+    unsafe_code,
+    reason = "vector instructions; each loop has a safe portable twin that the tests hold it against"
+)]
+
+mod aligned;
+mod attention;
+mod dispatch;
+mod error;
+mod math;
+mod matrix;
+mod path;
+mod rope;
+mod rows;
+mod scratch;
+mod view;
+
+pub mod bf16;
+pub mod lsh;
+
+pub use attention::{Attention, AttentionInput, KeyValueCache, Mask, QueryRows, RelativeBias};
+pub use error::{Error, Result};
+pub use matrix::{Accumulate, PackedMatrix};
+pub use path::{Dtype, Path};
+pub use rope::{RopeTable, rope};
+pub use rows::{
+    add, add_bias, gelu_erf, gelu_tanh, l2_normalize, layer_norm, log_sum_exp, mean_rows, multiply_gate,
+    rms_norm, silu_gate, softmax,
+};
+pub use scratch::Scratch;
+pub use view::{Rows, RowsMut};

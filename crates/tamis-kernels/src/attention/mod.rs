@@ -1,0 +1,252 @@
+//! Attention over a pack of sequences: multi-head or grouped-query, causal or bidirectional, with an optional prefix
+//! whose keys and values are held once and attended to by every sequence.
+//!
+//! Per sequence and key/value head, keys and values are packed into panels; then blocks of query rows compute all their
+//! scores (f32), their softmax weights, and the weighted sum of values. A causal block stops at its last visible key.
+//! Scores of a row are complete before its softmax, so there is no running rescale, and memory is 32 rows of scores.
+//!
+//! The sum over keys runs in order of position, prefix first: a sequence behind a cached prefix gets the bits that it
+//! would get if the prefix were part of it, and no sequence sees another. f32 throughout, in bf16 paths too.
+
+mod block;
+#[cfg(test)]
+mod tests;
+
+use crate::aligned::Aligned;
+use crate::matrix::{F32Kernel, pack_f32, packed_len};
+use crate::path::Path;
+use crate::scratch::Scratch;
+use crate::view::{Rows, RowsMut};
+use block::{Head, HeadKeys};
+
+/// Which keys a query sees, beside all of the prefix.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mask {
+    /// Those of its own sequence up to its own position.
+    Causal,
+    /// All of its own sequence.
+    Bidirectional,
+}
+
+/// For which positions there are query rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum QueryRows {
+    /// One for every position of every sequence.
+    All,
+    /// One for the last position of each sequence (the last layer, where only that is needed).
+    Last,
+}
+
+/// Shape and meaning of an attention layer.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Attention {
+    /// The numeric path.
+    pub path: Path,
+    /// Number of query heads; a multiple of `key_value_heads`.
+    pub query_heads: usize,
+    /// Number of key/value heads; each serves as many neighbouring query heads as there are per key/value head.
+    pub key_value_heads: usize,
+    /// Values in a head.
+    pub head_dim: usize,
+    /// Factor on the scores, usually 1/√`head_dim`.
+    pub scale: f32,
+    /// Which keys a query sees.
+    pub mask: Mask,
+}
+
+/// A bias on the scores that depends on the head and on how far the key is from the query.
+#[derive(Debug, Clone, Copy)]
+pub struct RelativeBias<'a> {
+    /// For each query head `2 · reach − 1` values: first the bias of a key `reach − 1` positions before the query, in
+    /// the middle that of the query's own position, last that of a key `reach − 1` positions after it.
+    pub table: &'a [f32],
+    /// Number of positions that prefix and sequence may have together.
+    pub reach: usize,
+}
+
+/// One pack of sequences.
+#[derive(Debug, Clone, Copy)]
+pub struct AttentionInput<'a> {
+    /// Rows of `query_heads · head_dim` values; see [`QueryRows`].
+    pub queries: Rows<'a>,
+    /// Rows of `key_value_heads · head_dim` values, one per position, sequences back to back.
+    pub keys: Rows<'a>,
+    /// Like `keys`.
+    pub values: Rows<'a>,
+    /// Length of each sequence; the sum is the number of key rows.
+    pub lengths: &'a [usize],
+    /// For which positions there are query rows.
+    pub query_rows: QueryRows,
+    /// Keys and values that precede every sequence.
+    pub prefix: Option<&'a KeyValueCache>,
+    /// Bias on the scores.
+    pub bias: Option<RelativeBias<'a>>,
+}
+
+/// Keys and values of a prefix, packed once for one layer. They are final: rotated by position already.
+#[derive(Debug, Clone)]
+pub struct KeyValueCache {
+    attention: Attention,
+    tokens: usize,
+    heads: Vec<PackedHead>,
+}
+
+#[derive(Debug, Clone)]
+struct PackedHead {
+    keys: Aligned<f32>,
+    values: Aligned<f32>,
+}
+
+impl KeyValueCache {
+    /// Number of positions that it holds.
+    #[must_use]
+    pub fn tokens(&self) -> usize {
+        self.tokens
+    }
+}
+
+impl Attention {
+    fn check(&self) {
+        assert!(self.head_dim > 0, "heads have at least one value");
+        assert!(
+            self.key_value_heads > 0 && self.query_heads.is_multiple_of(self.key_value_heads),
+            "{} query heads cannot share {} key/value heads evenly",
+            self.query_heads,
+            self.key_value_heads
+        );
+    }
+
+    /// Packs the keys and values of a prefix, rows as in [`AttentionInput`], for [`AttentionInput::prefix`].
+    ///
+    /// # Panics
+    /// If the shapes do not agree, or this machine does not support the path.
+    #[must_use]
+    pub fn cache(&self, keys: Rows<'_>, values: Rows<'_>) -> KeyValueCache {
+        self.check();
+        let width = self.key_value_heads * self.head_dim;
+        assert!(keys.width() == width && values.width() == width, "keys and values have rows of {width}");
+        assert_eq!(keys.rows(), values.rows(), "one row of values per row of keys");
+        let kernel = F32Kernel::of(self.path.mode());
+        let tokens = keys.rows();
+        let pack = |head: usize| {
+            let columns = head * self.head_dim;
+            let mut packed = PackedHead {
+                keys: Aligned::zeroed(packed_len(kernel, tokens, self.head_dim)),
+                values: Aligned::zeroed(packed_len(kernel, self.head_dim, tokens)),
+            };
+            pack_f32(kernel, keys.part(0, tokens, columns, self.head_dim), packed.keys.as_mut_slice());
+            block::pack_values(
+                kernel,
+                values.part(0, tokens, columns, self.head_dim),
+                packed.values.as_mut_slice(),
+            );
+            packed
+        };
+        KeyValueCache { attention: *self, tokens, heads: (0..self.key_value_heads).map(pack).collect() }
+    }
+
+    /// Attends: `out` gets a row of `query_heads · head_dim` values for every query row.
+    ///
+    /// # Panics
+    /// If the shapes do not agree, a sequence is empty where its last position is asked for, the prefix was packed for
+    /// another layer shape or path, the bias does not reach far enough, or this machine does not support the path.
+    pub fn attend(&self, input: AttentionInput<'_>, mut out: RowsMut<'_>, scratch: &mut Scratch) {
+        self.check();
+        self.check_input(&input, &out);
+        let kernel = F32Kernel::of(self.path.mode());
+        let per_key_value = self.query_heads / self.key_value_heads;
+        let prefix_tokens = input.prefix.map_or(0, KeyValueCache::tokens);
+        let scratch = &mut scratch.attention;
+        let (mut first_key, mut first_query) = (0, 0);
+        for &tokens in input.lengths {
+            let queries = if input.query_rows == QueryRows::Last { 1 } else { tokens };
+            for shared in 0..self.key_value_heads {
+                let columns = shared * self.head_dim;
+                let keys = scratch.keys.at_least(packed_len(kernel, tokens, self.head_dim));
+                pack_f32(kernel, input.keys.part(first_key, tokens, columns, self.head_dim), keys);
+                let values = scratch.values.at_least(packed_len(kernel, self.head_dim, tokens));
+                block::pack_values(
+                    kernel,
+                    input.values.part(first_key, tokens, columns, self.head_dim),
+                    values,
+                );
+                let own = HeadKeys { keys, values, tokens };
+                let prefix = input.prefix.map(|prefix| HeadKeys {
+                    keys: prefix.heads[shared].keys.as_slice(),
+                    values: prefix.heads[shared].values.as_slice(),
+                    tokens: prefix_tokens,
+                });
+                for head in shared * per_key_value..(shared + 1) * per_key_value {
+                    let head_columns = head * self.head_dim;
+                    let head = Head {
+                        mode: self.path.mode(),
+                        scale: self.scale,
+                        mask: self.mask,
+                        queries: input.queries.part(first_query, queries, head_columns, self.head_dim),
+                        first_position: tokens - queries,
+                        prefix,
+                        own,
+                        bias: input.bias.map(|bias| {
+                            let width = 2 * bias.reach - 1;
+                            RelativeBias { table: &bias.table[head * width..][..width], reach: bias.reach }
+                        }),
+                    };
+                    let out = out.part(first_query, queries, head_columns, self.head_dim);
+                    block::attend(head, out, &mut scratch.scores);
+                }
+            }
+            first_key += tokens;
+            first_query += queries;
+        }
+    }
+
+    fn check_input(&self, input: &AttentionInput<'_>, out: &RowsMut<'_>) {
+        let (wide, narrow) = (self.query_heads * self.head_dim, self.key_value_heads * self.head_dim);
+        assert!(
+            input.queries.width() == wide && out.width() == wide,
+            "queries and output have rows of {wide}"
+        );
+        assert!(
+            input.keys.width() == narrow && input.values.width() == narrow,
+            "keys and values have rows of {narrow}"
+        );
+        let tokens: usize = input.lengths.iter().sum();
+        assert!(
+            input.keys.rows() == tokens && input.values.rows() == tokens,
+            "one row of keys and values per position"
+        );
+        let queries = match input.query_rows {
+            QueryRows::All => tokens,
+            QueryRows::Last => {
+                assert!(!input.lengths.contains(&0), "an empty sequence has no last position");
+                input.lengths.len()
+            }
+        };
+        assert!(
+            input.queries.rows() == queries && out.rows() == queries,
+            "{queries} query rows were announced"
+        );
+        if let Some(prefix) = input.prefix {
+            let shape = |attention: &Self| (attention.path, attention.key_value_heads, attention.head_dim);
+            assert_eq!(
+                shape(&prefix.attention),
+                shape(self),
+                "the prefix was packed for another layer shape or path"
+            );
+        }
+        if let Some(bias) = input.bias {
+            let longest = input.lengths.iter().max().copied().unwrap_or(0)
+                + input.prefix.map_or(0, KeyValueCache::tokens);
+            assert!(
+                bias.reach >= longest.max(1),
+                "the bias reaches {} positions, {longest} are needed",
+                bias.reach
+            );
+            assert_eq!(
+                bias.table.len(),
+                self.query_heads * (2 * bias.reach - 1),
+                "a bias for every head and distance"
+            );
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Hashing for the density sketch (work in progress).

@@ -1,0 +1,181 @@
+//! Matrix products with weights that are packed once.
+//!
+//! `C = A · Wᵀ` for activations A (rows × K) and weights W (N outputs × K inputs), as every linear layer needs it.
+//! W is stored in panels of a few dozen outputs, K-major, so that a kernel streams a panel while it keeps a small block
+//! of C in registers. Each output element has one accumulator that runs over K in order, hence its bits do not depend on
+//! how many rows there are or where in the batch a row stands.
+//!
+//! Panels are the outer loop: with few rows every weight is read from memory once, which is what bounds a large head.
+
+#[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod avx512bf16;
+mod panels;
+mod portable;
+#[cfg(test)]
+mod tests;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) use amx::available as amx_available;
+pub(crate) use panels::{F32Kernel, Output, Panel, Product, f32_product, pack_f32, packed_len, panels};
+#[cfg(test)]
+pub(crate) use tests::numbers;
+
+use crate::aligned::Aligned;
+use crate::path::{Mode, Path};
+use crate::scratch::Scratch;
+use crate::view::{Rows, RowsMut};
+
+/// What happens to the values that the output holds already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Accumulate {
+    /// They are replaced.
+    No,
+    /// The finished product is added to them (a residual connection).
+    Yes,
+}
+
+/// Weights of a linear layer, packed for one numeric path.
+#[derive(Debug, Clone)]
+pub struct PackedMatrix {
+    outputs: usize,
+    inputs: usize,
+    path: Path,
+    weights: Weights,
+}
+
+#[derive(Debug, Clone)]
+enum Weights {
+    F32(Aligned<f32>),
+    /// Two bf16 of neighbouring inputs to a word, the first in the low half.
+    Pairs(Aligned<u32>),
+    #[cfg(target_arch = "x86_64")]
+    Tiles(Aligned<u32>),
+}
+
+impl PackedMatrix {
+    /// Packs `weights`, row-major with `outputs` rows of `inputs` values. A bf16 path rounds them to nearest even.
+    ///
+    /// # Panics
+    /// If there are not `outputs · inputs` weights, or this machine does not support `path`.
+    #[must_use]
+    pub fn pack(weights: &[f32], outputs: usize, inputs: usize, path: Path) -> Self {
+        assert_eq!(weights.len(), outputs * inputs, "weights are {outputs} rows of {inputs}");
+        let rows = Rows::new(weights, outputs, inputs, inputs);
+        let weights = match path {
+            Path::F32Portable | Path::F32Avx2 | Path::F32Avx512 => {
+                let kernel = F32Kernel::of(path.mode());
+                let mut packed = Aligned::zeroed(packed_len(kernel, outputs, inputs));
+                pack_f32(kernel, rows, packed.as_mut_slice());
+                Weights::F32(packed)
+            }
+            Path::Bf16Portable | Path::Bf16Avx512 => {
+                let _ = path.mode();
+                Weights::Pairs(panels::pack_pairs(pair_width(path), rows))
+            }
+            #[cfg(target_arch = "x86_64")]
+            Path::Bf16Amx => {
+                let _ = path.mode();
+                Weights::Tiles(amx::pack(rows))
+            }
+            #[cfg(not(target_arch = "x86_64"))]
+            Path::Bf16Amx => {
+                unreachable!("`Path::mode` refuses paths that the machine lacks: {:?}", path.mode())
+            }
+        };
+        Self { outputs, inputs, path, weights }
+    }
+
+    /// Number of outputs (N).
+    #[must_use]
+    pub fn outputs(&self) -> usize {
+        self.outputs
+    }
+
+    /// Number of inputs (K).
+    #[must_use]
+    pub fn inputs(&self) -> usize {
+        self.inputs
+    }
+
+    /// The path that the weights were packed for.
+    #[must_use]
+    pub fn path(&self) -> Path {
+        self.path
+    }
+
+    /// `c = a · Wᵀ`, or `c += a · Wᵀ`: `a` has rows of [`Self::inputs`] values, `c` as many rows of [`Self::outputs`].
+    ///
+    /// # Panics
+    /// If the shapes do not agree.
+    pub fn multiply(&self, a: Rows<'_>, mut c: RowsMut<'_>, accumulate: Accumulate, scratch: &mut Scratch) {
+        assert_eq!(a.width(), self.inputs, "rows of the left operand have one value per input");
+        assert_eq!(c.width(), self.outputs, "rows of the result have one value per output");
+        assert_eq!(a.rows(), c.rows(), "one result row per row of the left operand");
+        let output = match accumulate {
+            Accumulate::No => Output::Replace,
+            Accumulate::Yes => Output::Add,
+        };
+        if a.rows() == 0 || self.outputs == 0 {
+            return;
+        }
+        match &self.weights {
+            Weights::F32(packed) => {
+                let kernel = F32Kernel::of(self.path.mode());
+                f32_product(kernel, Product { a, panels: packed.as_slice(), c, output });
+            }
+            Weights::Pairs(packed) => {
+                let operand =
+                    panels::round_rows(self.path.mode(), a, self.inputs.next_multiple_of(2), scratch);
+                let product = panels::PairProduct {
+                    a: operand,
+                    rows: a.rows(),
+                    pairs: self.inputs.div_ceil(2),
+                    panels: packed.as_slice(),
+                    outputs: self.outputs,
+                    stride: c.stride(),
+                    c: c.data(),
+                    output,
+                };
+                match self.path {
+                    #[cfg(target_arch = "x86_64")]
+                    Path::Bf16Avx512 => avx512bf16::product(product),
+                    _ => portable::pair_product(self.path.mode(), product),
+                }
+            }
+            #[cfg(target_arch = "x86_64")]
+            Weights::Tiles(packed) => amx::product(packed.as_slice(), a, &mut c, output, scratch),
+        }
+    }
+}
+
+/// Outputs per panel of a bf16 path.
+fn pair_width(path: Path) -> usize {
+    if path == Path::Bf16Avx512 { 48 } else { portable::WIDTH }
+}
+
+impl F32Kernel {
+    /// The f32 kernel of a mode.
+    pub(crate) fn of(mode: Mode) -> Self {
+        match mode {
+            Mode::Portable => Self::Separate,
+            Mode::PortableOnAvx2 => Self::SeparateOnAvx2,
+            Mode::Avx2 => Self::Avx2,
+            Mode::Avx512 => Self::Avx512,
+        }
+    }
+
+    /// The kernel of a mode whose bits are the same in every mode: multiply and add are always fused.
+    pub(crate) fn fused(mode: Mode) -> Self {
+        match mode {
+            Mode::Portable | Mode::PortableOnAvx2 => Self::Fused,
+            Mode::Avx2 => Self::Avx2,
+            Mode::Avx512 => Self::Avx512,
+        }
+    }
+}

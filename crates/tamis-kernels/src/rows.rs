@@ -1,0 +1,289 @@
+//! Loops over rows: norms, softmax, gates and the like, each fused into one pass where that saves one.
+//!
+//! Every function takes the [`Path`] of its signal and gives the same bits for a row whatever rows stand beside it.
+//! Sums over a row run in 16 lanes, element i in lane i mod 16, and end in a balanced tree.
+
+use crate::dispatch::dispatched;
+use crate::math::{LANES, erfc_of_positive, exp, maximum, multiply_add, sigmoid, sum_of};
+use crate::path::Path;
+
+fn check_rows(values: usize, width: usize) {
+    assert!(
+        width > 0 && values.is_multiple_of(width),
+        "{values} values are no whole number of rows of {width}"
+    );
+}
+
+/// Root mean square norm: out = x · weight / √(mean(x²) + epsilon), row by row; rows have `weight.len()` values.
+///
+/// # Panics
+/// If `x` is no whole number of rows or `out` has another length.
+pub fn rms_norm(path: Path, x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+    check_rows(x.len(), weight.len());
+    assert_eq!(x.len(), out.len(), "one output per value");
+    run_rms_norm(path.mode(), x, weight, epsilon, out);
+}
+
+/// Layer norm in place: x = (x − mean) / √(variance + epsilon) · weight + bias; rows have `weight.len()` values.
+///
+/// # Panics
+/// If `x` is no whole number of rows or `bias` has another length than `weight`.
+pub fn layer_norm(path: Path, x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+    check_rows(x.len(), weight.len());
+    assert_eq!(weight.len(), bias.len(), "one bias per weight");
+    run_layer_norm(path.mode(), x, weight, bias, epsilon);
+}
+
+/// Softmax of one row in place: of `scale · row[..valid]`; the values after `valid` become 0.
+///
+/// # Panics
+/// If `valid` exceeds the row.
+pub fn softmax(path: Path, row: &mut [f32], scale: f32, valid: usize) {
+    assert!(valid <= row.len(), "{valid} valid of {} values", row.len());
+    run_softmax(path.mode(), row, scale, valid);
+}
+
+/// Gated unit of the Llama family: out = silu(gate) · up, where a row of `gate_up` is `width` gates, then `width` ups.
+///
+/// # Panics
+/// If `gate_up` is no whole number of rows of `2 · width` or `out` is not half as long.
+pub fn silu_gate(path: Path, gate_up: &[f32], width: usize, out: &mut [f32]) {
+    check_rows(gate_up.len(), 2 * width);
+    assert_eq!(gate_up.len(), 2 * out.len(), "one output per gate");
+    run_silu_gate(path.mode(), gate_up, width, out);
+}
+
+/// out = gate · up for rows of `gate_up` as in [`silu_gate`], the gate's activation having been applied already.
+///
+/// # Panics
+/// As [`silu_gate`].
+pub fn multiply_gate(path: Path, gate_up: &[f32], width: usize, out: &mut [f32]) {
+    check_rows(gate_up.len(), 2 * width);
+    assert_eq!(gate_up.len(), 2 * out.len(), "one output per gate");
+    run_multiply_gate(path.mode(), gate_up, width, out);
+}
+
+/// x = x · Φ(x) in place, Φ the normal distribution function (the exact GELU of BERT).
+pub fn gelu_erf(path: Path, x: &mut [f32]) {
+    run_gelu_erf(path.mode(), x);
+}
+
+/// The tanh approximation of GELU in place: x / 2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
+pub fn gelu_tanh(path: Path, x: &mut [f32]) {
+    run_gelu_tanh(path.mode(), x);
+}
+
+/// Adds `bias` to every row of `x`; rows have `bias.len()` values.
+///
+/// # Panics
+/// If `x` is no whole number of rows.
+pub fn add_bias(path: Path, x: &mut [f32], bias: &[f32]) {
+    check_rows(x.len(), bias.len());
+    run_add_bias(path.mode(), x, bias);
+}
+
+/// x += y (a residual connection).
+///
+/// # Panics
+/// If the lengths differ.
+pub fn add(path: Path, x: &mut [f32], y: &[f32]) {
+    assert_eq!(x.len(), y.len(), "one addend per value");
+    run_add(path.mode(), x, y);
+}
+
+/// ln Σ e^x of one row, with the sum in f64; −∞ for an empty row, NaN if any value is NaN or +∞.
+///
+/// Subtracting it from a logit in f64 gives the log probability to about 1e-7.
+#[must_use]
+pub fn log_sum_exp(path: Path, row: &[f32]) -> f64 {
+    let mode = path.mode();
+    let largest = run_maximum(mode, row);
+    if largest == f32::NEG_INFINITY {
+        return f64::NEG_INFINITY;
+    }
+    if !largest.is_finite() {
+        return f64::NAN;
+    }
+    f64::from(largest) + libm::log(run_sum_exp(mode, row, largest))
+}
+
+/// Divides every row of `width` values by its Euclidean length; a row of zeros stays.
+///
+/// # Panics
+/// If `x` is no whole number of rows.
+pub fn l2_normalize(path: Path, x: &mut [f32], width: usize) {
+    check_rows(x.len(), width);
+    run_l2_normalize(path.mode(), x, width);
+}
+
+/// Mean over the rows of `x`, column by column, summed in row order; zeros where there are no rows. Rows have
+/// `out.len()` values.
+///
+/// # Panics
+/// If `x` is no whole number of rows.
+pub fn mean_rows(path: Path, x: &[f32], out: &mut [f32]) {
+    check_rows(x.len(), out.len());
+    run_mean_rows(path.mode(), x, out);
+}
+
+dispatched! {
+    fn run_rms_norm(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) = rms_norm_body;
+    fn run_layer_norm(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) = layer_norm_body;
+    fn run_softmax(row: &mut [f32], scale: f32, valid: usize) = softmax_body;
+    fn run_silu_gate(gate_up: &[f32], width: usize, out: &mut [f32]) = silu_gate_body;
+    fn run_multiply_gate(gate_up: &[f32], width: usize, out: &mut [f32]) = multiply_gate_body;
+    fn run_gelu_erf(x: &mut [f32]) = gelu_erf_body;
+    fn run_gelu_tanh(x: &mut [f32]) = gelu_tanh_body;
+    fn run_add_bias(x: &mut [f32], bias: &[f32]) = add_bias_body;
+    fn run_add(x: &mut [f32], y: &[f32]) = add_body;
+    fn run_maximum(row: &[f32]) -> f32 = maximum_body;
+    fn run_sum_exp(row: &[f32], largest: f32) -> f64 = sum_exp_body;
+    fn run_l2_normalize(x: &mut [f32], width: usize) = l2_normalize_body;
+    fn run_mean_rows(x: &[f32], out: &mut [f32]) = mean_rows_body;
+}
+
+#[inline(always)]
+fn sum_of_squares<const FUSED: bool>(row: &[f32]) -> f32 {
+    sum_of(row, |value, sum| multiply_add::<FUSED>(value, value, sum))
+}
+
+#[inline(always)]
+fn rms_norm_body<const FUSED: bool>(x: &[f32], weight: &[f32], epsilon: f32, out: &mut [f32]) {
+    let width = weight.len();
+    for (row, out) in x.chunks_exact(width).zip(out.chunks_exact_mut(width)) {
+        let scale = 1.0 / (sum_of_squares::<FUSED>(row) / width as f32 + epsilon).sqrt();
+        for ((out, value), weight) in out.iter_mut().zip(row).zip(weight) {
+            *out = value * scale * weight;
+        }
+    }
+}
+
+#[inline(always)]
+fn layer_norm_body<const FUSED: bool>(x: &mut [f32], weight: &[f32], bias: &[f32], epsilon: f32) {
+    let width = weight.len();
+    for row in x.chunks_exact_mut(width) {
+        let mean = sum_of(row, |value, sum| sum + value) / width as f32;
+        let squares = sum_of(row, |value, sum| multiply_add::<FUSED>(value - mean, value - mean, sum));
+        let scale = 1.0 / (squares / width as f32 + epsilon).sqrt();
+        for ((value, weight), bias) in row.iter_mut().zip(weight).zip(bias) {
+            *value = multiply_add::<FUSED>((*value - mean) * scale, *weight, *bias);
+        }
+    }
+}
+
+/// The softmax of attention and of [`softmax`]; generic so that attention compiles it into its own loop.
+#[inline(always)]
+pub(crate) fn softmax_body<const FUSED: bool>(row: &mut [f32], scale: f32, valid: usize) {
+    let (row, masked) = row.split_at_mut(valid);
+    masked.fill(0.0);
+    // The largest of scale · x is scale · max(x) for the usual positive scale; a negative one turns it around.
+    for value in row.iter_mut() {
+        *value *= scale;
+    }
+    let largest = maximum(row);
+    for value in row.iter_mut() {
+        *value = exp::<FUSED>(*value - largest);
+    }
+    let inverse = 1.0 / sum_of(row, |value, sum| sum + value);
+    for value in row.iter_mut() {
+        *value *= inverse;
+    }
+}
+
+#[inline(always)]
+fn silu_gate_body<const FUSED: bool>(gate_up: &[f32], width: usize, out: &mut [f32]) {
+    for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
+        let (gate, up) = row.split_at(width);
+        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+            *out = gate * sigmoid::<FUSED>(*gate) * up;
+        }
+    }
+}
+
+#[inline(always)]
+fn multiply_gate_body<const FUSED: bool>(gate_up: &[f32], width: usize, out: &mut [f32]) {
+    for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
+        let (gate, up) = row.split_at(width);
+        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+            *out = gate * up;
+        }
+    }
+}
+
+#[inline(always)]
+fn gelu_erf_body<const FUSED: bool>(x: &mut [f32]) {
+    for x in x {
+        // Φ(x) through erfc of |x| keeps its relative accuracy in the negative tail.
+        let half = 0.5 * *x * erfc_of_positive::<FUSED>(x.abs() * std::f32::consts::FRAC_1_SQRT_2);
+        *x = if *x > 0.0 { *x - half } else { half };
+    }
+}
+
+#[inline(always)]
+fn gelu_tanh_body<const FUSED: bool>(x: &mut [f32]) {
+    // (1 + tanh u) / 2 is the sigmoid of 2u.
+    const TWO_ROOT_2_OVER_PI: f32 = 1.595_769_1;
+    for x in x {
+        let cubic = multiply_add::<FUSED>(*x * *x, 0.044_715, 1.0) * *x;
+        *x *= sigmoid::<FUSED>(TWO_ROOT_2_OVER_PI * cubic);
+    }
+}
+
+#[inline(always)]
+fn add_bias_body<const FUSED: bool>(x: &mut [f32], bias: &[f32]) {
+    for row in x.chunks_exact_mut(bias.len()) {
+        add_body::<FUSED>(row, bias);
+    }
+}
+
+#[inline(always)]
+fn add_body<const FUSED: bool>(x: &mut [f32], y: &[f32]) {
+    for (x, y) in x.iter_mut().zip(y) {
+        *x += y;
+    }
+}
+
+#[inline(always)]
+fn maximum_body<const FUSED: bool>(row: &[f32]) -> f32 {
+    maximum(row)
+}
+
+#[inline(always)]
+fn sum_exp_body<const FUSED: bool>(row: &[f32], largest: f32) -> f64 {
+    // f64 lanes: a vocabulary of 50,000 small terms beside a large one would lose digits in f32.
+    let mut sums = [0.0_f64; LANES];
+    let (chunks, rest) = row.as_chunks::<LANES>();
+    for chunk in chunks {
+        for i in 0..LANES {
+            sums[i] += f64::from(exp::<FUSED>(chunk[i] - largest));
+        }
+    }
+    for (sum, &value) in sums.iter_mut().zip(rest) {
+        *sum += f64::from(exp::<FUSED>(value - largest));
+    }
+    sums.into_iter().sum()
+}
+
+#[inline(always)]
+fn l2_normalize_body<const FUSED: bool>(x: &mut [f32], width: usize) {
+    for row in x.chunks_exact_mut(width) {
+        let length = sum_of_squares::<FUSED>(row).sqrt();
+        if length > 0.0 {
+            for value in row.iter_mut() {
+                *value /= length;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn mean_rows_body<const FUSED: bool>(x: &[f32], out: &mut [f32]) {
+    out.fill(0.0);
+    let rows = x.len() / out.len();
+    for row in x.chunks_exact(out.len()) {
+        add_body::<FUSED>(out, row);
+    }
+    for out in out {
+        *out /= rows.max(1) as f32;
+    }
+}

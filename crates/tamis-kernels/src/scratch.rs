@@ -1,0 +1,48 @@
+//! Buffers that a worker keeps between calls, so that nothing is allocated in the steady state.
+
+use crate::aligned::Aligned;
+
+/// Working memory of one worker. It holds no result: calls may share it freely in one thread.
+#[derive(Debug, Default)]
+pub struct Scratch {
+    /// Left operands rounded to bf16.
+    pub(crate) operand: Aligned<u16>,
+    /// Tiles that a product writes before they are copied out.
+    pub(crate) tile: Aligned<f32>,
+    /// What attention needs beside.
+    pub(crate) attention: AttentionScratch,
+    /// What hashing needs.
+    pub(crate) hashing: HashingScratch,
+}
+
+/// Working memory of attention.
+#[derive(Debug, Default)]
+pub(crate) struct AttentionScratch {
+    /// Packed keys of one head.
+    pub(crate) keys: Aligned<f32>,
+    /// Packed values of one head.
+    pub(crate) values: Aligned<f32>,
+    /// Scores of a block of query rows.
+    pub(crate) scores: Aligned<f32>,
+}
+
+/// Working memory of the sketch's hash family.
+#[derive(Debug, Default)]
+pub(crate) struct HashingScratch {
+    /// A packed tile of embeddings.
+    pub(crate) items: Aligned<f32>,
+    /// Projections of the tile, one row per hash.
+    pub(crate) projected: Aligned<f32>,
+    /// Hash states of one sketch row.
+    pub(crate) states: Aligned<u64>,
+    /// Buckets of one sketch row.
+    pub(crate) buckets: Aligned<u32>,
+}
+
+impl Scratch {
+    /// Empty working memory; it grows to what the first calls need.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+}
