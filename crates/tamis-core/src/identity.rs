@@ -6,15 +6,26 @@
 
 use std::fmt;
 
-use xxhash_rust::xxh3::xxh3_128;
+use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 fn keyed(fields: [&str; 2]) -> u128 {
-    let mut bytes = Vec::with_capacity(16 + fields[0].len() + fields[1].len());
+    let length = 16 + fields[0].len() + fields[1].len();
+    let mut short = [0; 256];
+    let Some(bytes) = short.get_mut(..length) else {
+        let mut hasher = Xxh3::new();
+        for field in fields {
+            hasher.update(&(field.len() as u64).to_le_bytes());
+            hasher.update(field.as_bytes());
+        }
+        return hasher.digest128();
+    };
+    let mut at = 0;
     for field in fields {
-        bytes.extend_from_slice(&(field.len() as u64).to_le_bytes());
-        bytes.extend_from_slice(field.as_bytes());
+        bytes[at..at + 8].copy_from_slice(&(field.len() as u64).to_le_bytes());
+        bytes[at + 8..at + 8 + field.len()].copy_from_slice(field.as_bytes());
+        at += 8 + field.len();
     }
-    xxh3_128(&bytes)
+    xxh3_128(bytes)
 }
 
 /// Identifies a document for ever: two dumps of a corpus, two runs, two machines give it the same key.
@@ -111,6 +122,19 @@ mod tests {
         assert_eq!(DocKey::from_id("", "doc-1").to_string(), "5a3d379e45253ecb021d96ac8d9aa6cf");
         assert_eq!(DocKey::from_id("web", "17").to_string(), "5031cdfc871e5bf57873b0593848b765");
         assert_eq!(DocKey::from_text("", "A text.\n").to_string(), "9bedc8d3fd38d4fe761cfcbb6d38f6fe");
+    }
+
+    #[test]
+    fn short_and_long_fields_are_hashed_alike() {
+        for length in (0..600).chain([10_000, 300_000]) {
+            let text = "é".repeat(length / 2) + if length % 2 == 1 { "x" } else { "" };
+            let mut bytes = Vec::new();
+            for field in ["namespace", &text] {
+                bytes.extend_from_slice(&(field.len() as u64).to_le_bytes());
+                bytes.extend_from_slice(field.as_bytes());
+            }
+            assert_eq!(DocKey::from_text("namespace", &text), DocKey(xxh3_128(&bytes)), "length {length}");
+        }
     }
 
     #[test]

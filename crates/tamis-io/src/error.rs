@@ -1,5 +1,7 @@
 //! What can be wrong with files.
 
+use crate::corpus::CorpusError;
+use crate::run::RunError;
 use crate::store::StoreError;
 
 /// Result of an operation on files.
@@ -12,6 +14,12 @@ pub enum Error {
     /// A folder or an object store.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// A corpus or one of its shards.
+    #[error(transparent)]
+    Corpus(#[from] CorpusError),
+    /// A run directory or one of its files.
+    #[error(transparent)]
+    Run(#[from] RunError),
 }
 
 impl Error {
@@ -20,6 +28,8 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Store(error) => error.hint(),
+            Self::Corpus(error) => error.hint(),
+            Self::Run(error) => error.hint(),
         }
     }
 }

@@ -1,6 +1,7 @@
 //! Corpus and run-directory files of tamis: the only room that touches them.
 
 pub mod clock;
+pub mod corpus;
 mod error;
 pub mod run;
 pub mod sidecar;

@@ -3,7 +3,7 @@
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, UNIX_EPOCH};
 
 use bytes::Bytes;
 
@@ -122,12 +122,10 @@ pub(super) fn remove(root: &Path, path: &str) -> StoreResult<()> {
 }
 
 pub(super) fn remove_stale(root: &Path, age: Duration) -> StoreResult<usize> {
-    let now = SystemTime::now();
     let mut removed = 0;
     walk(root, "", &mut Vec::new(), &mut |path, full, metadata| {
         let temporary = path.rsplit('/').next().is_some_and(|name| name.starts_with(TEMPORARY));
-        let old =
-            metadata.modified().is_ok_and(|time| now.duration_since(time).is_ok_and(|since| since >= age));
+        let old = metadata.modified().is_ok_and(|time| time.elapsed().is_ok_and(|since| since >= age));
         if temporary && old && fs::remove_file(full).is_ok() {
             removed += 1;
         }

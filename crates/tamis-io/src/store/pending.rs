@@ -4,7 +4,6 @@ use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufWriter, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::time::{SystemTime, UNIX_EPOCH};
 
 use bytes::Bytes;
 use object_store::{MultipartUpload, ObjectStoreExt};
@@ -185,6 +184,10 @@ fn finish_local(
     file.flush()?;
     file.get_ref().sync_all()?;
     let created = if replace {
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "this is the replacing commit, which its callers asked for"
+        )]
         fs::rename(&temporary.0, target)?;
         Created::New
     } else {
@@ -205,13 +208,12 @@ fn folder_of(target: &Path) -> &Path {
     }
 }
 
-/// Creates a file of a name that nobody else has: process, counter and time make it unlikely, `create_new` makes it sure.
+/// Creates a file of a name that nobody else has: process and counter make it likely, `create_new` makes it sure.
 fn create_temporary(folder: &Path) -> io::Result<(File, PathBuf)> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
     loop {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
-        let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |time| time.subsec_nanos());
-        let path = folder.join(format!("{TEMPORARY}{:08x}{count:08x}{nanos:08x}", std::process::id()));
+        let path = folder.join(format!("{TEMPORARY}{:08x}{count:08x}", std::process::id()));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
             Ok(file) => return Ok((file, path)),
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}

@@ -1,0 +1,131 @@
+//! Some rows of a shard, decompressed but not parsed.
+
+use std::sync::Arc;
+
+use super::decoded::Decoded;
+use super::line_reader::Buffer;
+use super::lines::{self, Lines, each_line};
+use super::parquet_shard::{ParquetShard, Slice};
+use super::{Columns, CorpusError, CorpusResult, KeptWriter};
+
+/// Consecutive rows of one shard: about 4 MiB of lines, one longer line, or a slice of a Parquet row group.
+#[derive(Debug)]
+pub struct Block {
+    pub(super) shard: Arc<str>,
+    pub(super) first_row: u64,
+    pub(super) rows: u64,
+    pub(super) content: Content,
+    pub(super) max_line_bytes: u64,
+}
+
+#[derive(Debug)]
+pub(super) enum Content {
+    Lines(Buffer),
+    TooLong { head: Vec<u8>, length: u64 },
+    Parquet { file: Arc<ParquetShard>, slice: Slice },
+}
+
+impl Block {
+    /// Path of the shard that the rows are of.
+    #[must_use]
+    pub fn shard(&self) -> &str {
+        &self.shard
+    }
+
+    /// 0-based physical row of the first one.
+    #[must_use]
+    pub fn first_row(&self) -> u64 {
+        self.first_row
+    }
+
+    /// Number of rows, failed and blank ones included.
+    #[must_use]
+    pub fn rows(&self) -> u64 {
+        self.rows
+    }
+
+    /// Bytes of its lines, or those that its Parquet rows are estimated to have; for shares of memory and of work.
+    #[must_use]
+    pub fn size_bytes(&self) -> u64 {
+        match &self.content {
+            Content::Lines(bytes) => bytes.bytes().len() as u64,
+            Content::TooLong { head, .. } => head.len() as u64,
+            Content::Parquet { slice, .. } => slice.size_bytes,
+        }
+    }
+
+    /// Leaves out the first rows.
+    pub(super) fn skip(&mut self, rows: u64) {
+        let rows = rows.min(self.rows);
+        self.first_row += rows;
+        self.rows -= rows;
+        match &mut self.content {
+            Content::Lines(bytes) => bytes.skip_lines(rows),
+            Content::TooLong { .. } => {}
+            Content::Parquet { slice, .. } => slice.skip(rows),
+        }
+    }
+
+    /// Documents and failed rows. Does not depend on how the shard was cut into blocks.
+    ///
+    /// # Errors
+    /// Names of columns that do not go together; for Parquet also a column that is missing or of an unusable type, and
+    /// data that are damaged.
+    pub fn decode(&self, columns: &Columns) -> CorpusResult<Decoded> {
+        match &self.content {
+            Content::Lines(bytes) => {
+                let max_line_bytes = self.max_line_bytes;
+                Lines { bytes: bytes.bytes(), first_row: self.first_row, max_line_bytes }.decode(columns)
+            }
+            Content::TooLong { head, length } => {
+                lines::too_long(self.first_row, head, *length, self.max_line_bytes, columns)
+            }
+            Content::Parquet { file, slice } => file.decode(*slice, self.first_row, columns),
+        }
+    }
+
+    /// Writes the rows for which `keep` (given the physical row, ascending) says so: lines byte for byte, Parquet rows with
+    /// all their columns. Blocks must be written in order.
+    ///
+    /// # Errors
+    /// A place that cannot be written, Parquet data that are damaged, a writer of the other format, or a row kept that is
+    /// longer than the limit for lines (a failed row, which no selection keeps).
+    pub fn write_kept(&self, keep: &mut dyn FnMut(u64) -> bool, out: &mut KeptWriter) -> CorpusResult<()> {
+        match &self.content {
+            Content::Lines(bytes) => {
+                let bytes = bytes.bytes();
+                let mut row = self.first_row;
+                let mut run = 0..0;
+                let mut rows = 0;
+                let mut outcome = Ok(());
+                each_line(bytes, |line| {
+                    if keep(row) {
+                        if run.end != line.start {
+                            if outcome.is_ok() {
+                                outcome = out.write_lines(&bytes[run.clone()], rows);
+                            }
+                            (run.start, rows) = (line.start, 0);
+                        }
+                        run.end = line.end;
+                        rows += 1;
+                    }
+                    row += 1;
+                });
+                outcome?;
+                out.write_lines(&bytes[run], rows)
+            }
+            Content::TooLong { length, .. } => {
+                if keep(self.first_row) {
+                    return Err(CorpusError::Damaged {
+                        shard: self.shard.to_string(),
+                        row: self.first_row,
+                        byte: 0,
+                        problem: format!("a line of {length} bytes, over the limit, cannot be kept"),
+                    });
+                }
+                Ok(())
+            }
+            Content::Parquet { file, slice } => file.write_kept(*slice, self.first_row, keep, out),
+        }
+    }
+}

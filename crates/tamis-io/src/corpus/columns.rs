@@ -1,0 +1,70 @@
+//! Which columns of a corpus mean what.
+
+use tamis_core::column;
+
+use super::{CorpusError, CorpusResult};
+
+/// The column that holds ids when the user names none.
+pub const DEFAULT_ID: &str = "id";
+
+/// How documents get their key. Decided once for a corpus, recorded, and then the same for every row: a corpus has ids
+/// everywhere or nowhere.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum IdMode {
+    /// From this column; a row without a string or an integer in it has failed.
+    Column(String),
+    /// From the text: equal texts are the same document.
+    FromText,
+}
+
+/// Which columns are read, and as what.
+///
+/// A name with dots, such as `metadata.id`, is the column of exactly that name where a row has it, and otherwise the path
+/// through nested objects (of JSON) or structs (of Parquet).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Columns {
+    /// Column of the text.
+    pub text: String,
+    /// Where keys come from; see [`super::Corpus::resolve_ids`].
+    pub id: IdMode,
+    /// Separates corpora whose ids collide; part of every key.
+    pub namespace: String,
+    /// Further columns that batches carry, as text: numbers and booleans as JSON writes them, nested values as JSON.
+    pub carry: Vec<String>,
+}
+
+impl Default for Columns {
+    fn default() -> Self {
+        Self { text: column::TEXT.into(), id: IdMode::FromText, namespace: String::new(), carry: Vec::new() }
+    }
+}
+
+impl Columns {
+    /// Checks that the names go together.
+    ///
+    /// # Errors
+    /// A carried column that occurs twice or has the name of one that every batch has.
+    pub fn check(&self) -> CorpusResult<()> {
+        let refuse = |column: &str, problem| Err(CorpusError::Columns { column: column.to_owned(), problem });
+        for (at, name) in self.carry.iter().enumerate() {
+            if [column::ROW, column::ID, column::DOC_KEY, column::TEXT, column::RAW_DIGEST]
+                .contains(&name.as_str())
+            {
+                return refuse(name, "cannot be carried: every batch has a column of this name");
+            }
+            if self.carry[..at].contains(name) {
+                return refuse(name, "is carried twice");
+            }
+        }
+        Ok(())
+    }
+
+    /// Text, id if there is one, then carried columns: the order in which both formats look values up.
+    pub(super) fn names(&self) -> Vec<&str> {
+        let id = match &self.id {
+            IdMode::Column(name) => Some(name.as_str()),
+            IdMode::FromText => None,
+        };
+        std::iter::once(self.text.as_str()).chain(id).chain(self.carry.iter().map(String::as_str)).collect()
+    }
+}

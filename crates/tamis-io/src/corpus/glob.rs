@@ -1,0 +1,249 @@
+//! Patterns for paths: `*` and `?` within a segment, `**` across segments, `[a-z]` and `[!a-z]`, `{one,other}`.
+//!
+//! As in shells, a segment that starts with a dot is matched only by a pattern that says so. A pattern that matches a
+//! folder matches everything in it that is not hidden. Linear in the path for each star: no pattern is slow.
+
+/// Alternatives of braces that one pattern may have.
+const MAX_ALTERNATIVES: usize = 1024;
+
+/// A pattern, its braces already expanded.
+#[derive(Debug)]
+pub(super) struct Pattern {
+    alternatives: Vec<Vec<Segment>>,
+}
+
+#[derive(Debug)]
+enum Segment {
+    AnyFolders,
+    Name(Vec<Token>),
+}
+
+#[derive(Debug)]
+enum Token {
+    Star,
+    Any,
+    Character(char),
+    Class { negated: bool, ranges: Vec<(char, char)> },
+}
+
+/// Whether a location has to be read as a pattern.
+pub(super) fn is_pattern(location: &str) -> bool {
+    location.contains(['*', '?', '[', '{'])
+}
+
+impl Pattern {
+    /// # Errors
+    /// In words, what is wrong with the pattern.
+    pub(super) fn new(pattern: &str) -> Result<Self, String> {
+        let mut expanded = Vec::new();
+        expand(pattern, &mut expanded)?;
+        let alternatives = expanded
+            .iter()
+            .map(|pattern| pattern.split('/').filter(|segment| !segment.is_empty()).map(segment).collect())
+            .collect::<Result<_, String>>()?;
+        Ok(Self { alternatives })
+    }
+
+    /// Whether the path, or a folder that it is in, matches.
+    pub(super) fn matches(&self, path: &str) -> bool {
+        let names: Vec<&str> = path.split('/').collect();
+        self.alternatives.iter().any(|pattern| {
+            (1..=names.len()).any(|length| {
+                match_segments(pattern, &names[..length])
+                    && !names[length..].iter().any(|name| name.starts_with('.'))
+            })
+        })
+    }
+}
+
+fn expand(pattern: &str, out: &mut Vec<String>) -> Result<(), String> {
+    let Some(open) = pattern.find('{') else {
+        if out.len() == MAX_ALTERNATIVES {
+            return Err(format!("its braces stand for more than {MAX_ALTERNATIVES} patterns"));
+        }
+        out.push(pattern.to_owned());
+        return Ok(());
+    };
+    let (mut depth, mut start, mut options, mut close) = (0, open + 1, Vec::new(), None);
+    for (at, character) in pattern.char_indices().skip_while(|(at, _)| *at < open) {
+        match character {
+            '{' => depth += 1,
+            '}' => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 || (depth == 1 && character == ',') {
+            options.push(&pattern[start..at]);
+            start = at + 1;
+        }
+        if depth == 0 {
+            close = Some(at);
+            break;
+        }
+    }
+    let close = close.ok_or("`{` without `}`")?;
+    // Nesting is resolved by expanding again, at most once a brace: a bound on the depth of recursion.
+    if pattern.matches('{').count() > 64 {
+        return Err("it has more than 64 braces".into());
+    }
+    options
+        .iter()
+        .try_for_each(|option| expand(&format!("{}{option}{}", &pattern[..open], &pattern[close + 1..]), out))
+}
+
+fn segment(pattern: &str) -> Result<Segment, String> {
+    if pattern == "**" {
+        return Ok(Segment::AnyFolders);
+    }
+    let mut tokens = Vec::new();
+    let mut rest = pattern.chars();
+    while let Some(character) = rest.next() {
+        tokens.push(match character {
+            '*' => Token::Star,
+            '?' => Token::Any,
+            '[' => {
+                let (class, after) = rest
+                    .as_str()
+                    .char_indices()
+                    .skip(2)
+                    .find(|(_, character)| *character == ']')
+                    .or_else(|| {
+                        rest.as_str().char_indices().nth(1).filter(|(_, character)| *character == ']')
+                    })
+                    .map(|(at, _)| rest.as_str().split_at(at))
+                    .ok_or("`[` without `]`")?;
+                rest = after[1..].chars();
+                class_of(class)
+            }
+            other => Token::Character(other),
+        });
+    }
+    Ok(Segment::Name(tokens))
+}
+
+fn class_of(class: &str) -> Token {
+    let body = class.strip_prefix(['!', '^']);
+    let characters: Vec<char> = body.unwrap_or(class).chars().collect();
+    let mut ranges = Vec::new();
+    let mut at = 0;
+    while at < characters.len() {
+        let range = characters.get(at + 1) == Some(&'-') && at + 2 < characters.len();
+        let last = if range { at + 2 } else { at };
+        ranges.push((characters[at], characters[last]));
+        at = last + 1;
+    }
+    Token::Class { negated: body.is_some(), ranges }
+}
+
+/// Matches a sequence against a pattern with stars: on a mismatch, the last star takes one element more.
+fn match_stars<P, E>(
+    pattern: &[P],
+    elements: &[E],
+    is_star: impl Fn(&P) -> bool,
+    star_takes: impl Fn(&E) -> bool,
+    fits: impl Fn(&P, &E) -> bool,
+) -> bool {
+    let (mut p, mut e) = (0, 0);
+    let mut last_star: Option<(usize, usize)> = None;
+    while e < elements.len() {
+        if pattern.get(p).is_some_and(&is_star) {
+            last_star = Some((p, e));
+            p += 1;
+        } else if pattern.get(p).is_some_and(|token| fits(token, &elements[e])) {
+            p += 1;
+            e += 1;
+        } else if let Some((star, taken)) = last_star.filter(|(_, taken)| star_takes(&elements[*taken])) {
+            last_star = Some((star, taken + 1));
+            (p, e) = (star + 1, taken + 1);
+        } else {
+            return false;
+        }
+    }
+    pattern[p..].iter().all(is_star)
+}
+
+fn match_segments(pattern: &[Segment], names: &[&str]) -> bool {
+    match_stars(
+        pattern,
+        names,
+        |segment| matches!(segment, Segment::AnyFolders),
+        |name| !name.starts_with('.'),
+        |segment, name| matches!(segment, Segment::Name(tokens) if match_name(tokens, name)),
+    )
+}
+
+fn match_name(tokens: &[Token], name: &str) -> bool {
+    if name.starts_with('.') && !matches!(tokens.first(), Some(Token::Character('.'))) {
+        return false;
+    }
+    let characters: Vec<char> = name.chars().collect();
+    match_stars(
+        tokens,
+        &characters,
+        |token| matches!(token, Token::Star),
+        |_| true,
+        |token, character| match token {
+            Token::Star => false,
+            Token::Any => true,
+            Token::Character(wanted) => wanted == character,
+            Token::Class { negated, ranges } => {
+                ranges.iter().any(|(from, to)| (from..=to).contains(&character)) != *negated
+            }
+        },
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn matches(pattern: &str, path: &str) -> bool {
+        Pattern::new(pattern).unwrap().matches(path)
+    }
+
+    #[test]
+    fn patterns_match_as_in_shells() {
+        for (pattern, path) in [
+            ("*.jsonl", "a.jsonl"),
+            ("a?.jsonl", "aé.jsonl"),
+            ("part-[0-3]*", "part-2.x"),
+            ("part-[!0-3]", "part-4"),
+            ("[]]", "]"),
+            ("[a-]", "-"),
+            ("**/*.gz", "a/b/c.gz"),
+            ("**/*.gz", "c.gz"),
+            ("a/**/z", "a/b/c/z"),
+            ("a/**", "a/b/c"),
+            ("{a,b}/x.{gz,zst}", "b/x.zst"),
+            ("{a,b{1,2}}", "b2"),
+            ("a{,x}", "a"),
+            ("2024-*", "2024-01/part/0.jsonl"),
+            (".hidden/*", ".hidden/x"),
+            ("*a*b*c*", "xxaxbxcx"),
+        ] {
+            assert!(matches(pattern, path), "{pattern} {path}");
+        }
+        for (pattern, path) in [
+            ("*.jsonl", "a.jsonl.gz"),
+            ("*", ".hidden"),
+            ("**/x", ".hidden/x"),
+            ("a/*", "a/.b/x"),
+            ("a", "a/.b"),
+            ("*.gz", "a/b.gz.d"),
+            ("a/**/z", "az"),
+            ("part-[0-3]", "part-4"),
+            ("?", "ab"),
+            ("a/b", "a"),
+        ] {
+            assert!(!matches(pattern, path), "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn hostile_patterns_are_refused_or_fast() {
+        assert!(Pattern::new("[abc").is_err());
+        assert!(Pattern::new("{a,b").is_err());
+        assert!(Pattern::new(&"{a,b}".repeat(60)).is_err());
+        assert!(Pattern::new(&"{".repeat(10_000)).is_err());
+        assert!(!matches(&format!("{}b", "*a".repeat(200)), &"a".repeat(10_000)));
+    }
+}

@@ -1,0 +1,107 @@
+//! Corpora: finding their shards, reading documents out of them, writing the kept ones back.
+//!
+//! A shard is read as a sequence of [`Block`]s by one [`ShardReader`], which does what has to be done in order and no
+//! more: decompress and cut. The work of parsing is in [`Block::decode`], which any thread can do; one large file therefore
+//! keeps all cores busy. A row that cannot be used becomes a [`FailedRow`] with its reason; only what makes the rest of a
+//! shard unreadable is an error.
+//!
+//! `docs/formats.md` states what is read and written, and the limits.
+
+mod block;
+mod columns;
+mod decoded;
+mod discover;
+mod error;
+mod format;
+mod glob;
+mod ids;
+mod input;
+mod json;
+mod kept;
+mod line_reader;
+mod lines;
+mod parquet_shard;
+mod parquet_values;
+mod reader;
+
+pub use block::Block;
+pub use columns::{Columns, DEFAULT_ID, IdMode};
+pub use decoded::{Decoded, FailedRow, RAW_LIMIT};
+pub use discover::discover;
+pub use error::{CorpusError, CorpusResult};
+pub use format::{Compression, Container, Shard};
+pub use kept::{KeptFile, KeptWriter};
+pub use reader::ShardReader;
+
+use std::sync::{Arc, OnceLock};
+
+use crate::store::Store;
+
+/// Lines longer than this are failed rows unless [`Corpus::with_max_line_bytes`] says otherwise: 256 MiB.
+pub const MAX_LINE_BYTES: u64 = 256 << 20;
+
+/// The largest limit for lines: a text must fit into one Arrow array.
+const MAX_MAX_LINE_BYTES: u64 = 1 << 30;
+
+/// Shards in a stable order.
+#[derive(Clone, Debug)]
+pub struct Corpus {
+    store: Store,
+    shards: Vec<Shard>,
+    max_line_bytes: u64,
+    /// Schema of the first Parquet shard, once it was looked at.
+    schema: Arc<OnceLock<parquet_shard::FirstSchema>>,
+}
+
+impl Corpus {
+    /// A corpus of these shards of a store, which must be sorted by path.
+    pub(crate) fn new(store: Store, shards: Vec<Shard>) -> Self {
+        Self { store, shards, max_line_bytes: MAX_LINE_BYTES, schema: Arc::default() }
+    }
+
+    /// Changes the limit above which a line is a failed row (1 byte to 1 GiB; values outside are brought inside).
+    /// A line is held in memory, so this bounds memory: about three times as much a reader, and the text once more.
+    #[must_use]
+    pub fn with_max_line_bytes(mut self, bytes: u64) -> Self {
+        self.max_line_bytes = bytes.clamp(1, MAX_MAX_LINE_BYTES);
+        self
+    }
+
+    /// Where the shards' paths start.
+    #[must_use]
+    pub fn store(&self) -> &Store {
+        &self.store
+    }
+
+    /// All shards, sorted by path.
+    #[must_use]
+    pub fn shards(&self) -> &[Shard] {
+        &self.shards
+    }
+
+    /// Opens a shard for reading from a row on. Rows before it are skipped without being parsed.
+    ///
+    /// # Errors
+    /// The file has vanished, cannot be opened, or is a Parquet file that is damaged or of another schema than the first.
+    pub fn open(&self, shard: &Shard, from_row: u64) -> CorpusResult<ShardReader> {
+        ShardReader::open(self, shard, from_row)
+    }
+
+    /// Starts the file of kept documents of a shard: the same format and compression (zstd level 3 with checksum, gzip
+    /// level 6; Parquet the same schema, zstd level 3). The same rows give the same bytes.
+    ///
+    /// # Errors
+    /// A Parquet shard that cannot be opened, or a place that cannot be written.
+    pub fn kept_writer(&self, shard: &Shard, out: &Store, path: &str) -> CorpusResult<KeptWriter> {
+        KeptWriter::new(self, shard, out, path)
+    }
+
+    /// Looks at the schema of every Parquet shard, so that a different one is found before hours of work and not after.
+    ///
+    /// # Errors
+    /// [`CorpusError::SchemaDiffers`], or a file that cannot be opened.
+    pub fn check_schemas(&self) -> CorpusResult<()> {
+        let parquet = self.shards.iter().filter(|shard| shard.container == Container::Parquet);
+        parquet.map(|shard| self.open_parquet(shard)).try_for_each(|opened| opened.map(|_| ()))
+    }
+}

@@ -1,0 +1,360 @@
+//! Parquet shards: slices of row groups, of which only the columns that are needed are decoded.
+
+use std::sync::Arc;
+
+use arrow_array::RecordBatch;
+use arrow_schema::{DataType, Fields, SchemaRef};
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+    RowSelection, RowSelector,
+};
+use parquet::file::metadata::{KeyValue, PageIndexPolicy};
+use tamis_core::{Digest, reason};
+
+use super::decoded::{Builder, Decoded};
+use super::input::open_shard;
+use super::parquet_values::{Values, find};
+use super::{Columns, Container, Corpus, CorpusError, CorpusResult, IdMode, KeptWriter, Shard};
+use crate::store::ChunkFile;
+
+/// Uncompressed bytes of all columns that a slice has, by the row group's average.
+const SLICE_BYTES: u64 = 16 << 20;
+
+/// No slice has more rows, however short they are.
+const SLICE_ROWS: u64 = 1 << 17;
+
+/// Rows that are decoded at a time.
+const BATCH_ROWS: usize = 1024;
+
+/// The schema that all Parquet shards of a corpus must have, and the shard that it is of.
+#[derive(Debug)]
+pub(super) struct FirstSchema {
+    path: String,
+    schema: SchemaRef,
+}
+
+/// An open Parquet file.
+#[derive(Debug)]
+pub(super) struct ParquetShard {
+    path: String,
+    file: ChunkFile,
+    metadata: ArrowReaderMetadata,
+    digest: Digest,
+}
+
+/// Consecutive rows of one row group.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Slice {
+    row_group: usize,
+    /// Rows of the row group before the slice.
+    offset: u64,
+    pub(super) rows: u64,
+    pub(super) size_bytes: u64,
+}
+
+impl Slice {
+    pub(super) fn skip(&mut self, rows: u64) {
+        self.offset += rows;
+        self.rows -= rows;
+    }
+}
+
+/// All slices of a file, in row order.
+#[derive(Debug)]
+pub(super) struct Slices {
+    /// Rows and uncompressed bytes of each row group.
+    row_groups: Vec<(u64, u64)>,
+    row_group: usize,
+    offset: u64,
+}
+
+impl Iterator for Slices {
+    type Item = Slice;
+
+    fn next(&mut self) -> Option<Slice> {
+        loop {
+            let (rows, bytes) = *self.row_groups.get(self.row_group)?;
+            if self.offset >= rows {
+                self.row_group += 1;
+                self.offset = 0;
+                continue;
+            }
+            let step = rows.div_ceil(bytes.div_ceil(SLICE_BYTES).max(1)).clamp(1, SLICE_ROWS);
+            let taken = step.min(rows - self.offset);
+            let size_bytes = (bytes / rows).saturating_mul(taken);
+            let slice = Slice { row_group: self.row_group, offset: self.offset, rows: taken, size_bytes };
+            self.offset += taken;
+            return Some(slice);
+        }
+    }
+}
+
+impl Corpus {
+    /// Opens a Parquet shard and compares its schema with the first one's.
+    pub(super) fn open_parquet(&self, shard: &Shard) -> CorpusResult<ParquetShard> {
+        let opened = self.open_any_schema(shard)?;
+        let first = match self.schema.get() {
+            Some(first) => first,
+            None => {
+                let first =
+                    self.shards.iter().find(|shard| shard.container == Container::Parquet).unwrap_or(shard);
+                let schema = if first.path == shard.path {
+                    opened.schema()
+                } else {
+                    self.open_any_schema(first)?.schema()
+                };
+                self.schema.get_or_init(|| FirstSchema { path: first.path.clone(), schema })
+            }
+        };
+        match difference(first.schema.fields(), opened.metadata.schema().fields()) {
+            None => Ok(opened),
+            Some(difference) => {
+                Err(CorpusError::SchemaDiffers { shard: opened.path, first: first.path.clone(), difference })
+            }
+        }
+    }
+
+    fn open_any_schema(&self, shard: &Shard) -> CorpusResult<ParquetShard> {
+        let file = open_shard(shard, self.store.chunk_reader(&shard.path))?;
+        let damaged =
+            |problem: String| CorpusError::Damaged { shard: shard.path.clone(), row: 0, byte: 0, problem };
+        let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
+        let metadata = ArrowReaderMetadata::load(&file, options)
+            .map_err(|error| damaged(format!("not a readable Parquet file: {error}")))?;
+        let digest =
+            footer_digest(&file).map_err(|error| damaged(format!("could not read the footer: {error}")))?;
+        Ok(ParquetShard { path: shard.path.clone(), file, metadata, digest })
+    }
+}
+
+/// Digest of the size of the file and of its footer.
+fn footer_digest(file: &ChunkFile) -> std::io::Result<Digest> {
+    let tail = file.read_at(file.size().saturating_sub(8), 8)?;
+    let length = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]])) + 8;
+    let footer =
+        file.read_at(file.size().saturating_sub(length), usize::try_from(length).unwrap_or(usize::MAX))?;
+    let mut bytes = file.size().to_le_bytes().to_vec();
+    bytes.extend_from_slice(&footer);
+    Ok(Digest::of(&bytes))
+}
+
+/// How two lists of columns differ, `None` when they are the same. Order, nullability and metadata do not count.
+fn difference(first: &Fields, other: &Fields) -> Option<String> {
+    let find = |fields: &Fields, name: &str| fields.iter().find(|field| field.name() == name).cloned();
+    let mut differences = Vec::new();
+    for field in first {
+        match find(other, field.name()) {
+            None => differences.push(format!("column `{}` is missing", field.name())),
+            Some(other) if !same(field.data_type(), other.data_type()) => differences.push(format!(
+                "column `{}` is {} instead of {}",
+                field.name(),
+                other.data_type(),
+                field.data_type()
+            )),
+            Some(_) => {}
+        }
+    }
+    for field in other.iter().filter(|field| find(first, field.name()).is_none()) {
+        differences.push(format!("column `{}` ({}) is additional", field.name(), field.data_type()));
+    }
+    (!differences.is_empty()).then(|| differences.join(", "))
+}
+
+/// Nested fields are compared as columns are.
+fn same(first: &DataType, other: &DataType) -> bool {
+    match (first, other) {
+        (DataType::Struct(first), DataType::Struct(other)) => difference(first, other).is_none(),
+        (DataType::List(first), DataType::List(other))
+        | (DataType::LargeList(first), DataType::LargeList(other))
+        | (DataType::Map(first, _), DataType::Map(other, _)) => same(first.data_type(), other.data_type()),
+        _ => first == other,
+    }
+}
+
+impl ParquetShard {
+    pub(super) fn schema(&self) -> SchemaRef {
+        Arc::clone(self.metadata.schema())
+    }
+
+    pub(super) fn digest(&self) -> Digest {
+        self.digest
+    }
+
+    /// Key-value metadata of the file, but for the encoded schema, which a writer makes itself.
+    pub(super) fn key_values(&self) -> Option<Vec<KeyValue>> {
+        let pairs = self.metadata.metadata().file_metadata().key_value_metadata()?;
+        Some(pairs.iter().filter(|pair| pair.key != "ARROW:schema").cloned().collect())
+    }
+
+    pub(super) fn slices(&self) -> Slices {
+        let groups = self.metadata.metadata().row_groups();
+        let size = |value: i64| u64::try_from(value).unwrap_or(0);
+        let row_groups =
+            groups.iter().map(|group| (size(group.num_rows()), size(group.total_byte_size()))).collect();
+        Slices { row_groups, row_group: 0, offset: 0 }
+    }
+
+    fn read(
+        &self,
+        row_group: usize,
+        projection: ProjectionMask,
+        selection: RowSelection,
+    ) -> parquet::errors::Result<ParquetRecordBatchReader> {
+        ParquetRecordBatchReaderBuilder::new_with_metadata(self.file.clone(), self.metadata.clone())
+            .with_row_groups(vec![row_group])
+            .with_projection(projection)
+            .with_row_selection(selection)
+            .with_batch_size(BATCH_ROWS)
+            .build()
+    }
+
+    /// Gives every batch of the selected rows to `visit`, with the number of rows before it.
+    fn each_batch(
+        &self,
+        slice: Slice,
+        first_row: u64,
+        projection: ProjectionMask,
+        selection: Vec<RowSelector>,
+        visit: &mut dyn FnMut(u64, &RecordBatch) -> CorpusResult<()>,
+    ) -> CorpusResult<()> {
+        let expected: usize = selection.iter().filter(|run| !run.skip).map(|run| run.row_count).sum();
+        let damaged = |done: u64, problem: String| CorpusError::Damaged {
+            shard: self.path.clone(),
+            row: first_row + done,
+            byte: self.start_of(slice.row_group),
+            problem,
+        };
+        let mut done = 0;
+        let batches = self
+            .read(slice.row_group, projection, selection.into())
+            .map_err(|error| damaged(done, format!("the Parquet data are damaged: {error}")))?;
+        for batch in batches {
+            let batch =
+                batch.map_err(|error| damaged(done, format!("the Parquet data are damaged: {error}")))?;
+            visit(done, &batch)?;
+            done += batch.num_rows() as u64;
+        }
+        if done != expected as u64 {
+            return Err(damaged(
+                done,
+                format!("row group {} has fewer rows than its header says", slice.row_group),
+            ));
+        }
+        Ok(())
+    }
+
+    /// Where a row group starts in the file.
+    fn start_of(&self, row_group: usize) -> u64 {
+        let group = self.metadata.metadata().row_group(row_group);
+        group.columns().iter().map(|column| column.byte_range().0).min().unwrap_or(0)
+    }
+
+    pub(super) fn decode(&self, slice: Slice, first_row: u64, columns: &Columns) -> CorpusResult<Decoded> {
+        columns.check()?;
+        let paths: Vec<Vec<String>> = columns
+            .names()
+            .into_iter()
+            .map(|name| find(self.metadata.schema(), &self.path, name))
+            .collect::<Result<_, _>>()?;
+        let leaves = self.metadata.parquet_schema();
+        let needed = (0..leaves.num_columns()).filter(|leaf| {
+            let parts = leaves.column(*leaf);
+            paths.iter().any(|path| parts.path().parts().starts_with(path))
+        });
+        let projection = ProjectionMask::leaves(leaves, needed);
+        let mut builder =
+            Builder::new(columns, usize::try_from(slice.size_bytes.min(SLICE_BYTES)).unwrap_or(0));
+        let selection = vec![RowSelector::skip(index(slice.offset)), RowSelector::select(index(slice.rows))];
+        self.each_batch(slice, first_row, projection, selection, &mut |done, batch| {
+            let values = |at: usize, what| Values::of(batch, &paths[at], &self.path, what);
+            let text = values(0, "a string")?;
+            let (id, first_carried) = match &columns.id {
+                IdMode::FromText => (None, 1),
+                IdMode::Column(_) => (Some(values(1, "a string or an integer")?), 2),
+            };
+            let carried = (0..columns.carry.len())
+                .map(|at| values(first_carried + at, "a string, a number or a boolean"))
+                .collect::<CorpusResult<Vec<_>>>()?;
+            for at in 0..batch.num_rows() {
+                add(&mut builder, columns, first_row + done + at as u64, at, &text, id.as_ref(), &carried);
+            }
+            Ok(())
+        })?;
+        builder.finish()
+    }
+
+    pub(super) fn write_kept(
+        &self,
+        slice: Slice,
+        first_row: u64,
+        keep: &mut dyn FnMut(u64) -> bool,
+        out: &mut KeptWriter,
+    ) -> CorpusResult<()> {
+        let mut selection = vec![RowSelector::skip(index(slice.offset))];
+        let mut any = false;
+        for row in first_row..first_row + slice.rows {
+            let kept = keep(row);
+            any |= kept;
+            match selection.last_mut() {
+                Some(run) if run.skip != kept => run.row_count += 1,
+                _ if kept => selection.push(RowSelector::select(1)),
+                _ => selection.push(RowSelector::skip(1)),
+            }
+        }
+        if !any {
+            return Ok(());
+        }
+        let all = ProjectionMask::all();
+        self.each_batch(slice, first_row, all, selection, &mut |_, batch| out.write_batch(batch))
+    }
+}
+
+/// Rows of one row group fit: they were counted against a header that was read.
+fn index(rows: u64) -> usize {
+    usize::try_from(rows).unwrap_or(usize::MAX)
+}
+
+fn add(
+    builder: &mut Builder<'_>,
+    columns: &Columns,
+    row: u64,
+    at: usize,
+    text: &Values<'_>,
+    id: Option<&Values<'_>>,
+    carried: &[Values<'_>],
+) {
+    let name = &columns.text;
+    let text = match text.get(at) {
+        Ok(None) => return builder.failed(row, reason::NULL_TEXT, format!("`{name}` is null"), &[], 0),
+        Err(problem) => {
+            return builder.failed(row, reason::INVALID_UTF8, format!("`{name}`: {problem}"), &[], 0);
+        }
+        Ok(Some(text)) => text,
+    };
+    if text.chars().all(char::is_whitespace) {
+        let what = if text.is_empty() { "empty" } else { "only white space" };
+        return builder.failed(row, reason::EMPTY_TEXT, format!("`{name}` is {what}"), &[], 0);
+    }
+    let id = match id.map(|id| id.get(at)) {
+        None => None,
+        Some(Ok(Some(id))) => Some(id),
+        Some(Ok(None)) => return builder.failed(row, reason::MISSING_ID, "the id is null".into(), &[], 0),
+        Some(Err(problem)) => {
+            return builder.failed(row, reason::INVALID_UTF8, format!("the id: {problem}"), &[], 0);
+        }
+    };
+    let mut values = Vec::with_capacity(carried.len());
+    for (column, name) in carried.iter().zip(&columns.carry) {
+        match column.get(at) {
+            Ok(value) => values.push(value),
+            Err(problem) => {
+                return builder.failed(row, reason::INVALID_UTF8, format!("`{name}`: {problem}"), &[], 0);
+            }
+        }
+    }
+    builder.document(row, id.as_deref(), &text, Digest::of(text.as_bytes()));
+    for (at, value) in values.into_iter().enumerate() {
+        builder.carry(at, value.as_deref());
+    }
+}
