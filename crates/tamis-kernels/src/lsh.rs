@@ -1,1 +1,0 @@
-//! Hashing for the density sketch (work in progress).

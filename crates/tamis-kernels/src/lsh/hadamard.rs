@@ -1,0 +1,180 @@
+//! Projection by three rounds of random signs and a fast Hadamard transform (`HD₃HD₂HD₁`; Andoni et al. 2015,
+//! arXiv:1509.02897, §3), a cheap stand-in for a Gaussian matrix.
+//!
+//! Items are padded with zeros to P, the next power of two of their dimension. One block gives P hashes; more come from
+//! further blocks with signs of their own. Values are scaled by 1/P, a power of two, so that for unit vectors they have
+//! variance 1 like Gaussian projections. Sums and differences only, always in the same order: the same bits everywhere.
+//! Within a block hashes are orthogonal rather than independent, which lowers the error of a sketch.
+//!
+//! Cost: 3 · log₂ P additions a hash. Sixteen items are transformed side by side.
+
+use crate::aligned::Aligned;
+use crate::dispatch::dispatched;
+use crate::error::{Error, Result};
+use crate::math::LANES;
+use crate::path::Mode;
+use crate::view::Rows;
+
+/// Rounds of signs and transform.
+const ROUNDS: usize = 3;
+
+/// The largest dimension: beyond it one block alone would leave every cache.
+const MAX_DIMENSION: usize = 1 << 20;
+
+/// H hashes of dimension D, in blocks of the next power of two of D.
+#[derive(Debug, Clone)]
+pub struct HadamardProjection {
+    dimension: usize,
+    hashes: usize,
+    padded: usize,
+    /// Per block, round and padded dimension the sign bit of an f32, set for −1.
+    signs: Vec<u32>,
+}
+
+impl HadamardProjection {
+    /// Draws the signs from `next`, which gives uniform 64-bit numbers: per block of P hashes three rounds of P signs,
+    /// 64 signs a number from its lowest bit up, a set bit being −1; a round begins with a new number.
+    ///
+    /// # Errors
+    /// [`Error::HashParameter`] if `dimension` or `hashes` is zero, or `dimension` above 2²⁰.
+    pub fn new(dimension: usize, hashes: usize, next: &mut dyn FnMut() -> u64) -> Result<Self> {
+        if dimension == 0 || dimension > MAX_DIMENSION || hashes == 0 {
+            let problem = format!("no projection of dimension {dimension} to {hashes} hashes");
+            return Err(Error::HashParameter { parameter: "dimension", problem });
+        }
+        let padded = dimension.next_power_of_two();
+        let mut signs = Vec::with_capacity(hashes.div_ceil(padded) * ROUNDS * padded);
+        for _ in 0..hashes.div_ceil(padded) * ROUNDS {
+            for first in (0..padded).step_by(64) {
+                let bits = next();
+                signs.extend((0..64.min(padded - first)).map(|bit| ((bits >> bit) as u32 & 1) << 31));
+            }
+        }
+        Ok(Self { dimension, hashes, padded, signs })
+    }
+
+    /// Dimension of the items (D).
+    #[must_use]
+    pub fn dimension(&self) -> usize {
+        self.dimension
+    }
+
+    /// Number of hashes (H).
+    #[must_use]
+    pub fn hashes(&self) -> usize {
+        self.hashes
+    }
+
+    /// Items to hash together so that their projections stay in the second-level cache.
+    pub(super) fn items_at_once(&self) -> usize {
+        ((512 << 10) / 4 / self.hashes).clamp(LANES, 240) / LANES * LANES
+    }
+
+    /// Projects items into `z`, hashes × items.
+    pub(super) fn project(&self, mode: Mode, items: Rows<'_>, buffer: &mut Aligned<f32>, z: &mut [f32]) {
+        let buffer = buffer.at_least(2 * self.padded * LANES);
+        let (source, work) = buffer.split_at_mut(self.padded * LANES);
+        let scale = 1.0 / self.padded as f32;
+        for first in (0..items.rows()).step_by(LANES) {
+            let count = LANES.min(items.rows() - first);
+            interleave(mode, items.part(first, count, 0, items.width()), source);
+            let blocks =
+                z.chunks_mut(self.padded * items.rows()).zip(self.signs.chunks_exact(ROUNDS * self.padded));
+            for (z, signs) in blocks {
+                work.copy_from_slice(source);
+                transform(mode, work, signs);
+                scatter(mode, work, scale, &mut z[first..], items.rows(), count);
+            }
+        }
+    }
+}
+
+dispatched! {
+    fn interleave(items: Rows<'_>, out: &mut [f32]) = interleave_body;
+    fn transform(work: &mut [f32], signs: &[u32]) = transform_body;
+    fn scatter(work: &[f32], scale: f32, z: &mut [f32], stride: usize, count: usize) = scatter_body;
+}
+
+/// Dimension k of item t goes to `out[k · LANES + t]`; padding is zero.
+#[inline(always)]
+fn interleave_body<const FUSED: bool>(items: Rows<'_>, out: &mut [f32]) {
+    let (out, padding) = out.split_at_mut(items.width() * LANES);
+    padding.fill(0.0);
+    if items.rows() < LANES {
+        out.fill(0.0);
+    }
+    for t in 0..items.rows() {
+        for (out, &value) in out.as_chunks_mut::<LANES>().0.iter_mut().zip(items.row(t)) {
+            out[t] = value;
+        }
+    }
+}
+
+#[inline(always)]
+fn transform_body<const FUSED: bool>(work: &mut [f32], signs: &[u32]) {
+    let work = work.as_chunks_mut::<LANES>().0;
+    for signs in signs.chunks_exact(work.len()) {
+        for (lanes, &sign) in work.iter_mut().zip(signs) {
+            for value in lanes {
+                *value = f32::from_bits(value.to_bits() ^ sign);
+            }
+        }
+        let mut half = 1;
+        while half < work.len() {
+            // Three levels at a time as long as there are three: eight rows of lanes fit the registers.
+            if 8 * half <= work.len() {
+                for first in (0..work.len()).step_by(8 * half) {
+                    for at in first..first + half {
+                        butterflies::<8>(work, at, half);
+                    }
+                }
+                half *= 8;
+            } else {
+                for first in (0..work.len()).step_by(2 * half) {
+                    for at in first..first + half {
+                        butterflies::<2>(work, at, half);
+                    }
+                }
+                half *= 2;
+            }
+        }
+    }
+}
+
+/// log₂ R levels of butterflies on the R rows at `first`, `first + step`, …
+#[inline(always)]
+fn butterflies<const R: usize>(work: &mut [[f32; LANES]], first: usize, step: usize) {
+    let mut rows: [[f32; LANES]; R] = std::array::from_fn(|r| work[first + r * step]);
+    let mut half = 1;
+    while half < R {
+        for group in (0..R).step_by(2 * half) {
+            for r in group..group + half {
+                let (a, b) = (rows[r], rows[r + half]);
+                for t in 0..LANES {
+                    rows[r][t] = a[t] + b[t];
+                    rows[r + half][t] = a[t] - b[t];
+                }
+            }
+        }
+        half *= 2;
+    }
+    for (r, row) in rows.into_iter().enumerate() {
+        work[first + r * step] = row;
+    }
+}
+
+/// Row h of the work goes, scaled, to `z[h · stride …]`, for as many rows as `z` holds.
+#[inline(always)]
+fn scatter_body<const FUSED: bool>(work: &[f32], scale: f32, z: &mut [f32], stride: usize, count: usize) {
+    for (lanes, z) in work.as_chunks::<LANES>().0.iter().zip(z.chunks_mut(stride)) {
+        if count == LANES {
+            for t in 0..LANES {
+                z[t] = lanes[t] * scale;
+            }
+        } else {
+            for (z, value) in z[..count].iter_mut().zip(lanes) {
+                *z = value * scale;
+            }
+        }
+    }
+}
