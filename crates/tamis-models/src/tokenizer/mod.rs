@@ -1,0 +1,223 @@
+//! Text to tokens, the same ones as Hugging Face's tokenizers give.
+//!
+//! The work is done by the crate `tokenizers`; what is here is where a tokenizer comes from (`tokenizer.json`, or the
+//! vocabulary inside a GGUF), the difference between text that *we* wrote and text of a *document*, and long texts.
+//!
+//! A document may contain the spelling of a special token, `<|im_end|>` say. [`Tokenizer::encode`] keeps it text: no
+//! document can end our prompt or open a turn of its own. [`Tokenizer::encode_template`] is for rendered prompts and
+//! chat templates, where these spellings are meant.
+//!
+//! Truncation and padding that a `tokenizer.json` may ask for are switched off: MiniLM's cuts at 128 tokens and pads
+//! every text to 128. Calls are single-threaded.
+
+mod error;
+mod gguf;
+mod pieces;
+mod special;
+
+use std::path::Path;
+use std::sync::OnceLock;
+
+use xxhash_rust::xxh3::xxh3_128;
+
+pub use error::TokenizerError;
+pub use special::SpecialTokens;
+
+use crate::error::Result;
+use pieces::Pieces;
+
+/// No real `tokenizer.json` is longer: the largest published ones have about 35 MB.
+const LARGEST_FILE_BYTES: u64 = 256 << 20;
+
+/// The beginning of a text in tokens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Head {
+    /// At most as many as were asked for.
+    pub tokens: Vec<u32>,
+    /// Whether the text has more of them.
+    pub truncated: bool,
+}
+
+/// A tokenizer and its special tokens.
+pub struct Tokenizer {
+    /// Special tokens are not recognised in text.
+    plain: tokenizers::Tokenizer,
+    /// Special tokens are recognised in text; made when first asked for.
+    template: OnceLock<tokenizers::Tokenizer>,
+    special: SpecialTokens,
+    pieces: Pieces,
+    digest: String,
+}
+
+impl std::fmt::Debug for Tokenizer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Tokenizer")
+            .field("vocab_size", &self.vocab_size())
+            .field("special", &self.special)
+            .field("digest", &self.digest)
+            .finish_non_exhaustive()
+    }
+}
+
+impl Tokenizer {
+    /// Reads `tokenizer.json` from a folder, and the roles of special tokens from the two files beside it
+    /// (`tokenizer_config.json`, `special_tokens_map.json`) where they are there.
+    ///
+    /// # Errors
+    /// A file that is missing, cannot be read, or is no tokenizer.
+    pub fn from_folder(folder: &Path) -> Result<Self> {
+        let path = folder.join("tokenizer.json");
+        let json = read_bounded(&path)?;
+        let mut roles = Vec::new();
+        for name in ["special_tokens_map.json", "tokenizer_config.json"] {
+            let path = folder.join(name);
+            if path.is_file() {
+                roles.push((path.display().to_string(), read_bounded(&path)?));
+            }
+        }
+        Self::from_json(&path.display().to_string(), &json, &roles)
+    }
+
+    /// A tokenizer from the bytes of `tokenizer.json` and of the files that name special tokens, most important last.
+    fn from_json(file: &str, json: &[u8], roles: &[(String, Vec<u8>)]) -> Result<Self> {
+        let mut hashed = length_prefixed(json);
+        for (_, bytes) in roles {
+            hashed.extend(length_prefixed(bytes));
+        }
+        let inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| TokenizerError::Malformed {
+            file: file.to_owned(),
+            problem: error.to_string(),
+        })?;
+        let names = special::roles_from_json(roles)?;
+        Self::new(file, inner, &names, format!("xxh3:{:032x}", xxh3_128(&hashed)))
+    }
+
+    fn new(
+        file: &str,
+        mut inner: tokenizers::Tokenizer,
+        roles: &special::Roles,
+        digest: String,
+    ) -> Result<Self> {
+        let malformed = |error: tokenizers::Error| TokenizerError::Malformed {
+            file: file.to_owned(),
+            problem: error.to_string(),
+        };
+        inner.with_truncation(None).map_err(malformed)?;
+        inner.with_padding(None);
+        let special = SpecialTokens::new(&inner, roles).map_err(malformed)?;
+        inner.set_encode_special_tokens(true);
+        let pieces = Pieces::of(&inner).map_err(malformed)?;
+        Ok(Self { plain: inner, template: OnceLock::new(), special, pieces, digest })
+    }
+
+    /// Tokens of a document. No special token is added, and none is recognised in the text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on this text.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>> {
+        Ok(self.encode_head(text, usize::MAX)?.tokens)
+    }
+
+    /// The first `max_tokens` tokens of a document: the same ones that [`Self::encode`] begins with, at a cost that
+    /// depends on `max_tokens` and not on the length of the text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on this text.
+    pub fn encode_head(&self, text: &str, max_tokens: usize) -> Result<Head> {
+        let mut tokens = Vec::new();
+        for piece in self.pieces.split(text) {
+            let encoding = self.plain.encode_fast(piece, false).map_err(failed)?;
+            tokens.extend_from_slice(encoding.get_ids());
+            if tokens.len() > max_tokens {
+                tokens.truncate(max_tokens);
+                return Ok(Head { tokens, truncated: true });
+            }
+        }
+        Ok(Head { tokens, truncated: false })
+    }
+
+    /// How many tokens a document has; memory does not depend on its length.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on this text.
+    pub fn count(&self, text: &str) -> Result<u64> {
+        let mut count = 0;
+        for piece in self.pieces.split(text) {
+            count += self.plain.encode_fast(piece, false).map_err(failed)?.get_ids().len() as u64;
+        }
+        Ok(count)
+    }
+
+    /// Tokens of a rendered prompt or chat template: spellings of special tokens become these tokens; none is added.
+    /// Never for text of a document.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on this text.
+    pub fn encode_template(&self, text: &str) -> Result<Vec<u32>> {
+        let tokenizer = self.template.get_or_init(|| {
+            let mut template = self.plain.clone();
+            template.set_encode_special_tokens(false);
+            template
+        });
+        Ok(tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+    }
+
+    /// Text of tokens, special ones included.
+    ///
+    /// # Errors
+    /// When the tokenizer fails; an unknown token is left out.
+    pub fn decode(&self, tokens: &[u32]) -> Result<String> {
+        Ok(self.plain.decode(tokens, false).map_err(failed)?)
+    }
+
+    /// The token whose vocabulary entry is exactly `piece`; byte-level vocabularies write a leading space as `Ġ`.
+    #[must_use]
+    pub fn token(&self, piece: &str) -> Option<u32> {
+        self.plain.token_to_id(piece)
+    }
+
+    /// The vocabulary entry of a token.
+    #[must_use]
+    pub fn piece(&self, token: u32) -> Option<String> {
+        self.plain.id_to_token(token)
+    }
+
+    /// Special tokens by role.
+    #[must_use]
+    pub fn special(&self) -> &SpecialTokens {
+        &self.special
+    }
+
+    /// One more than the largest token.
+    #[must_use]
+    pub fn vocab_size(&self) -> usize {
+        self.special.vocab_size
+    }
+
+    /// `xxh3:` and 32 hex digits of everything that decides the tokens of a text.
+    #[must_use]
+    pub fn digest(&self) -> &str {
+        &self.digest
+    }
+}
+
+fn failed(error: tokenizers::Error) -> TokenizerError {
+    TokenizerError::Failed { problem: error.to_string() }
+}
+
+fn length_prefixed(bytes: &[u8]) -> Vec<u8> {
+    let mut out = (bytes.len() as u64).to_le_bytes().to_vec();
+    out.extend_from_slice(bytes);
+    out
+}
+
+fn read_bounded(path: &Path) -> Result<Vec<u8>, TokenizerError> {
+    let file = path.display().to_string();
+    let failed = |source| TokenizerError::Read { file: file.clone(), source };
+    let size = std::fs::metadata(path).map_err(failed)?.len();
+    if size > LARGEST_FILE_BYTES {
+        let problem = format!("expected at most {LARGEST_FILE_BYTES} bytes, got {size}");
+        return Err(TokenizerError::Malformed { file, problem });
+    }
+    std::fs::read(path).map_err(failed)
+}

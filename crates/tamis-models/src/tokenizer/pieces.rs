@@ -1,0 +1,193 @@
+//! Long texts in pieces, cut where no token can reach across.
+//!
+//! A tokenizer needs about a hundred times the memory of its text, and the beginning of a 100 MB document must not cost
+//! the tokenization of all of it. So a text is cut into pieces of about 16 KiB, and the tokens of the pieces joined are
+//! the tokens of the text. That holds where the pre-tokenizer always splits, whatever stands around:
+//!
+//! - between a visible character and a space (U+0020). No alternative of the regular expressions below matches a
+//!   visible character followed by a space, none looks behind, and none looks further ahead than past a run of white
+//!   space; BERT's pre-tokenizer and the metaspace split before a space in any case.
+//! - between a letter or digit (ASCII, kana, Han, Hangul) and a line break or one of a list of punctuation marks, for
+//!   text without spaces. Runs of letters and of digits end there in all of them; the apostrophe is not in the list
+//!   because `'s` and the like are pieces of their own. Not with a prefix space, which would be put before a piece that
+//!   begins with anything else.
+//!
+//! Normalizers of the list do not compose or remove anything across either border. A tokenizer whose parts are not all
+//! on the lists is given pieces of 1 MiB, and there may differ from Hugging Face's at a border.
+//!
+//! A run of 256 KiB without any border (a blob, a hundred megabytes of one letter) is cut all the same: the time for one
+//! word grows faster than its length. Only such a run is tokenized otherwise than by Hugging Face.
+
+use serde_json::Value;
+use tokenizers::AddedToken;
+
+use super::gguf::{GPT2_REGEX, LLAMA_CPP_DEFAULT_PUNCTUATION, LLAMA3_REGEX, QWEN2_REGEX};
+
+/// Bytes after which a piece ends at the next border.
+const PIECE_BYTES: usize = 16 << 10;
+/// Bytes after which a piece ends without a border.
+const LONGEST_PIECE_BYTES: usize = 256 << 10;
+/// Both of these for a tokenizer of which nothing is known.
+const UNKNOWN_PIECE_BYTES: usize = 1 << 20;
+
+/// Line break and punctuation, in ASCII and East Asian text, at which a run of letters or digits ends.
+const ENDS_A_WORD: &str = "\n.,;:!?()\"-/、。，．！？；：（）「」『』《》…“”・";
+
+/// Where a text may be cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Borders {
+    /// Before a space.
+    Spaces,
+    /// Also before punctuation and line breaks.
+    SpacesAndPunctuation,
+}
+
+/// How a text is cut.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Pieces {
+    borders: Borders,
+    target: usize,
+    longest: usize,
+}
+
+impl Pieces {
+    /// Reads off a tokenizer where it splits.
+    pub(super) fn of(tokenizer: &tokenizers::Tokenizer) -> tokenizers::Result<Self> {
+        let pre_tokenizer = serde_json::to_value(tokenizer.get_pre_tokenizer())?;
+        let normalizer = serde_json::to_value(tokenizer.get_normalizer())?;
+        let added = tokenizer.get_added_tokens_decoder();
+        let borders = match borders_of(&pre_tokenizer) {
+            Some(Splits { borders, always: true })
+                if is_local(&normalizer) && added.values().all(stays_within_a_word) =>
+            {
+                borders
+            }
+            _ => {
+                let (target, longest) = (UNKNOWN_PIECE_BYTES, UNKNOWN_PIECE_BYTES + LONGEST_PIECE_BYTES);
+                return Ok(Self { borders: Borders::Spaces, target, longest });
+            }
+        };
+        Ok(Self { borders, target: PIECE_BYTES, longest: LONGEST_PIECE_BYTES })
+    }
+
+    /// The pieces of a text, in order; together they are the text.
+    pub(super) fn split<'a>(&self, text: &'a str) -> impl Iterator<Item = &'a str> + use<'a> {
+        let (this, mut rest) = (*self, text);
+        std::iter::from_fn(move || {
+            if rest.is_empty() {
+                return None;
+            }
+            let (piece, after) = rest.split_at(this.end(rest));
+            rest = after;
+            Some(piece)
+        })
+    }
+
+    /// Where the first piece of `text` ends.
+    fn end(&self, text: &str) -> usize {
+        let from = text.floor_char_boundary(self.target);
+        let to = text.floor_char_boundary(self.longest);
+        if to == text.len() && from == to {
+            return to;
+        }
+        let mut before = text[..from].chars().next_back();
+        for (at, next) in text[from..to].char_indices() {
+            if before.is_some_and(|before| self.is_border(before, next)) {
+                return from + at;
+            }
+            before = Some(next);
+        }
+        to
+    }
+
+    fn is_border(&self, before: char, next: char) -> bool {
+        if next == ' ' {
+            return before.is_alphanumeric() || before.is_ascii_graphic();
+        }
+        self.borders == Borders::SpacesAndPunctuation && is_plain_letter(before) && ENDS_A_WORD.contains(next)
+    }
+}
+
+/// Letters and digits that every Unicode version and every normal form agrees on.
+fn is_plain_letter(letter: char) -> bool {
+    matches!(letter, '0'..='9' | 'A'..='Z' | 'a'..='z' | 'ぁ'..='ゖ' | 'ァ'..='ヺ' | '一'..='\u{9fa5}' | '가'..='힣')
+}
+
+/// What a pre-tokenizer does at a border.
+#[derive(Clone, Copy, Debug)]
+struct Splits {
+    /// At borders of this kind it never joins what the cut separates.
+    borders: Borders,
+    /// And it always splits there itself; without that, another part of a sequence has to.
+    always: bool,
+}
+
+fn borders_of(pre_tokenizer: &Value) -> Option<Splits> {
+    use Borders::{Spaces, SpacesAndPunctuation};
+    let flag = |name: &str| pre_tokenizer.get(name).and_then(Value::as_bool).unwrap_or(false);
+    let splits = |borders, always| Some(Splits { borders, always });
+    match pre_tokenizer.get("type")?.as_str()? {
+        "ByteLevel" => {
+            let borders = if flag("add_prefix_space") { Spaces } else { SpacesAndPunctuation };
+            splits(borders, flag("use_regex"))
+        }
+        "BertPreTokenizer" | "Whitespace" => splits(SpacesAndPunctuation, true),
+        "WhitespaceSplit" => splits(Spaces, true),
+        "Metaspace" => splits(Spaces, flag("split")),
+        "Digits" => splits(SpacesAndPunctuation, false),
+        "Split" => {
+            let regex = pre_tokenizer.get("pattern")?.get("Regex")?.as_str()?;
+            match regex {
+                GPT2_REGEX | LLAMA3_REGEX | QWEN2_REGEX => splits(SpacesAndPunctuation, true),
+                LLAMA_CPP_DEFAULT_PUNCTUATION | r"\p{N}+" | r"\p{N}" | "[0-9][0-9][0-9]" => {
+                    splits(SpacesAndPunctuation, false)
+                }
+                _ => None,
+            }
+        }
+        "Sequence" => {
+            let mut all = Splits { borders: SpacesAndPunctuation, always: false };
+            for part in pre_tokenizer.get("pretokenizers")?.as_array()? {
+                let part = borders_of(part)?;
+                if part.borders == Spaces {
+                    all.borders = Spaces;
+                }
+                all.always |= part.always;
+            }
+            Some(all)
+        }
+        _ => None,
+    }
+}
+
+/// Whether a normalizer works on each side of a border as it would on the whole.
+fn is_local(normalizer: &Value) -> bool {
+    if normalizer.is_null() {
+        return true;
+    }
+    match normalizer.get("type").and_then(Value::as_str) {
+        Some("BertNormalizer" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "StripAccents") => true,
+        Some("Sequence") => normalizer
+            .get("normalizers")
+            .and_then(Value::as_array)
+            .is_some_and(|parts| parts.iter().all(is_local)),
+        _ => false,
+    }
+}
+
+/// Added tokens that are not special are found in documents, before anything else happens.
+fn stays_within_a_word(token: &AddedToken) -> bool {
+    token.special
+        || !(token.lstrip
+            || token.rstrip
+            || token.single_word
+            || token.content.chars().any(|c| c == ' ' || ENDS_A_WORD.contains(c)))
+}
+
+#[cfg(test)]
+impl Pieces {
+    /// The same borders with pieces of other sizes, so that tests need no long texts.
+    pub(super) fn with_sizes(self, target: usize, longest: usize) -> Self {
+        Self { target, longest, ..self }
+    }
+}

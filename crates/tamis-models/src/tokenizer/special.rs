@@ -1,0 +1,72 @@
+//! Which tokens begin, end, separate and fill.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+
+use super::TokenizerError;
+
+/// Roles (`bos_token`, …) and the spelling of the token that has it.
+pub(super) type Roles = BTreeMap<String, String>;
+
+/// Special tokens by role; `None` where the model has none for it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct SpecialTokens {
+    /// Begins a text.
+    pub bos: Option<u32>,
+    /// Ends a text.
+    pub eos: Option<u32>,
+    /// Begins a sequence of an encoder.
+    pub cls: Option<u32>,
+    /// Ends or separates sequences of an encoder.
+    pub sep: Option<u32>,
+    /// Fills a batch.
+    pub pad: Option<u32>,
+    /// Stands for what the vocabulary lacks.
+    pub unk: Option<u32>,
+    /// What the model expects before every sequence, e.g. `[CLS]` or `<|begin_of_text|>`; often empty.
+    pub before: Vec<u32>,
+    /// What the model expects after every sequence, e.g. `[SEP]`; often empty.
+    pub after: Vec<u32>,
+    pub(super) vocab_size: usize,
+}
+
+impl SpecialTokens {
+    pub(super) fn new(inner: &tokenizers::Tokenizer, roles: &Roles) -> tokenizers::Result<Self> {
+        let role = |name: &str, usual: &str| roles.get(name).map_or(usual, String::as_str).to_owned();
+        let id = |name: &str, usual: &str| inner.token_to_id(&role(name, usual));
+        // What the post-processor puts around a text is what the model was trained to see around it.
+        let bare = inner.encode("a", false)?.get_ids().to_vec();
+        let framed = inner.encode("a", true)?.get_ids().to_vec();
+        let at = framed.windows(bare.len().max(1)).position(|window| window == bare).unwrap_or(framed.len());
+        let vocab_size = inner.get_vocab(true).into_values().max().map_or(0, |last| last as usize + 1);
+        Ok(Self {
+            bos: id("bos_token", "<s>"),
+            eos: id("eos_token", "</s>"),
+            cls: id("cls_token", "[CLS]"),
+            sep: id("sep_token", "[SEP]"),
+            pad: id("pad_token", "[PAD]"),
+            unk: id("unk_token", "[UNK]"),
+            before: framed[..at].to_vec(),
+            after: framed.get(at + bare.len()..).unwrap_or_default().to_vec(),
+            vocab_size,
+        })
+    }
+}
+
+/// Roles from Hugging Face's configuration files; a later file wins. A token is a string or an object with `content`.
+pub(super) fn roles_from_json(files: &[(String, Vec<u8>)]) -> Result<Roles, TokenizerError> {
+    let mut roles = Roles::new();
+    for (file, bytes) in files {
+        let parsed: Value = serde_json::from_slice(bytes)
+            .map_err(|error| TokenizerError::Malformed { file: file.clone(), problem: error.to_string() })?;
+        for (name, value) in parsed.as_object().into_iter().flatten() {
+            let content = value.as_str().or_else(|| value.get("content").and_then(Value::as_str));
+            if let (true, Some(content)) = (name.ends_with("_token"), content) {
+                roles.insert(name.clone(), content.to_owned());
+            }
+        }
+    }
+    Ok(roles)
+}

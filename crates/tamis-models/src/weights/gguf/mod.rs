@@ -1,0 +1,131 @@
+//! Weights, configuration and licence out of a GGUF file.
+//!
+//! GGUF has its own tensor names, and for Llama llama.cpp's converter reorders the rows of the query and key
+//! projections to suit its rotary kernel. Both are undone here, so that one graph reads either kind of file. Other
+//! architectures than Llama are refused by name.
+
+mod blocks;
+mod header;
+mod llama;
+mod value;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub use value::{Numbers, Value};
+
+use super::file::{WeightFile, combine_digests};
+use super::{Weights, WeightsError, check_shape, missing};
+use crate::error::Result;
+use crate::graph::Architecture;
+use blocks::Format;
+use header::TensorInfo;
+
+/// How the rows of a tensor have to be put back.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Rows {
+    /// They are in order.
+    AsStored,
+    /// Per head, value pairs (2j, 2j + 1) become (j, j + half).
+    Rotary {
+        /// Heads of this projection.
+        heads: usize,
+    },
+}
+
+/// One tensor under its Hugging Face name.
+#[derive(Clone, Debug)]
+struct Entry {
+    info: TensorInfo,
+    rows: Rows,
+}
+
+/// A GGUF file: its metadata and its tensors under Hugging Face names.
+#[derive(Debug)]
+pub struct GgufWeights {
+    file: WeightFile,
+    metadata: BTreeMap<String, Value>,
+    architecture: Architecture,
+    entries: BTreeMap<String, Entry>,
+    digest: String,
+}
+
+impl GgufWeights {
+    /// Reads the header; the whole file is read once for the digest.
+    ///
+    /// # Errors
+    /// A file that cannot be read or does not fit its header; an architecture that is not known.
+    pub fn open(path: &Path) -> Result<Self> {
+        let file = WeightFile::open(path)?;
+        let header = header::read(&file)?;
+        let config = llama::config(&file, &header)?;
+        let entries = llama::entries(&file, header.tensors, &config)?;
+        let digest = combine_digests(&[file.digest()?]);
+        Ok(Self {
+            file,
+            metadata: header.metadata,
+            architecture: Architecture::Llama(config),
+            entries,
+            digest,
+        })
+    }
+
+    /// The graph that these weights are for.
+    #[must_use]
+    pub fn architecture(&self) -> &Architecture {
+        &self.architecture
+    }
+
+    /// One metadata value.
+    #[must_use]
+    pub fn metadata(&self, key: &str) -> Option<&Value> {
+        self.metadata.get(key)
+    }
+
+    /// The metadata value as text, where it is text.
+    #[must_use]
+    pub fn text(&self, key: &str) -> Option<&str> {
+        self.metadata(key).and_then(Value::as_text)
+    }
+
+    /// The file.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.file.path()
+    }
+}
+
+impl Weights for GgufWeights {
+    fn names(&self) -> Vec<String> {
+        self.entries.keys().cloned().collect()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.entries.get(name).map(|entry| entry.info.shape.clone())
+    }
+
+    fn load(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
+        let Some(Entry { info, rows }) = self.entries.get(name) else {
+            return Err(missing(&self.file.display(), name, &self.names()).into());
+        };
+        check_shape(&self.file.display(), name, expected_shape, &info.shape)?;
+        let format = info.format.map_err(|number| WeightsError::DataType {
+            file: self.file.display(),
+            tensor: name.to_owned(),
+            known: Format::KNOWN,
+            got: format!("ggml type {number}"),
+        })?;
+        let bytes = self.file.read(info.offset, info.length)?;
+        // The shape cannot be larger than the bytes allow: the header was refused otherwise.
+        let mut values = vec![0.0; info.shape.iter().product()];
+        blocks::dequantise(format, &bytes, &mut values);
+        Ok(match rows {
+            Rows::AsStored => values,
+            Rows::Rotary { heads } => llama::restore_rows(&values, info.shape[0], *heads),
+        })
+    }
+
+    fn digest(&self) -> String {
+        self.digest.clone()
+    }
+}
