@@ -193,7 +193,7 @@ impl KernelSums {
         let middle = |bin: usize| (bin as f64 + 0.5) * 2.0 / BINS as f64 - 1.0;
         let kernels: Vec<f64> = (0..BINS).map(|bin| kernel.at_cosine(middle(bin))).collect();
         let first_copy = ((COPY_COSINE + 1.0) / 2.0 * BINS as f64) as usize;
-        let mut backgrounds = vec![Vec::with_capacity(count); MAX_POWER];
+        let mut backgrounds = vec![Vec::new(); MAX_POWER];
         let mut means = vec![0.0; MAX_POWER];
         let mut cosines = vec![0.0; ROWS * count];
         for (block, rows) in embeddings.chunks(ROWS * dimension).enumerate() {

@@ -1,6 +1,6 @@
 //! Density: how crowded the neighbourhood of a document is, in documents.
 //!
-//! "How to Train Data-Efficient LLMs" (arXiv 2402.09668, §3.2, App. A.2, Algorithm 2) estimates Σ_x k(x, y) over a corpus with
+//! "How to Train Data-Efficient LLMs" (arXiv 2402.09668, §3.2, App. A.2, Algorithm 2) estimates Σₓ k(x, y) over a corpus with
 //! a RACE sketch (Coleman & Shrivastava, arXiv 1912.02283): R rows of B counters, a locality-sensitive hash a row. One pass
 //! over the embeddings counts, a second one looks its counters up. Sketches of parts add up to the sketch of the whole, to
 //! the bit.
