@@ -39,6 +39,8 @@ pub use signal::{
     Beside, ColumnRecord, DirectionName, RankingRecord, Repeatability, RuleName, SignalDir, SignalRecord,
 };
 
+use std::time::Duration;
+
 use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
@@ -54,6 +56,9 @@ pub mod inventory_column {
 }
 
 const MARK: &str = "run.json";
+
+/// A writer that is alive touches its temporary file far more often.
+const STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// Says that a folder is a run directory.
 #[derive(Debug, Serialize, Deserialize)]
@@ -81,7 +86,8 @@ impl RunDirectory {
         }
     }
 
-    /// Opens a run directory, or makes one where there is none.
+    /// Opens a run directory, or makes one where there is none. Temporary files that a writer left behind a day ago or
+    /// earlier, because it was killed, are removed.
     ///
     /// # Errors
     /// [`RunError::Newer`], or what the store says.
@@ -90,6 +96,7 @@ impl RunDirectory {
         if json::read::<Mark>(&store, MARK)?.is_none() {
             json::create(&store, MARK, &mark)?;
         }
+        store.remove_stale_temporaries(STALE)?;
         Ok(Self { store })
     }
 
