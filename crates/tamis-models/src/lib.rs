@@ -1,8 +1,10 @@
 //! Tokenizers, weights and model graphs of tamis; the Ask-LLM and embedding signals
 
 pub mod ask_llm;
+mod candle_backend;
 pub mod error;
 pub mod graph;
+mod native;
 pub mod prompt;
 pub mod source;
 pub mod text_tokens;

@@ -4,12 +4,19 @@
 //! Both take packs of whole token sequences and hand results to a sink, row by row, so that a vocabulary's worth of
 //! logits for every sequence never has to exist at once.
 //!
-//! Every call runs on the calling thread alone. Several threads may share one model and work on different packs: that
+//! On the native backend a call runs on the calling thread alone. Several threads may share one model and work on different packs: that
 //! is faster than threads inside one matrix product, and does not collapse on a busy machine.
 //!
 //! Letters: T tokens of a pack, S sequences of a pack, D width of a token's state, V vocabulary.
 
+mod bert;
+pub(crate) mod blocks;
 mod config;
+mod llama;
+pub(crate) mod pack;
+pub(crate) mod rotary;
+#[cfg(test)]
+mod tests;
 
 use std::any::Any;
 
@@ -17,7 +24,12 @@ pub use config::{
     Architecture, AttentionBias, BertActivation, BertConfig, Head, Llama3Scaling, LlamaConfig, RopeConfig,
 };
 
-use crate::error::Result;
+use self::bert::Bert;
+use self::llama::Llama;
+use crate::candle_backend::CandleBlocks;
+use crate::error::{Error, Result};
+use crate::native::NativeBlocks;
+use crate::weights::Weights;
 
 /// Receives results: the index of the sequence within the call, and its values.
 pub type Sink<'a> = dyn FnMut(usize, &[f32]) + 'a;
@@ -119,4 +131,51 @@ impl std::fmt::Debug for Prefix {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Prefix").field("tokens", &self.tokens).finish_non_exhaustive()
     }
+}
+
+/// How the block operations are computed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Backend {
+    /// Fused, on packed weights; inference on the CPU.
+    Native(tamis_kernels::Path),
+    /// The same operations from differentiable primitives, in f32 on the CPU. Much slower; a second opinion.
+    Candle,
+}
+
+/// Loads a model that scores tokens.
+///
+/// # Errors
+/// When the architecture is an encoder, the configuration does not fit together, a tensor is missing or has another shape,
+/// or this machine lacks the numeric path.
+pub fn build_causal(
+    architecture: &Architecture,
+    weights: &dyn Weights,
+    backend: Backend,
+) -> Result<Box<dyn CausalLm>> {
+    let Architecture::Llama(config) = architecture else {
+        return Err(Error::WrongKind { architecture: architecture.name(), needed: "causal language model" });
+    };
+    Ok(match backend {
+        Backend::Native(path) => Box::new(Llama::load(NativeBlocks::new(path)?, config, weights)?),
+        Backend::Candle => Box::new(Llama::load(CandleBlocks::new(), config, weights)?),
+    })
+}
+
+/// Loads a model that embeds sequences.
+///
+/// # Errors
+/// When the architecture is a decoder, else as for [`build_causal`].
+pub fn build_encoder(
+    architecture: &Architecture,
+    weights: &dyn Weights,
+    backend: Backend,
+) -> Result<Box<dyn Encoder>> {
+    let Architecture::Bert(config) = architecture else {
+        return Err(Error::WrongKind { architecture: architecture.name(), needed: "encoder" });
+    };
+    Ok(match backend {
+        Backend::Native(path) => Box::new(Bert::load(NativeBlocks::new(path)?, config, weights)?),
+        Backend::Candle => Box::new(Bert::load(CandleBlocks::new(), config, weights)?),
+    })
 }

@@ -1,0 +1,114 @@
+//! Attention from candle's primitives, one sequence at a time.
+
+use std::ops::Range;
+
+use candle_core::{D, Tensor};
+
+use super::KeyValues;
+use crate::error::Result;
+use crate::graph::blocks::{Attention, Mask, Queries};
+use crate::graph::pack::Pack;
+
+/// See [`Blocks::attention`](crate::graph::blocks::Blocks::attention).
+pub(super) fn attend(
+    qkv: &Tensor,
+    attention: &Attention,
+    pack: &Pack,
+    prefix: Option<&KeyValues>,
+    queries: Queries,
+) -> Result<Tensor> {
+    let mixed = pack.sequences().map(|rows| {
+        let own = qkv.narrow(0, rows.start, rows.len())?;
+        let from = match queries {
+            Queries::All => 0,
+            Queries::Last => rows.len() - 1,
+        };
+        attend_sequence(&own, attention, pack.start(), prefix, from)
+    });
+    Ok(Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// Rotated keys, and values, of a sequence that starts at a position.
+pub(super) fn keys_values(qkv: &Tensor, attention: &Attention, start: usize) -> Result<KeyValues> {
+    let (queries, keys) = (attention.query_width(), attention.key_width());
+    Ok(KeyValues {
+        keys: rotate(heads(qkv, queries..queries + keys, attention)?, attention, start)?,
+        values: heads(qkv, queries + keys..queries + 2 * keys, attention)?,
+    })
+}
+
+/// Attention of one sequence, for its queries from row `from` on.
+fn attend_sequence(
+    qkv: &Tensor,
+    attention: &Attention,
+    start: usize,
+    prefix: Option<&KeyValues>,
+    from: usize,
+) -> Result<Tensor> {
+    let KeyValues { mut keys, mut values } = keys_values(qkv, attention, start)?;
+    if let Some(prefix) = prefix {
+        keys = Tensor::cat(&[&prefix.keys, &keys], 1)?;
+        values = Tensor::cat(&[&prefix.values, &values], 1)?;
+    }
+    let wanted = qkv.dim(0)? - from;
+    let queries = rotate(heads(qkv, 0..attention.query_width(), attention)?, attention, start)?;
+    let queries = queries.narrow(1, from, wanted)?.contiguous()?;
+
+    let scale = f64::from(attention.head_dim as u32).sqrt().recip();
+    let keys = for_each_query_head(&keys, attention)?;
+    let mut scores = (queries.matmul(&keys.transpose(1, 2)?.contiguous()?)? * scale)?;
+    if attention.mask == Mask::Causal {
+        scores = scores.broadcast_add(&causal(start + from, wanted, keys.dim(1)?, scores.device())?)?;
+    }
+    let largest = scores.max_keepdim(D::Minus1)?.detach();
+    let weights = scores.broadcast_sub(&largest)?.exp()?;
+    let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
+    let mixed = weights.matmul(&for_each_query_head(&values, attention)?)?;
+    Ok(mixed.transpose(0, 1)?.reshape((wanted, attention.query_width()))?)
+}
+
+/// Columns of a projection as heads × T × head width.
+fn heads(qkv: &Tensor, columns: Range<usize>, attention: &Attention) -> Result<Tensor> {
+    let part = qkv.narrow(1, columns.start, columns.len())?;
+    let split = part.reshape((qkv.dim(0)?, columns.len() / attention.head_dim, attention.head_dim))?;
+    Ok(split.transpose(0, 1)?.contiguous()?)
+}
+
+/// Repeats each key or value head for the query heads that it serves.
+fn for_each_query_head(heads: &Tensor, attention: &Attention) -> Result<Tensor> {
+    let group = attention.heads / attention.kv_heads;
+    if group == 1 {
+        return Ok(heads.clone());
+    }
+    let (kv_heads, tokens, width) = heads.dims3()?;
+    let repeated = heads.unsqueeze(1)?.broadcast_as((kv_heads, group, tokens, width))?;
+    Ok(repeated.contiguous()?.reshape((attention.heads, tokens, width))?)
+}
+
+/// Rotates heads × T × head width, whose first row is at position `start`.
+fn rotate(heads: Tensor, attention: &Attention, start: usize) -> Result<Tensor> {
+    let Some(rotary) = &attention.rotary else { return Ok(heads) };
+    let tokens = heads.dim(1)?;
+    let half = rotary.frequencies().len();
+    let angles: Vec<f64> = (start..start + tokens)
+        .flat_map(|position| {
+            rotary.frequencies().iter().map(move |frequency| f64::from(position as f32 * frequency))
+        })
+        .collect();
+    let of_angles = |function: fn(f64) -> f64| {
+        let values = angles.iter().map(|&angle| function(angle) as f32).collect();
+        Tensor::from_vec(values, (tokens, half), heads.device())
+    };
+    let (cosines, sines) = (of_angles(libm::cos)?, of_angles(libm::sin)?);
+    let (left, right) = (heads.narrow(2, 0, half)?, heads.narrow(2, half, half)?);
+    let new_left = (left.broadcast_mul(&cosines)? - right.broadcast_mul(&sines)?)?;
+    let new_right = (right.broadcast_mul(&cosines)? + left.broadcast_mul(&sines)?)?;
+    Ok(Tensor::cat(&[new_left, new_right], 2)?)
+}
+
+/// Zero where query row `row`, at position `first + row`, sees the key; −∞ elsewhere.
+fn causal(first: usize, rows: usize, keys: usize, device: &candle_core::Device) -> Result<Tensor> {
+    let sees = |row: usize, key: usize| if key <= first + row { 0.0 } else { f32::NEG_INFINITY };
+    let mask: Vec<f32> = (0..rows).flat_map(|row| (0..keys).map(move |key| sees(row, key))).collect();
+    Ok(Tensor::from_vec(mask, (rows, keys), device)?)
+}

@@ -1,0 +1,262 @@
+//! The block operations from candle's differentiable primitives.
+//!
+//! For training, and as the second opinion on [`native`](crate::native): it is written for clarity, one sequence at a time,
+//! in f32 on the CPU. Every operation here has a gradient (candle's fused `softmax_last_dim` and `rms_norm` have none and
+//! are not used); a test follows it to every parameter.
+//!
+//! Not for: speed. On the CPU this is several times slower than `native`, and its results are batch-variant.
+
+mod attention;
+
+#[cfg(test)]
+use std::{collections::BTreeMap, sync::Mutex};
+
+use candle_core::{D, Device, Tensor};
+
+use crate::error::Result;
+use crate::graph::blocks::{Activation, Attention, Blocks, FeedForward, LinearPart, NormNames, Queries};
+use crate::graph::pack::Pack;
+use crate::weights::Weights;
+
+/// Rows that see the head at once, which bounds the logits held in memory.
+const HEAD_ROWS: usize = 64;
+
+/// The block operations on candle's CPU device.
+#[derive(Debug)]
+pub(crate) struct CandleBlocks {
+    device: Device,
+    /// By tensor name, when parameters are to receive gradients.
+    #[cfg(test)]
+    trainable: Option<Mutex<BTreeMap<String, candle_core::Var>>>,
+}
+
+/// A normalisation.
+pub(crate) enum Norm {
+    RootMeanSquare { scale: Tensor, epsilon: f64 },
+    Layer { scale: Tensor, shift: Tensor, epsilon: f64 },
+}
+
+/// Linear layers side by side.
+pub(crate) struct Linear {
+    /// Weight (outputs × inputs) and bias of each.
+    parts: Vec<(Tensor, Option<Tensor>)>,
+}
+
+/// Rotated keys and values of a prefix: kv heads × T × head width.
+pub(crate) struct KeyValues {
+    keys: Tensor,
+    values: Tensor,
+}
+
+impl CandleBlocks {
+    /// Parameters are constants: nothing is recorded for a backward pass.
+    pub(crate) fn new() -> Self {
+        Self {
+            device: Device::Cpu,
+            #[cfg(test)]
+            trainable: None,
+        }
+    }
+
+    /// Parameters are variables.
+    #[cfg(test)]
+    pub(crate) fn trainable() -> Self {
+        Self { device: Device::Cpu, trainable: Some(Mutex::default()) }
+    }
+
+    /// The variables by tensor name.
+    #[cfg(test)]
+    pub(crate) fn variables(&self) -> BTreeMap<String, candle_core::Var> {
+        let variables =
+            self.trainable.as_ref().map(|variables| variables.lock().expect("no test poisons it").clone());
+        variables.unwrap_or_default()
+    }
+
+    fn load(&self, weights: &dyn Weights, name: &str, shape: &[usize]) -> Result<Tensor> {
+        let tensor = Tensor::from_vec(weights.load(name, shape)?, shape, &self.device)?;
+        #[cfg(test)]
+        if let Some(variables) = &self.trainable {
+            let variable = candle_core::Var::from_tensor(&tensor)?;
+            let tensor = variable.as_tensor().clone();
+            variables.lock().expect("no test poisons it").insert(name.to_owned(), variable);
+            return Ok(tensor);
+        }
+        Ok(tensor)
+    }
+
+    fn indices(&self, indices: &[u32]) -> Result<Tensor> {
+        Ok(Tensor::from_slice(indices, indices.len(), &self.device)?)
+    }
+}
+
+impl Norm {
+    fn apply(&self, rows: &Tensor) -> Result<Tensor> {
+        let scaled = |rows: &Tensor, scale: &Tensor, epsilon: f64| -> Result<Tensor> {
+            let deviation = (rows.sqr()?.mean_keepdim(D::Minus1)? + epsilon)?.sqrt()?;
+            Ok(rows.broadcast_div(&deviation)?.broadcast_mul(scale)?)
+        };
+        match self {
+            Self::RootMeanSquare { scale, epsilon } => scaled(rows, scale, *epsilon),
+            Self::Layer { scale, shift, epsilon } => {
+                let centred = rows.broadcast_sub(&rows.mean_keepdim(D::Minus1)?)?;
+                Ok(scaled(&centred, scale, *epsilon)?.broadcast_add(shift)?)
+            }
+        }
+    }
+}
+
+fn normalised(rows: &Tensor, norm: Option<&Norm>) -> Result<Tensor> {
+    norm.map_or_else(|| Ok(rows.clone()), |norm| norm.apply(rows))
+}
+
+impl Linear {
+    fn apply(&self, rows: &Tensor) -> Result<Tensor> {
+        let outputs = self.parts.iter().map(|(weight, bias)| {
+            let output = rows.matmul(&weight.t()?)?;
+            Ok(match bias {
+                Some(bias) => output.broadcast_add(bias)?,
+                None => output,
+            })
+        });
+        let outputs = outputs.collect::<Result<Vec<Tensor>>>()?;
+        Ok(Tensor::cat(&outputs, 1)?)
+    }
+}
+
+impl Activation {
+    fn apply(self, rows: &Tensor) -> Result<Tensor> {
+        Ok(match self {
+            Self::SiluGate => {
+                let width = rows.dim(1)? / 2;
+                (rows.narrow(1, 0, width)?.silu()? * rows.narrow(1, width, width)?)?
+            }
+            Self::GeluErf => rows.gelu_erf()?,
+            Self::GeluTanh => rows.gelu()?,
+        })
+    }
+}
+
+impl Blocks for CandleBlocks {
+    type Rows = Tensor;
+    type Table = Tensor;
+    type Norm = Norm;
+    type Linear = Linear;
+    type KeyValues = KeyValues;
+
+    fn numeric_path(&self) -> String {
+        "f32/candle-cpu".to_owned()
+    }
+
+    fn table(&self, weights: &dyn Weights, name: &str, rows: usize, width: usize) -> Result<Tensor> {
+        self.load(weights, name, &[rows, width])
+    }
+
+    fn tied_table(
+        &self,
+        weights: &dyn Weights,
+        name: &str,
+        rows: usize,
+        width: usize,
+    ) -> Result<(Tensor, Linear)> {
+        let table = self.table(weights, name, rows, width)?;
+        Ok((table.clone(), Linear { parts: vec![(table, None)] }))
+    }
+
+    fn norm(&self, weights: &dyn Weights, names: &NormNames, width: usize, epsilon: f32) -> Result<Norm> {
+        let epsilon = f64::from(epsilon);
+        let load = |name: &str| self.load(weights, name, &[width]);
+        Ok(match names {
+            NormNames::RootMeanSquare { scale } => Norm::RootMeanSquare { scale: load(scale)?, epsilon },
+            NormNames::Layer { scale, shift } => {
+                Norm::Layer { scale: load(scale)?, shift: load(shift)?, epsilon }
+            }
+        })
+    }
+
+    fn linear(&self, weights: &dyn Weights, parts: &[LinearPart], inputs: usize) -> Result<Linear> {
+        let load = |part: &LinearPart| {
+            let bias =
+                part.bias.as_ref().map(|bias| self.load(weights, bias, &[part.outputs])).transpose()?;
+            Ok((self.load(weights, &part.weight, &[part.outputs, inputs])?, bias))
+        };
+        Ok(Linear { parts: parts.iter().map(load).collect::<Result<_>>()? })
+    }
+
+    fn embed(&self, lookups: &[(&Tensor, &[u32])], norm: Option<&Norm>) -> Result<Tensor> {
+        let mut sum: Option<Tensor> = None;
+        for (table, indices) in lookups {
+            let rows = table.index_select(&self.indices(indices)?, 0)?;
+            sum = Some(match sum {
+                Some(sum) => (sum + rows)?,
+                None => rows,
+            });
+        }
+        normalised(&sum.expect("a graph looks up at least one table"), norm)
+    }
+
+    fn project(&self, rows: &Tensor, norm: Option<&Norm>, linear: &Linear) -> Result<Tensor> {
+        linear.apply(&normalised(rows, norm)?)
+    }
+
+    fn attention(
+        &self,
+        qkv: Tensor,
+        attention: &Attention,
+        pack: &Pack,
+        prefix: Option<&KeyValues>,
+        queries: Queries,
+    ) -> Result<Tensor> {
+        attention::attend(&qkv, attention, pack, prefix, queries)
+    }
+
+    fn keys_values(&self, qkv: &Tensor, attention: &Attention, pack: &Pack) -> Result<KeyValues> {
+        attention::keys_values(qkv, attention, pack.start())
+    }
+
+    fn residual(
+        &self,
+        rows: Tensor,
+        update: &Tensor,
+        linear: &Linear,
+        norm: Option<&Norm>,
+    ) -> Result<Tensor> {
+        normalised(&(rows + linear.apply(update)?)?, norm)
+    }
+
+    fn feed_forward(&self, rows: Tensor, layer: &FeedForward<Self>) -> Result<Tensor> {
+        let wide = layer.activation.apply(&self.project(&rows, layer.norm_before.as_ref(), &layer.up)?)?;
+        self.residual(rows, &wide, &layer.down, layer.norm_after.as_ref())
+    }
+
+    fn pick(&self, rows: &Tensor, indices: &[usize]) -> Result<Tensor> {
+        let indices: Vec<u32> = indices.iter().map(|&index| index as u32).collect();
+        Ok(rows.index_select(&self.indices(&indices)?, 0)?)
+    }
+
+    fn pool(&self, rows: &Tensor, pack: &Pack) -> Result<Tensor> {
+        let pooled = pack.sequences().map(|sequence| {
+            let mean = rows.narrow(0, sequence.start, sequence.len())?.mean_keepdim(0)?;
+            let length = mean.sqr()?.sum_keepdim(1)?.sqrt()?;
+            Ok(mean.broadcast_div(&length)?)
+        });
+        Ok(Tensor::cat(&pooled.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn log_probs(&self, rows: &Tensor, norm: &Norm, head: &Linear, targets: &[u32]) -> Result<Tensor> {
+        let blocks = targets.chunks(HEAD_ROWS).enumerate().map(|(block, targets)| {
+            let rows = rows.narrow(0, block * HEAD_ROWS, targets.len())?;
+            let logits = self.project(&rows, Some(norm), head)?;
+            let largest = logits.max_keepdim(1)?.detach();
+            let shifted = logits.broadcast_sub(&largest)?;
+            let log_sum = shifted.exp()?.sum_keepdim(1)?.log()?;
+            let targets = self.indices(targets)?.unsqueeze(1)?;
+            Ok((shifted.gather(&targets, 1)? - log_sum)?)
+        });
+        Ok(Tensor::cat(&blocks.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn read(&self, rows: &Tensor, read: &mut dyn FnMut(&[f32])) -> Result<()> {
+        read(&rows.flatten_all()?.to_vec1::<f32>()?);
+        Ok(())
+    }
+}

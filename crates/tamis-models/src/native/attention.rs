@@ -1,0 +1,90 @@
+//! Rotation and attention on slices of a fused projection.
+
+use tamis_kernels::{
+    Attention as Kernel, AttentionInput, KeyValueCache, Mask as KernelMask, Path, QueryRows, Rows, RowsMut,
+    Scratch, rope,
+};
+
+use super::buffer::Buffer;
+use crate::graph::blocks::{Attention, Mask, Queries};
+use crate::graph::pack::Pack;
+
+/// Rotated keys and values of a prefix, packed.
+pub(crate) type KeyValues = KeyValueCache;
+
+/// See [`Blocks::attention`](crate::graph::blocks::Blocks::attention).
+pub(super) fn attend(
+    path: Path,
+    mut qkv: Buffer,
+    attention: &Attention,
+    pack: &Pack,
+    prefix: Option<&KeyValues>,
+    queries: Queries,
+    scratch: &mut Scratch,
+) -> Buffer {
+    let (query_width, key_width) = (attention.query_width(), attention.key_width());
+    rotate(path, &mut qkv, query_width + key_width, attention, pack);
+
+    let last = (queries == Queries::Last).then(|| {
+        let mut last = Buffer::take(pack.lengths().len(), query_width);
+        for (at, rows) in pack.sequences().enumerate() {
+            last.row_mut(at).copy_from_slice(&qkv.row(rows.end - 1)[..query_width]);
+        }
+        last
+    });
+    let input = AttentionInput {
+        queries: last.as_ref().map_or_else(|| columns(&qkv, 0, query_width), Buffer::view),
+        keys: columns(&qkv, query_width, key_width),
+        values: columns(&qkv, query_width + key_width, key_width),
+        lengths: pack.lengths(),
+        query_rows: match queries {
+            Queries::All => QueryRows::All,
+            Queries::Last => QueryRows::Last,
+        },
+        prefix,
+        bias: None,
+    };
+    let mut mixed = Buffer::take(input.queries.rows(), query_width);
+    kernel(path, attention).attend(input, mixed.view_mut(), scratch);
+    mixed
+}
+
+/// See [`Blocks::keys_values`](crate::graph::blocks::Blocks::keys_values).
+pub(super) fn keys_values(path: Path, qkv: &Buffer, attention: &Attention, pack: &Pack) -> KeyValues {
+    let (query_width, key_width) = (attention.query_width(), attention.key_width());
+    let mut keys = Buffer::take(qkv.rows(), key_width);
+    for at in 0..qkv.rows() {
+        keys.row_mut(at).copy_from_slice(&qkv.row(at)[query_width..][..key_width]);
+    }
+    rotate(path, &mut keys, key_width, attention, pack);
+    kernel(path, attention).cache(keys.view(), columns(qkv, query_width + key_width, key_width))
+}
+
+fn kernel(path: Path, attention: &Attention) -> Kernel {
+    Kernel {
+        path,
+        query_heads: attention.heads,
+        key_value_heads: attention.kv_heads,
+        head_dim: attention.head_dim,
+        scale: 1.0 / (attention.head_dim as f32).sqrt(),
+        mask: match attention.mask {
+            Mask::Causal => KernelMask::Causal,
+            Mask::Full => KernelMask::Bidirectional,
+        },
+    }
+}
+
+/// Rotates the heads in the first `width` columns.
+fn rotate(path: Path, rows: &mut Buffer, width: usize, attention: &Attention, pack: &Pack) {
+    if let Some(rotary) = &attention.rotary {
+        let table = rotary.table(pack.longest());
+        let (count, stride) = (rows.rows(), rows.width());
+        let heads = RowsMut::new(rows.values_mut(), count, width, stride);
+        rope(path, heads, &table, pack.positions());
+    }
+}
+
+/// `width` columns from column `first` on.
+fn columns(rows: &Buffer, first: usize, width: usize) -> Rows<'_> {
+    Rows::new(&rows.values()[first..], rows.rows(), width, rows.width())
+}

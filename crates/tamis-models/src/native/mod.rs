@@ -1,0 +1,266 @@
+//! The block operations on tamis-kernels: weights packed once for a numeric path, fused, inference only.
+//!
+//! What makes it fast: matrices that share an input lie side by side (one product for q, k and v, one for gate and up); the
+//! feed-forward goes through its rows in blocks, so that its wide activations stay in the cache; only wanted rows go
+//! through the last block and the head; all memory is used again ([`buffer`]). Nothing here adds across rows except
+//! attention and pooling, which stay within a sequence and add in an order that the sequence alone decides: therefore a
+//! sequence gives the same bits in every pack.
+//!
+//! Not for: gradients, threads. Any number of threads may call one model at once.
+
+mod attention;
+mod buffer;
+mod weights;
+
+use std::cell::RefCell;
+
+use tamis_kernels::{
+    Accumulate, Path, Scratch, add_bias, gelu_erf, gelu_tanh, l2_normalize, layer_norm, log_sum_exp,
+    mean_rows, rms_norm, silu_gate,
+};
+
+use self::attention::KeyValues;
+use self::buffer::Buffer;
+use self::weights::{Linear, Norm, Table};
+use crate::error::Result;
+use crate::graph::blocks::{Activation, Attention, Blocks, FeedForward, LinearPart, NormNames, Queries};
+use crate::graph::pack::Pack;
+use crate::weights::Weights;
+
+/// Rows of a feed-forward at once: its two wide activations stay in the second-level cache.
+const FEED_FORWARD_ROWS: usize = 128;
+/// Rows that see the head at once for log probabilities: enough to read its weights seldom, few enough to bound memory.
+const HEAD_ROWS: usize = 128;
+
+thread_local! {
+    static SCRATCH: RefCell<Scratch> = RefCell::default();
+}
+
+/// The block operations on a numeric path.
+#[derive(Debug)]
+pub(crate) struct NativeBlocks {
+    path: Path,
+}
+
+impl NativeBlocks {
+    /// # Errors
+    /// When this machine lacks the path's instructions.
+    pub(crate) fn new(path: Path) -> Result<Self> {
+        Ok(Self { path: path.require()? })
+    }
+
+    /// Rows `from..from + count`, normalised, in a buffer of their own.
+    fn normalised(&self, rows: &Buffer, from: usize, count: usize, norm: &Norm) -> Buffer {
+        let mut out = Buffer::take(count, rows.width());
+        let source = &rows.values()[from * rows.width()..][..count * rows.width()];
+        match norm {
+            Norm::RootMeanSquare { scale, epsilon } => {
+                rms_norm(self.path, source, scale, *epsilon, out.values_mut());
+            }
+            Norm::Layer { .. } => {
+                out.values_mut().copy_from_slice(source);
+                self.normalise(&mut out, norm);
+            }
+        }
+        out
+    }
+
+    /// Normalises in place.
+    fn normalise(&self, rows: &mut Buffer, norm: &Norm) {
+        match norm {
+            Norm::RootMeanSquare { .. } => *rows = self.normalised(rows, 0, rows.rows(), norm),
+            Norm::Layer { scale, shift, epsilon } => {
+                layer_norm(self.path, rows.values_mut(), scale, shift, *epsilon);
+            }
+        }
+    }
+
+    /// linear(rows from..from + count), after the normalisation if there is one.
+    fn linear_of(
+        &self,
+        rows: &Buffer,
+        from: usize,
+        count: usize,
+        norm: Option<&Norm>,
+        linear: &Linear,
+    ) -> Buffer {
+        let mut out = Buffer::take(count, linear.matrix.outputs());
+        let width = rows.width();
+        let source = &rows.values()[from * width..][..count * width];
+        match norm {
+            Some(norm) => {
+                let normalised = self.normalised(rows, from, count, norm);
+                self.multiply(normalised.values(), linear, out.values_mut(), Accumulate::No);
+            }
+            None => self.multiply(source, linear, out.values_mut(), Accumulate::No),
+        }
+        out
+    }
+
+    /// `out = linear(rows)`, or `out += linear(rows)`.
+    fn multiply(&self, rows: &[f32], linear: &Linear, out: &mut [f32], accumulate: Accumulate) {
+        let (rows, out_rows) = (
+            tamis_kernels::Rows::contiguous(rows, linear.matrix.inputs()),
+            tamis_kernels::RowsMut::contiguous(out, linear.matrix.outputs()),
+        );
+        SCRATCH.with_borrow_mut(|scratch| linear.matrix.multiply(rows, out_rows, accumulate, scratch));
+        if let Some(bias) = &linear.bias {
+            add_bias(self.path, out, bias);
+        }
+    }
+
+    /// The activation of rows of width `2 · width` (gated) or `width`.
+    fn activate(&self, mut wide: Buffer, activation: Activation) -> Buffer {
+        match activation {
+            Activation::SiluGate => {
+                let mut gated = Buffer::take(wide.rows(), wide.width() / 2);
+                silu_gate(self.path, wide.values(), wide.width() / 2, gated.values_mut());
+                return gated;
+            }
+            Activation::GeluErf => gelu_erf(self.path, wide.values_mut()),
+            Activation::GeluTanh => gelu_tanh(self.path, wide.values_mut()),
+        }
+        wide
+    }
+}
+
+/// Cuts `rows` rows into blocks: (first, count) each.
+fn row_blocks(rows: usize, block: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..rows).step_by(block).map(move |from| (from, block.min(rows - from)))
+}
+
+impl Blocks for NativeBlocks {
+    type Rows = Buffer;
+    type Table = Table;
+    type Norm = Norm;
+    type Linear = Linear;
+    type KeyValues = KeyValues;
+
+    fn numeric_path(&self) -> String {
+        self.path.name().to_owned()
+    }
+
+    fn table(&self, weights: &dyn Weights, name: &str, rows: usize, width: usize) -> Result<Table> {
+        Table::load(self.path, weights, name, rows, width)
+    }
+
+    fn tied_table(
+        &self,
+        weights: &dyn Weights,
+        name: &str,
+        rows: usize,
+        width: usize,
+    ) -> Result<(Table, Linear)> {
+        Table::load_tied(self.path, weights, name, rows, width)
+    }
+
+    fn norm(&self, weights: &dyn Weights, names: &NormNames, width: usize, epsilon: f32) -> Result<Norm> {
+        Norm::load(weights, names, width, epsilon)
+    }
+
+    fn linear(&self, weights: &dyn Weights, parts: &[LinearPart], inputs: usize) -> Result<Linear> {
+        Linear::load(self.path, weights, parts, inputs)
+    }
+
+    fn embed(&self, lookups: &[(&Table, &[u32])], norm: Option<&Norm>) -> Result<Buffer> {
+        let (table, tokens) = lookups[0];
+        let mut rows = Buffer::take(tokens.len(), table.width());
+        for at in 0..tokens.len() {
+            let row = rows.row_mut(at);
+            table.copy(tokens[at], row);
+            for (table, tokens) in &lookups[1..] {
+                table.add(tokens[at], row);
+            }
+        }
+        if let Some(norm) = norm {
+            self.normalise(&mut rows, norm);
+        }
+        Ok(rows)
+    }
+
+    fn project(&self, rows: &Buffer, norm: Option<&Norm>, linear: &Linear) -> Result<Buffer> {
+        Ok(self.linear_of(rows, 0, rows.rows(), norm, linear))
+    }
+
+    fn attention(
+        &self,
+        qkv: Buffer,
+        attention: &Attention,
+        pack: &Pack,
+        prefix: Option<&KeyValues>,
+        queries: Queries,
+    ) -> Result<Buffer> {
+        Ok(SCRATCH.with_borrow_mut(|scratch| {
+            attention::attend(self.path, qkv, attention, pack, prefix, queries, scratch)
+        }))
+    }
+
+    fn keys_values(&self, qkv: &Buffer, attention: &Attention, pack: &Pack) -> Result<KeyValues> {
+        Ok(attention::keys_values(self.path, qkv, attention, pack))
+    }
+
+    fn residual(
+        &self,
+        mut rows: Buffer,
+        update: &Buffer,
+        linear: &Linear,
+        norm: Option<&Norm>,
+    ) -> Result<Buffer> {
+        self.multiply(update.values(), linear, rows.values_mut(), Accumulate::Yes);
+        if let Some(norm) = norm {
+            self.normalise(&mut rows, norm);
+        }
+        Ok(rows)
+    }
+
+    fn feed_forward(&self, mut rows: Buffer, layer: &FeedForward<Self>) -> Result<Buffer> {
+        let width = rows.width();
+        for (from, count) in row_blocks(rows.rows(), FEED_FORWARD_ROWS) {
+            let wide = self.linear_of(&rows, from, count, layer.norm_before.as_ref(), &layer.up);
+            let wide = self.activate(wide, layer.activation);
+            let block = &mut rows.values_mut()[from * width..][..count * width];
+            self.multiply(wide.values(), &layer.down, block, Accumulate::Yes);
+        }
+        if let Some(norm) = &layer.norm_after {
+            self.normalise(&mut rows, norm);
+        }
+        Ok(rows)
+    }
+
+    fn pick(&self, rows: &Buffer, indices: &[usize]) -> Result<Buffer> {
+        let mut picked = Buffer::take(indices.len(), rows.width());
+        for (to, &from) in indices.iter().enumerate() {
+            picked.row_mut(to).copy_from_slice(rows.row(from));
+        }
+        Ok(picked)
+    }
+
+    fn pool(&self, rows: &Buffer, pack: &Pack) -> Result<Buffer> {
+        let width = rows.width();
+        let mut pooled = Buffer::take(pack.lengths().len(), width);
+        for (at, sequence) in pack.sequences().enumerate() {
+            let states = &rows.values()[sequence.start * width..sequence.end * width];
+            mean_rows(self.path, states, pooled.row_mut(at));
+        }
+        l2_normalize(self.path, pooled.values_mut(), width);
+        Ok(pooled)
+    }
+
+    fn log_probs(&self, rows: &Buffer, norm: &Norm, head: &Linear, targets: &[u32]) -> Result<Buffer> {
+        let mut log_probs = Buffer::take(targets.len(), 1);
+        for (from, count) in row_blocks(rows.rows(), HEAD_ROWS) {
+            let logits = self.linear_of(rows, from, count, Some(norm), head);
+            for at in 0..count {
+                let logits = logits.row(at);
+                let logit = f64::from(logits[targets[from + at] as usize]);
+                log_probs.row_mut(from + at)[0] = (logit - log_sum_exp(self.path, logits)) as f32;
+            }
+        }
+        Ok(log_probs)
+    }
+
+    fn read(&self, rows: &Buffer, read: &mut dyn FnMut(&[f32])) -> Result<()> {
+        read(rows.values());
+        Ok(())
+    }
+}
