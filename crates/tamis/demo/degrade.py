@@ -122,4 +122,4 @@ def near_copy(text, dice, turn):
             edited = parts[0] + "."
     if edited == text:
         edited = text.replace("'", "\u2019") + "\n" + dice.one(AFTER)
-    return edited
+    return edited.strip()

@@ -44,7 +44,7 @@ def written(label):
 
 
 def document(text, source, label, kind, license_):
-    return {"text": text, "source": source, "label": label, "kind": kind, "license": license_, "original": None}
+    return {"text": text.strip(), "source": source, "label": label, "kind": kind, "license": license_, "original": None}
 
 
 def degraded(excerpts, dice):
