@@ -7,8 +7,6 @@ use crate::aligned::Aligned;
 pub struct Scratch {
     /// Left operands rounded to bf16.
     pub(crate) operand: Aligned<u16>,
-    /// Tiles that a product writes before they are copied out.
-    pub(crate) tile: Aligned<f32>,
     /// What attention needs beside.
     pub(crate) attention: AttentionScratch,
     /// What hashing needs.

@@ -1,25 +1,246 @@
-//! bf16 products on AMX tiles.
+//! bf16 products on AMX tiles (`tdpbf16ps`), 32 rows × 32 outputs at a time in four of the eight tiles.
+//!
+//! A tile is 16 rows of 64 bytes. Left operands are rounded to bf16 and cut into tiles of 16 rows × 32 inputs, weights
+//! into tiles of 16 input pairs × 16 outputs, both lying in memory in the order in which they are used; missing rows,
+//! inputs and outputs are zero. An output element is accumulated by one tile instruction per 32 inputs, in order, and
+//! rows of a tile do not meet, so a row's bits do not depend on its neighbours. Subnormal operands and results are
+//! flushed to zero.
+//!
+//! Tiles are reached through inline assembly: the compiler's intrinsics are not stable. Nothing else in a program uses
+//! them, so their state may live between the assembly blocks of one call; it is released before the call ends. Linux
+//! grants tiles to a process that asks; other systems are not asked.
 
 use super::panels::Output;
 use crate::aligned::Aligned;
+use crate::bf16;
+use crate::dispatch::dispatched;
+use crate::path::Mode;
 use crate::scratch::Scratch;
 use crate::view::{Rows, RowsMut};
+use std::arch::asm;
 
-/// Whether the processor, the operating system and the kernel's permission allow tiles.
+/// Rows of a tile, and outputs of a tile of weights.
+const SIDE: usize = 16;
+/// Inputs of a tile.
+const DEPTH: usize = 32;
+/// Numbers of 16 bits in a tile.
+const TILE: usize = SIDE * DEPTH;
+/// Rows, and outputs, of a block: two tiles.
+const BLOCK: usize = 2 * SIDE;
+/// Bytes of the left operand that are gone through for one block of outputs: they stay in the second-level cache.
+const LEFT_BYTES: usize = 768 << 10;
+
+/// Whether the processor has AMX with bf16, the operating system keeps its state, and it lets this process use it.
 pub(crate) fn available() -> bool {
+    #[cfg(target_os = "linux")]
+    {
+        use std::arch::x86_64::{__cpuid, __cpuid_count, _xgetbv};
+        const TILE_STATES: u64 = 0b11 << 17;
+        const TILES_AND_BF16: u32 = 1 << 24 | 1 << 22;
+        if __cpuid(0).eax < 7 || __cpuid_count(7, 0).edx & TILES_AND_BF16 != TILES_AND_BF16 {
+            return false;
+        }
+        if !std::arch::is_x86_feature_detected!("xsave") {
+            return false;
+        }
+        // SAFETY: xgetbv exists where the operating system uses xsave, which the detection above covers.
+        let enabled = unsafe { _xgetbv(0) };
+        enabled & TILE_STATES == TILE_STATES && request_permission()
+    }
+    #[cfg(not(target_os = "linux"))]
     false
 }
 
-pub(super) fn pack(_weights: Rows<'_>) -> Aligned<u32> {
-    unreachable!("tiles are never detected")
+/// Asks the kernel for tile data: `arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA)`, for all threads of the process.
+#[cfg(target_os = "linux")]
+fn request_permission() -> bool {
+    const SYS_ARCH_PRCTL: i64 = 158;
+    const ARCH_REQ_XCOMP_PERM: i64 = 0x1023;
+    const XFEATURE_XTILEDATA: i64 = 18;
+    let result: i64;
+    // SAFETY: the call reads its two numbers and touches no memory of this process; `syscall` clobbers rcx and r11.
+    unsafe {
+        asm!(
+            "syscall",
+            inlateout("rax") SYS_ARCH_PRCTL => result,
+            in("rdi") ARCH_REQ_XCOMP_PERM,
+            in("rsi") XFEATURE_XTILEDATA,
+            lateout("rcx") _,
+            lateout("r11") _,
+            options(nostack),
+        );
+    }
+    result == 0
 }
 
+/// Packs N × K weights: for every 32 outputs and 32 inputs two tiles, each 16 pairs of inputs × 16 outputs.
+pub(super) fn pack(weights: Rows<'_>) -> Aligned<u16> {
+    let depth = weights.width().div_ceil(DEPTH);
+    let mut packed = Aligned::zeroed(weights.rows().div_ceil(BLOCK) * depth * 2 * TILE);
+    let out = packed.as_mut_slice();
+    for output in 0..weights.rows() {
+        let tile = output / BLOCK * depth * 2 + output % BLOCK / SIDE;
+        for (input, &weight) in weights.row(output).iter().enumerate() {
+            let at = (tile + input / DEPTH * 2) * TILE;
+            out[at + input % DEPTH / 2 * DEPTH + output % SIDE * 2 + input % 2] = bf16::from_f32(weight);
+        }
+    }
+    packed
+}
+
+/// Computes a product with packed weights. Called only where [`available`] says so.
 pub(super) fn product(
-    _packed: &[u32],
-    _a: Rows<'_>,
-    _c: &mut RowsMut<'_>,
-    _output: Output,
-    _scratch: &mut Scratch,
+    packed: &[u16],
+    a: Rows<'_>,
+    c: &mut RowsMut<'_>,
+    output: Output,
+    scratch: &mut Scratch,
 ) {
-    unreachable!("tiles are never detected")
+    debug_assert_ne!(output, Output::Continue, "tiles always start from zero");
+    assert!(a.width() > 0, "there is at least one input");
+    let (rows, outputs, depth) = (a.rows(), c.width(), a.width().div_ceil(DEPTH));
+    assert!(packed.len() >= outputs.div_ceil(BLOCK) * depth * 2 * TILE, "weights for every output");
+    let group = (LEFT_BYTES / (2 * DEPTH * depth) / BLOCK).max(1) * BLOCK;
+    let left = scratch.operand.at_least(rows.min(group).next_multiple_of(BLOCK) * depth * DEPTH);
+    let mut block = Block([0.0; BLOCK * BLOCK]);
+    for from in (0..rows).step_by(group) {
+        let count = group.min(rows - from);
+        cut(Mode::Avx512, a.part(from, count, 0, a.width()), left);
+        // SAFETY: `available` granted tiles; nothing between here and the release uses them but `multiply`.
+        unsafe { configure() };
+        for (first, weights) in (0..outputs).step_by(BLOCK).zip(packed.chunks(depth * 2 * TILE)) {
+            let width = BLOCK.min(outputs - first);
+            for (at, left) in (0..count).step_by(BLOCK).zip(left.chunks(depth * 2 * TILE)) {
+                let height = BLOCK.min(count - at);
+                let mut c = c.part(from + at, height, first, width);
+                let direct = output == Output::Replace && height == BLOCK && width == BLOCK;
+                let (to, stride) = match direct {
+                    true => (c.data().as_mut_ptr(), c.stride()),
+                    false => (block.0.as_mut_ptr(), BLOCK),
+                };
+                // SAFETY: tiles are configured; `left` and `weights` hold 2 · depth tiles each (the view's asserts and the
+                // sizes above), and 32 rows of 32 values at that stride lie within `c` or the block.
+                unsafe { multiply(left.as_ptr(), weights.as_ptr(), depth, to, stride) };
+                if !direct {
+                    store(Mode::Avx512, &block.0, c, output);
+                }
+            }
+        }
+        // SAFETY: as above; releases what `configure` took.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    }
+}
+
+/// A block of results on cache lines.
+#[repr(align(64))]
+struct Block([f32; BLOCK * BLOCK]);
+
+dispatched! {
+    fn cut(a: Rows<'_>, out: &mut [u16]) = cut_body;
+    fn store(block: &[f32], c: RowsMut<'_>, output: Output) = store_body;
+}
+
+/// Rounds rows to bf16 and cuts them into tiles, for every 32 rows and 32 inputs two. Missing inputs are zero, missing
+/// rows of the last tiles are left as they are: they reach no result.
+#[inline(always)]
+fn cut_body<const FUSED: bool>(a: Rows<'_>, out: &mut [u16]) {
+    let depth = a.width().div_ceil(DEPTH);
+    for at in 0..a.rows() {
+        let first = at / BLOCK * depth * 2 + at % BLOCK / SIDE;
+        let (chunks, rest) = a.row(at).as_chunks::<DEPTH>();
+        for (step, chunk) in chunks.iter().enumerate() {
+            let out = &mut out[(first + 2 * step) * TILE + at % SIDE * DEPTH..][..DEPTH];
+            for i in 0..DEPTH {
+                out[i] = bf16::from_f32(chunk[i]);
+            }
+        }
+        if !rest.is_empty() {
+            let out = &mut out[(first + 2 * chunks.len()) * TILE + at % SIDE * DEPTH..][..DEPTH];
+            out.fill(0);
+            for (out, value) in out.iter_mut().zip(rest) {
+                *out = bf16::from_f32(*value);
+            }
+        }
+    }
+}
+
+/// Copies the rows and outputs that exist from a block to the result, or adds them.
+#[inline(always)]
+fn store_body<const FUSED: bool>(block: &[f32], mut c: RowsMut<'_>, output: Output) {
+    for (at, sums) in block.chunks_exact(BLOCK).enumerate().take(c.rows()) {
+        let c = c.row(at);
+        match output {
+            Output::Add if c.len() == BLOCK => (0..BLOCK).for_each(|i| c[i] += sums[i]),
+            Output::Add => c.iter_mut().zip(sums).for_each(|(c, sum)| *c += sum),
+            Output::Replace | Output::Continue => c.copy_from_slice(&sums[..c.len()]),
+        }
+    }
+}
+
+/// Makes all eight tiles 16 rows of 64 bytes.
+///
+/// # Safety
+/// The process may use tiles, and uses none at the moment.
+unsafe fn configure() {
+    #[repr(C, align(64))]
+    struct Configuration {
+        palette: u8,
+        start_row: u8,
+        reserved: [u8; 14],
+        bytes_per_row: [u16; 16],
+        rows: [u8; 16],
+    }
+    const ALL: Configuration = Configuration {
+        palette: 1,
+        start_row: 0,
+        reserved: [0; 14],
+        bytes_per_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+        rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+    };
+    static CONFIGURATION: Configuration = ALL;
+    // SAFETY: the instruction reads the 64 bytes of a valid configuration.
+    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
+}
+
+/// 32 rows × 32 outputs over `depth` · 32 inputs, written to `to` with `stride` values between rows.
+///
+/// # Safety
+/// Tiles are configured; `depth` is not zero, `left` and `right` point to 2 · `depth` tiles each, `to` to 32 rows of 32 values.
+unsafe fn multiply(left: *const u16, right: *const u16, depth: usize, to: *mut f32, stride: usize) {
+    // SAFETY: reads and writes what the caller vouches for; the tiles in use are declared as clobbered.
+    unsafe {
+        asm!(
+            "tilezero tmm0",
+            "tilezero tmm1",
+            "tilezero tmm2",
+            "tilezero tmm3",
+            "2:",
+            "tileloadd tmm4, [{left} + {line}]",
+            "tileloadd tmm6, [{right} + {line}]",
+            "tdpbf16ps tmm0, tmm4, tmm6",
+            "tileloadd tmm7, [{right} + {line} + 1024]",
+            "tdpbf16ps tmm1, tmm4, tmm7",
+            "tileloadd tmm5, [{left} + {line} + 1024]",
+            "tdpbf16ps tmm2, tmm5, tmm6",
+            "tdpbf16ps tmm3, tmm5, tmm7",
+            "add {left}, 2048",
+            "add {right}, 2048",
+            "dec {depth}",
+            "jnz 2b",
+            "tilestored [{to} + {stride}], tmm0",
+            "tilestored [{to} + {stride} + 64], tmm1",
+            "tilestored [{below} + {stride}], tmm2",
+            "tilestored [{below} + {stride} + 64], tmm3",
+            left = inout(reg) left => _,
+            right = inout(reg) right => _,
+            depth = inout(reg) depth => _,
+            line = in(reg) 64_usize,
+            to = in(reg) to,
+            below = in(reg) to.wrapping_add(SIDE * stride),
+            stride = in(reg) stride * 4,
+            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+            options(nostack),
+        );
+    }
 }

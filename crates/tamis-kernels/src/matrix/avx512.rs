@@ -92,7 +92,11 @@ unsafe fn block_of<const R: usize, const V: usize>(call: &Call) {
             }
         }
         for k in 0..inputs {
-            let weights: [__m512; V] = std::array::from_fn(|v| _mm512_loadu_ps(block.add((k * V + v) * 16)));
+            // Closures (`array::from_fn`) are not compiled with the function's instructions and end in calls.
+            let mut weights = [_mm512_setzero_ps(); V];
+            for v in 0..V {
+                weights[v] = _mm512_loadu_ps(block.add((k * V + v) * 16));
+            }
             for r in 0..R {
                 let value = _mm512_set1_ps(*a.add(r * lda + k));
                 for v in 0..V {

@@ -94,8 +94,10 @@ unsafe fn block_of<const R: usize, const V: usize>(call: &Call) {
             }
         }
         for k in 0..pairs {
-            let weights: [__m512bh; V] =
-                std::array::from_fn(|v| as_bf16(_mm512_loadu_si512(block.add((k * V + v) * 16).cast())));
+            let mut weights = [as_bf16(_mm512_setzero_si512()); V];
+            for v in 0..V {
+                weights[v] = as_bf16(_mm512_loadu_si512(block.add((k * V + v) * 16).cast()));
+            }
             for r in 0..R {
                 let pair =
                     as_bf16(_mm512_set1_epi32(a.add(2 * (r * pairs + k)).cast::<i32>().read_unaligned()));

@@ -55,7 +55,7 @@ enum Weights {
     /// Two bf16 of neighbouring inputs to a word, the first in the low half.
     Pairs(Aligned<u32>),
     #[cfg(target_arch = "x86_64")]
-    Tiles(Aligned<u32>),
+    Tiles(Aligned<u16>),
 }
 
 impl PackedMatrix {
@@ -122,6 +122,12 @@ impl PackedMatrix {
             Accumulate::Yes => Output::Add,
         };
         if a.rows() == 0 || self.outputs == 0 {
+            return;
+        }
+        if self.inputs == 0 {
+            if accumulate == Accumulate::No {
+                (0..c.rows()).for_each(|row| c.row(row).fill(0.0));
+            }
             return;
         }
         match &self.weights {

@@ -62,7 +62,9 @@ fn rows_of_panel<const FUSED: bool, const R: usize>(
     panel: Panel,
     output: Output,
 ) {
-    let mut sums: [_; R] = load(c, stride, panel, output);
+    // A copy whose address nobody takes stays in registers.
+    let start: [_; R] = load(c, stride, panel, output);
+    let mut sums = start;
     for (k, weights) in block.as_chunks::<WIDTH>().0.iter().enumerate() {
         for r in 0..R {
             let value = a[r][k];
@@ -71,7 +73,8 @@ fn rows_of_panel<const FUSED: bool, const R: usize>(
             }
         }
     }
-    store(&sums, c, stride, panel, output);
+    let end = sums;
+    store(&end, c, stride, panel, output);
 }
 
 #[inline(always)]
@@ -103,7 +106,8 @@ fn pair_rows_of_panel<const R: usize>(
     panel: Panel,
     output: Output,
 ) {
-    let mut sums: [_; R] = load(c, stride, panel, output);
+    let start: [_; R] = load(c, stride, panel, output);
+    let mut sums = start;
     for (k, weights) in block.as_chunks::<WIDTH>().0.iter().enumerate() {
         for r in 0..R {
             let (first, second) = (crate::bf16::to_f32(a[r][2 * k]), crate::bf16::to_f32(a[r][2 * k + 1]));
@@ -113,7 +117,8 @@ fn pair_rows_of_panel<const R: usize>(
             }
         }
     }
-    store(&sums, c, stride, panel, output);
+    let end = sums;
+    store(&end, c, stride, panel, output);
 }
 
 #[inline(always)]
