@@ -15,6 +15,7 @@ use serde::{Deserialize, Serialize};
 use tamis_core::{Digest, DocumentBatch, column};
 
 use super::corpus::{CorpusColumns, PART_TEXT_BYTES, PartRecord, ShardRecord};
+use super::signal::columns_of;
 use super::{FORMAT_VERSION, RunDirectory, RunError, RunResult, inventory_column, json, shard_name};
 use crate::sidecar::{SidecarColumns, SidecarReader, SidecarWriter};
 use crate::store::Created;
@@ -275,6 +276,12 @@ impl RunDirectory {
         let path = rows_path(shard_path)?;
         let reader = SidecarReader::open(&self.store, &path, columns)?;
         reader.expect(receipt.shard.documents, &receipt.row_digest)?;
+        let wanted = columns_of(inventory_schema(&receipt.columns.carry)?.as_ref());
+        if let Some(other) = columns_of(reader.schema()).into_iter().find(|column| !wanted.contains(column)) {
+            let problem =
+                format!("column `{}` of type {} is not one of an inventory", other.name, other.data_type);
+            return Err(RunError::corrupt(&path, problem));
+        }
         Ok(reader)
     }
 }

@@ -4,7 +4,7 @@ use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::{RunError, RunResult};
-use crate::store::{Created, Store};
+use crate::store::{Created, Store, StoreError};
 
 /// Version of every file of a run directory. A file that states a newer one is refused, never guessed at.
 pub const FORMAT_VERSION: u64 = 1;
@@ -29,10 +29,11 @@ pub(crate) fn create<T: Serialize>(store: &Store, path: &str, value: &T) -> RunR
 
 /// Reads a file; `None` when there is none.
 pub(crate) fn read<T: DeserializeOwned>(store: &Store, path: &str) -> RunResult<Option<T>> {
-    if !store.exists(path)? {
-        return Ok(None);
+    match store.read(path) {
+        Ok(bytes) => decode(path, &bytes).map(Some),
+        Err(StoreError::NotFound { .. }) => Ok(None),
+        Err(error) => Err(error.into()),
     }
-    decode(path, &store.read(path)?).map(Some)
 }
 
 /// Parses a file: first its version, then, strictly, the rest.

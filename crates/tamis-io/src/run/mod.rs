@@ -57,7 +57,7 @@ pub mod inventory_column {
 
 const MARK: &str = "run.json";
 
-/// A writer that is alive touches its temporary file far more often.
+/// Temporary files of living writers are locked; the age is for file systems without locks.
 const STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// Says that a folder is a run directory.

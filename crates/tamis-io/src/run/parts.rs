@@ -19,7 +19,7 @@ use super::signal::{Repeatability, columns_of};
 use super::{FORMAT_VERSION, RowSpan, RunError, RunResult, ShardRecord, SignalDir, json, shard_name};
 use crate::sidecar::{
     InventoryCursor, RowDigest, SidecarColumns, SidecarReader, SidecarSummary, SidecarWriter, check_keyed,
-    row_numbers, type_from_name,
+    key_column, row_numbers, type_from_name,
 };
 use crate::store::{Created, StoreError};
 
@@ -83,7 +83,7 @@ impl SignalDir {
         if span.end() > shard.rows {
             return Err(RunError::write(&path, format!("the shard has {} rows only", shard.rows)));
         }
-        self.check_columns(batch)
+        self.check_columns(batch.schema_ref())
             .and_then(|()| check_rows(span, 0, batch))
             .map_err(|problem| RunError::write(&path, problem))?;
         loop {
@@ -283,8 +283,8 @@ impl SignalDir {
         Ok(Schema::new(fields.collect::<RunResult<Vec<_>>>()?))
     }
 
-    fn check_columns(&self, batch: &RecordBatch) -> Result<(), String> {
-        let got = columns_of(batch.schema_ref());
+    fn check_columns(&self, schema: &Schema) -> Result<(), String> {
+        let got = columns_of(schema);
         if got == self.record.schema {
             return Ok(());
         }
@@ -304,15 +304,13 @@ impl SignalDir {
             Err(error) => return Err(error.into()),
         };
         let reader = SidecarReader::from_chunks(path, bytes, SidecarColumns::All)?;
-        check_keyed(path, reader.schema())?;
+        self.check_columns(reader.schema()).map_err(|problem| RunError::corrupt(path, problem))?;
         let stated = (reader.rows(), reader.digest());
         let mut digest = RowDigest::new(reader.schema());
         let (mut rows, mut next) = (0, 0);
         for batch in reader {
             let batch = batch?;
-            self.check_columns(&batch)
-                .and_then(|()| check_rows(span, next, &batch))
-                .map_err(|problem| RunError::corrupt(path, problem))?;
+            check_rows(span, next, &batch).map_err(|problem| RunError::corrupt(path, problem))?;
             digest.update(&batch)?;
             rows += batch.num_rows() as u64;
             next = row_numbers(&batch).values().last().map_or(next, |row| row + 1);
@@ -357,7 +355,7 @@ impl SignalDir {
 /// Checks that row numbers rise, from `next` on, and lie in the span.
 fn check_rows(span: RowSpan, next: u64, batch: &RecordBatch) -> Result<(), String> {
     check_keyed("part", batch.schema_ref()).map_err(|error| error.to_string())?;
-    if batch.columns().iter().take(2).any(|column| column.null_count() > 0) {
+    if row_numbers(batch).null_count() + key_column(batch).null_count() > 0 {
         return Err("a row number or key is null".to_owned());
     }
     let mut next = next.max(span.first_row);

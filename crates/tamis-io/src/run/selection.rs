@@ -82,12 +82,13 @@ impl RunDirectory {
     /// # Errors
     /// A store that cannot be listed.
     pub fn selections(&self) -> RunResult<Vec<String>> {
-        let entries = self.store.list("selections")?;
-        let name = |path: &str| {
-            let name = path.strip_prefix("selections/")?.strip_suffix("/plan.json")?;
-            (!name.contains('/')).then(|| name.to_owned())
-        };
-        Ok(entries.iter().filter_map(|entry| name(&entry.path)).collect())
+        let mut names = Vec::new();
+        for name in self.store.folders("selections")? {
+            if self.store.exists(&format!("selections/{name}/plan.json"))? {
+                names.push(name);
+            }
+        }
+        Ok(names)
     }
 }
 

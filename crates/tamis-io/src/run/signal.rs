@@ -291,16 +291,9 @@ impl RunDirectory {
     }
 
     fn signal_names(&self) -> RunResult<Vec<String>> {
-        let mut names = BTreeSet::new();
-        for entry in self.store.list("signals")? {
-            if let Some(name) =
-                entry.path.strip_prefix("signals/").and_then(|rest| rest.strip_suffix("/signal.json"))
-                && split_full_name(name).is_some()
-            {
-                names.insert(name.to_owned());
-            }
-        }
-        Ok(names.into_iter().collect())
+        let mut names = self.store.folders("signals")?;
+        names.retain(|name| split_full_name(name).is_some());
+        Ok(names)
     }
 
     fn signals_named(&self, name: &str) -> RunResult<Vec<SignalRecord>> {

@@ -118,7 +118,7 @@ fn misaligned(shard: &str, row: u64, reader: &SidecarReader, problem: &str) -> R
 
 /// Checks that rows and keys of two batches of the same length are equal.
 fn compare(shard: &str, file: &str, inventory: &RecordBatch, batch: &RecordBatch) -> RunResult<()> {
-    if row_numbers(inventory) == row_numbers(batch) && keys(inventory) == keys(batch) {
+    if row_numbers(inventory) == row_numbers(batch) && key_column(inventory) == key_column(batch) {
         return Ok(());
     }
     let error =
@@ -131,7 +131,7 @@ fn compare(shard: &str, file: &str, inventory: &RecordBatch, batch: &RecordBatch
         if wanted > got {
             return Err(error(got, "the inventory has no such row".to_owned()));
         }
-        let (wanted_key, got_key) = (keys(inventory).value(at), keys(batch).value(at));
+        let (wanted_key, got_key) = (key_column(inventory).value(at), key_column(batch).value(at));
         if wanted_key != got_key {
             let show = |bytes: &[u8]| bytes.try_into().map(DocKey::from_bytes).map(|key| key.to_string());
             let (wanted_key, got_key) = (show(wanted_key), show(got_key));
@@ -170,7 +170,7 @@ pub(crate) fn row_numbers(batch: &RecordBatch) -> &UInt64Array {
 }
 
 /// The `doc_key` column of a batch whose schema was checked.
-fn keys(batch: &RecordBatch) -> &FixedSizeBinaryArray {
+pub(crate) fn key_column(batch: &RecordBatch) -> &FixedSizeBinaryArray {
     batch.column_by_name(column::DOC_KEY).expect("the schema was checked").as_fixed_size_binary()
 }
 
@@ -201,7 +201,7 @@ impl Pending {
                 Some(batch) => {
                     self.batch = batch?;
                     self.at = 0;
-                    if row_numbers(&self.batch).null_count() + keys(&self.batch).null_count() > 0 {
+                    if row_numbers(&self.batch).null_count() + key_column(&self.batch).null_count() > 0 {
                         return Err(RunError::corrupt(self.reader.path(), "a row number or key is null"));
                     }
                 }

@@ -12,7 +12,7 @@ mod reader;
 mod writer;
 
 pub use aligned::{AlignedBatch, AlignedReader, zip_aligned};
-pub(crate) use aligned::{InventoryCursor, check_keyed, row_numbers};
+pub(crate) use aligned::{InventoryCursor, check_keyed, key_column, row_numbers};
 pub(crate) use digest::type_from_name;
 pub use digest::{RowDigest, type_name};
 pub use reader::{Columns as SidecarColumns, SidecarReader};

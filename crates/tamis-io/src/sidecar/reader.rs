@@ -13,7 +13,7 @@ use super::digest::RowDigest;
 use super::footer;
 use super::writer::{SidecarSummary, rows_per_group};
 use crate::run::{FORMAT_VERSION, RunError, RunResult};
-use crate::store::Store;
+use crate::store::{Store, StoreError};
 
 /// Which columns of a sidecar are read.
 #[derive(Clone, Copy, Debug)]
@@ -43,10 +43,13 @@ impl SidecarReader {
     /// [`RunError::Missing`]; [`RunError::Newer`]; [`RunError::Corrupt`] for anything that is no sidecar, or that lacks a
     /// column that was named. Whatever the bytes are, there is no panic.
     pub fn open(store: &Store, path: &str, columns: Columns<'_>) -> RunResult<Self> {
-        if !store.exists(path)? {
-            return Err(RunError::Missing { path: path.to_owned(), what: "the sidecar".to_owned() });
+        match store.chunk_reader(path) {
+            Ok(chunks) => Self::from_chunks(path, chunks, columns),
+            Err(StoreError::NotFound { .. }) => {
+                Err(RunError::Missing { path: path.to_owned(), what: "the sidecar".to_owned() })
+            }
+            Err(error) => Err(error.into()),
         }
-        Self::from_chunks(path, store.chunk_reader(path)?, columns)
     }
 
     /// Opens a sidecar whose bytes are at hand; `path` is for messages.

@@ -12,7 +12,7 @@ use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 use tamis_core::{Digest, column};
 
-use super::digest::RowDigest;
+use super::digest::{RowDigest, type_from_name, type_name};
 use super::footer;
 use crate::run::{FORMAT_VERSION, RunError, RunResult};
 use crate::store::{Created, PendingFile, Store};
@@ -54,10 +54,12 @@ fn width(data_type: &DataType) -> usize {
 
 /// Streams rows into a sidecar; dropped without [`SidecarWriter::commit`], nothing becomes visible.
 ///
-/// Memory: at most two row groups (see [`rows_per_group`]).
+/// Memory: at most two row groups (see [`rows_per_group`]). The file is opened when the first group is complete, so that
+/// writers may be made for many shards at once.
 pub struct SidecarWriter {
     path: String,
-    inner: ArrowWriter<PendingFile>,
+    store: Store,
+    inner: Option<ArrowWriter<PendingFile>>,
     coalescer: BatchCoalescer,
     digest: RowDigest,
     schema: SchemaRef,
@@ -68,15 +70,20 @@ impl SidecarWriter {
     /// Begins a file at `path`. Metadata of the schema and its fields is left out, since its order could vary.
     ///
     /// # Errors
-    /// When the store refuses, or the schema has a type that parquet cannot hold.
+    /// A column of a type that sidecars cannot hold. The store is asked only when there is something to write.
     pub fn create(store: &Store, path: &str, schema: &Schema) -> RunResult<Self> {
         let schema: SchemaRef = Arc::new(bare(schema));
-        let file = store.writer(path)?;
-        let inner = ArrowWriter::try_new(file, Arc::clone(&schema), Some(properties(&schema)))
-            .map_err(|error| RunError::write(path, error))?;
+        for field in schema.fields() {
+            if type_from_name(&type_name(field.data_type())).is_none() {
+                let problem =
+                    format!("column `{}`: type {} cannot be stored", field.name(), field.data_type());
+                return Err(RunError::write(path, problem));
+            }
+        }
         Ok(Self {
             path: path.to_owned(),
-            inner,
+            store: store.clone(),
+            inner: None,
             coalescer: BatchCoalescer::new(Arc::clone(&schema), rows_per_group(&schema)),
             digest: RowDigest::new(&schema),
             schema,
@@ -98,10 +105,27 @@ impl SidecarWriter {
 
     fn drain(&mut self) -> RunResult<()> {
         while let Some(group) = self.coalescer.next_completed_batch() {
-            self.inner.write(&group).map_err(|error| RunError::write(&self.path, error))?;
-            self.inner.flush().map_err(|error| RunError::write(&self.path, error))?;
+            let path = self.path.clone();
+            let inner = self.opened()?;
+            inner
+                .write(&group)
+                .and_then(|()| inner.flush())
+                .map_err(|error| RunError::write(&path, error))?;
         }
         Ok(())
+    }
+
+    fn opened(&mut self) -> RunResult<&mut ArrowWriter<PendingFile>> {
+        match &mut self.inner {
+            Some(inner) => Ok(inner),
+            empty => {
+                let file = self.store.writer(&self.path)?;
+                let properties = properties(&self.schema);
+                let inner = ArrowWriter::try_new(file, Arc::clone(&self.schema), Some(properties))
+                    .map_err(|error| RunError::write(&self.path, error))?;
+                Ok(empty.insert(inner))
+            }
+        }
     }
 
     /// Number of rows so far.
@@ -117,14 +141,16 @@ impl SidecarWriter {
     pub fn commit(mut self) -> RunResult<(Created, SidecarSummary)> {
         self.coalescer.finish_buffered_batch()?;
         self.drain()?;
+        self.opened()?;
         let summary = SidecarSummary { rows: self.rows, digest: self.digest.finish() };
+        let mut inner = self.inner.take().expect("it was just opened");
         for (key, value) in [
             (footer::FORMAT_VERSION, FORMAT_VERSION.to_string()),
             (footer::ROW_DIGEST, summary.digest.to_string()),
         ] {
-            self.inner.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
+            inner.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
-        let file = self.inner.into_inner().map_err(|error| RunError::write(&self.path, error))?;
+        let file = inner.into_inner().map_err(|error| RunError::write(&self.path, error))?;
         Ok((file.commit()?, summary))
     }
 }

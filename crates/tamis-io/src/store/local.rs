@@ -56,6 +56,27 @@ pub(super) fn list(root: &Path, folder: &str) -> StoreResult<Vec<Entry>> {
     Ok(found)
 }
 
+pub(super) fn folders(folder: &Path) -> StoreResult<Vec<String>> {
+    let failed = |source| StoreError::io("list", folder.display().to_string(), source);
+    let entries = match fs::read_dir(folder) {
+        Ok(entries) => entries,
+        Err(error) if absent(&error) => return Ok(Vec::new()),
+        Err(error) => return Err(failed(error)),
+    };
+    let mut names = Vec::new();
+    for entry in entries {
+        let full = entry.map_err(failed)?.path();
+        if full.is_dir() {
+            let name = full.file_name().and_then(|name| name.to_str());
+            names.push(name.map(str::to_owned).ok_or_else(|| StoreError::InvalidPath {
+                path: full.display().to_string(),
+                problem: "its name is not UTF-8",
+            })?);
+        }
+    }
+    Ok(names)
+}
+
 /// Calls `visit` with the relative path, the full path and the metadata of every file under `folder`.
 fn walk(
     folder: &Path,
@@ -126,12 +147,17 @@ pub(super) fn remove_stale(root: &Path, age: Duration) -> StoreResult<usize> {
     walk(root, "", &mut Vec::new(), &mut |path, full, metadata| {
         let temporary = path.rsplit('/').next().is_some_and(|name| name.starts_with(TEMPORARY));
         let old = metadata.modified().is_ok_and(|time| time.elapsed().is_ok_and(|since| since >= age));
-        if temporary && old && fs::remove_file(full).is_ok() {
+        if temporary && old && !in_use(full) && fs::remove_file(full).is_ok() {
             removed += 1;
         }
         Ok(())
     })?;
     Ok(removed)
+}
+
+/// Whether a living process holds the lock of a temporary file. Where the file system has no locks, age alone decides.
+fn in_use(temporary: &Path) -> bool {
+    File::open(temporary).is_ok_and(|file| matches!(file.try_lock(), Err(fs::TryLockError::WouldBlock)))
 }
 
 /// Makes a folder and those above it, and syncs the parents of the new ones, so that they outlive a power cut.

@@ -190,6 +190,20 @@ impl Store {
         Ok(entries)
     }
 
+    /// Names of the folders directly under a folder, sorted; nothing below them is looked at. Empty when it does not exist.
+    ///
+    /// # Errors
+    /// A folder that cannot be read, or a name that is not UTF-8.
+    pub fn folders(&self, folder: &str) -> StoreResult<Vec<String>> {
+        check(folder)?;
+        let mut names = match &self.inner {
+            Inner::Local(root) => local::folders(&root.join(folder))?,
+            Inner::Object(objects) => objects.folders(folder)?,
+        };
+        names.sort_unstable();
+        Ok(names)
+    }
+
     /// A whole file.
     ///
     /// # Errors
@@ -265,8 +279,8 @@ impl Store {
         }
     }
 
-    /// Removes the temporary files that writers which were killed left behind, when they are older than `age`. Returns
-    /// how many. An object store leaves none.
+    /// Removes the temporary files that writers which were killed left behind, when they are older than `age` and no living
+    /// process holds their lock. Returns how many. An object store leaves none.
     ///
     /// # Errors
     /// A folder that cannot be read or written.

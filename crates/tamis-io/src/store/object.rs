@@ -92,6 +92,14 @@ impl Objects {
         Ok(named.map(|meta| describe(meta.location.as_ref()[skip..].to_owned(), meta)).collect())
     }
 
+    pub(super) fn folders(&self, folder: &str) -> StoreResult<Vec<String>> {
+        let full = self.full(folder)?;
+        let listed = block_on(self.store.list_with_delimiter(Some(&full)))
+            .map_err(|error| self.error("list", folder, error))?;
+        let names = listed.common_prefixes.iter().filter_map(|prefix| prefix.filename());
+        Ok(names.map(str::to_owned).collect())
+    }
+
     pub(super) fn read(&self, path: &str) -> StoreResult<Bytes> {
         let full = self.full(path)?;
         block_on(async { self.store.get(&full).await?.bytes().await })

@@ -215,7 +215,12 @@ fn create_temporary(folder: &Path) -> io::Result<(File, PathBuf)> {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{TEMPORARY}{:08x}{count:08x}", std::process::id()));
         match OpenOptions::new().write(true).create_new(true).open(&path) {
-            Ok(file) => return Ok((file, path)),
+            Ok(file) => {
+                // Held as long as the file is written, so that nobody takes it for a leftover. No harm where locks are not
+                // to be had.
+                let _ = file.try_lock();
+                return Ok((file, path));
+            }
             Err(error) if error.kind() == ErrorKind::AlreadyExists => {}
             Err(error) => return Err(error),
         }

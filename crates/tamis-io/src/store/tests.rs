@@ -195,8 +195,22 @@ fn leftovers_of_killed_writers_are_hidden_and_removed() {
     std::fs::write(folder.path().join(format!("{TEMPORARY}0")), b"half").unwrap();
     assert_eq!(paths(&store, ""), ["kept"]);
     assert_eq!(store.remove_stale_temporaries(Duration::from_secs(3600)).unwrap(), 0);
+    let writing = store.writer("later").unwrap();
     assert_eq!(store.remove_stale_temporaries(Duration::ZERO).unwrap(), 1);
+    assert_eq!(writing.commit().unwrap(), Created::New);
+    store.remove("later").unwrap();
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
+}
+
+#[test]
+fn folders_are_listed_without_what_is_below() {
+    on_both(|store| {
+        for path in ["top/b/x", "top/a/y/z", "top/file", "other/c/x"] {
+            store.create_new(path, b"").unwrap();
+        }
+        assert_eq!(store.folders("top").unwrap(), ["a", "b"]);
+        assert!(store.folders("nowhere").unwrap().is_empty());
+    });
 }
 
 #[cfg(unix)]
