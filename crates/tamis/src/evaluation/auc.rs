@@ -1,7 +1,7 @@
 //! Area under the receiver operating characteristic: the probability that a good document scores above a bad one, ties
 //! counted half.
 //!
-//! By mid-ranks (Hanley and McNeil 1982, doi:10.1148/radiology.143.1.7063747): with the sum W of the good documents'
+//! By mid-ranks (Hanley et al. 1982, doi:10.1148/radiology.143.1.7063747): with the sum W of the good documents'
 //! ranks, AUC = (W − g (g + 1) / 2) / (g b). O(N log N) time, O(N) space; a resample costs O(N), because it changes how
 //! often a document counts but not the order.
 
