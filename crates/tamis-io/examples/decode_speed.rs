@@ -7,7 +7,7 @@ use std::error::Error;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use tamis_io::corpus::{Block, Columns, Corpus, discover};
+use tamis_io::corpus::{Columns, discover};
 use tamis_io::store::Store;
 
 /// Seconds since the first call, or those that this thread had a core.
@@ -16,17 +16,6 @@ fn seconds() -> f64 {
     let nanos = std::fs::read_to_string("/proc/thread-self/schedstat").ok();
     let nanos = nanos.and_then(|line| line.split(' ').next()?.parse::<f64>().ok());
     nanos.map_or_else(|| START.get_or_init(Instant::now).elapsed().as_secs_f64(), |nanos| nanos / 1e9)
-}
-
-fn blocks(corpus: &Corpus) -> Result<Vec<Block>, Box<dyn Error>> {
-    let mut blocks = Vec::new();
-    for shard in corpus.shards() {
-        let mut reader = corpus.open(shard, 0)?;
-        while let Some(block) = reader.next_block()? {
-            blocks.push(block);
-        }
-    }
-    Ok(blocks)
 }
 
 #[expect(clippy::print_stdout, reason = "this program prints its figures")]
@@ -40,32 +29,32 @@ fn main() -> Result<(), Box<dyn Error>> {
     let out = Store::local(out.path());
 
     for _ in 0..times {
-        let start = seconds();
+        let (mut read, mut decode, mut keep) = (0.0, 0.0, 0.0);
+        let (mut bytes, mut documents, mut kept) = (0, 0, 0);
         for shard in corpus.shards() {
+            let mut time = seconds();
+            let mut lap = |into: &mut f64| {
+                let now = seconds();
+                *into += now - time;
+                time = now;
+            };
             let mut reader = corpus.open(shard, 0)?;
-            while reader.next_block()?.is_some() {}
-        }
-        let read = seconds() - start;
-
-        let blocks = blocks(&corpus)?;
-        let megabytes = blocks.iter().map(Block::size_bytes).sum::<u64>() as f64 / 1e6;
-        let start = seconds();
-        let mut documents = 0;
-        for block in &blocks {
-            documents += block.decode(&columns)?.documents.len();
-        }
-        let decode = seconds() - start;
-
-        let start = seconds();
-        let mut kept = 0;
-        for shard in corpus.shards() {
             let mut writer = corpus.kept_writer(shard, &out, &shard.path)?;
-            for block in blocks.iter().filter(|block| block.shard() == shard.path) {
+            lap(&mut keep);
+            while let Some(block) = reader.next_block()? {
+                lap(&mut read);
+                bytes += block.size_bytes();
+                documents += block.decode(&columns)?.documents.len();
+                lap(&mut decode);
                 block.write_kept(&mut |row| row % 5 == 0, &mut writer)?;
+                drop(block);
+                lap(&mut keep);
             }
+            lap(&mut read);
             kept += writer.replace()?.rows;
+            lap(&mut keep);
         }
-        let keep = seconds() - start;
+        let megabytes = bytes as f64 / 1e6;
         println!(
             "{megabytes:.1} MB, {documents} documents, {kept} kept; MB/s: read {:.0}, decode {:.0}, keep a fifth {:.0}, \
              all (read twice) {:.0}",

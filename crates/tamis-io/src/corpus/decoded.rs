@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use arrow_array::builder::{FixedSizeBinaryBuilder, StringBuilder, UInt64Builder};
-use arrow_array::{ArrayRef, RecordBatch};
+use arrow_array::builder::StringBuilder;
+use arrow_array::{ArrayRef, FixedSizeBinaryArray, RecordBatch, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use tamis_core::{Digest, DocKey, DocumentBatch, column};
@@ -44,11 +44,13 @@ pub struct Decoded {
 
 pub(super) struct Builder<'c> {
     columns: &'c Columns,
-    rows: UInt64Builder,
+    rows: Vec<u64>,
     ids: StringBuilder,
-    keys: FixedSizeBinaryBuilder,
+    /// 16 bytes a document.
+    keys: Vec<u8>,
     texts: StringBuilder,
-    raw_digests: FixedSizeBinaryBuilder,
+    /// 16 bytes a document.
+    raw_digests: Vec<u8>,
     carried: Vec<StringBuilder>,
     failures: Vec<FailedRow>,
     pub(super) blank: u64,
@@ -60,11 +62,11 @@ impl<'c> Builder<'c> {
         let rows = bytes / 2048;
         Self {
             columns,
-            rows: UInt64Builder::with_capacity(rows),
+            rows: Vec::with_capacity(rows),
             ids: StringBuilder::with_capacity(rows, rows * 16),
-            keys: FixedSizeBinaryBuilder::with_capacity(rows, 16),
+            keys: Vec::with_capacity(rows * 16),
             texts: StringBuilder::with_capacity(rows, bytes),
-            raw_digests: FixedSizeBinaryBuilder::with_capacity(rows, 16),
+            raw_digests: Vec::with_capacity(rows * 16),
             carried: columns.carry.iter().map(|_| StringBuilder::new()).collect(),
             failures: Vec::new(),
             blank: 0,
@@ -78,11 +80,11 @@ impl<'c> Builder<'c> {
             Some(id) => DocKey::from_id(namespace, id),
             None => DocKey::from_text(namespace, text),
         };
-        self.rows.append_value(row);
+        self.rows.push(row);
         self.ids.append_option(id);
-        self.keys.append_value(key.to_bytes()).expect("a key has 16 bytes");
+        self.keys.extend_from_slice(&key.to_bytes());
         self.texts.append_value(text);
-        self.raw_digests.append_value(raw_digest.to_bytes()).expect("a digest has 16 bytes");
+        self.raw_digests.extend_from_slice(&raw_digest.to_bytes());
     }
 
     /// Adds the value of one carried column to the document that was added last.
@@ -106,11 +108,11 @@ impl<'c> Builder<'c> {
         let mut fields = DocumentBatch::base_fields().to_vec();
         fields.push(Field::new(column::RAW_DIGEST, DataType::FixedSizeBinary(16), false));
         let mut arrays: Vec<ArrayRef> = vec![
-            Arc::new(self.rows.finish()),
+            Arc::new(UInt64Array::from(self.rows)),
             Arc::new(self.ids.finish()),
-            Arc::new(self.keys.finish()),
+            Arc::new(FixedSizeBinaryArray::new(16, self.keys.into(), None)),
             Arc::new(self.texts.finish()),
-            Arc::new(self.raw_digests.finish()),
+            Arc::new(FixedSizeBinaryArray::new(16, self.raw_digests.into(), None)),
         ];
         for (name, mut values) in self.columns.carry.iter().zip(self.carried) {
             fields.push(Field::new(name, DataType::Utf8, true));

@@ -31,7 +31,7 @@ pub struct Shard {
     pub compression: Compression,
     /// Size of the file in bytes.
     pub size_bytes: u64,
-    /// Changes when the file does (modification time or ETag); compare for equality only.
+    /// Changes when the file does (modification time or entity tag); compare for equality only.
     pub version: String,
 }
 

@@ -29,7 +29,7 @@ pub struct KeptWriter {
 }
 
 enum Sink {
-    Lines { encoder: Encoder, piece: Vec<u8> },
+    Lines { encoder: Box<Encoder>, piece: Vec<u8> },
     Parquet(Box<ArrowWriter<PendingFile>>),
 }
 
@@ -65,7 +65,7 @@ impl KeptWriter {
                 let file = out.writer(path)?;
                 let encoder =
                     Encoder::new(shard.compression, file).map_err(|error| failed(&location, &error))?;
-                Sink::Lines { encoder, piece: Vec::new() }
+                Sink::Lines { encoder: Box::new(encoder), piece: Vec::new() }
             }
             Container::Parquet => {
                 let source = corpus.open_parquet(shard)?;

@@ -13,8 +13,8 @@ use super::decoded::RAW_LIMIT;
 /// Size of an ordinary block.
 pub(super) const BLOCK_BYTES: usize = 4 << 20;
 
-/// Buffers that are kept for reuse; one more than a few threads hold at a time.
-const POOLED: usize = 8;
+/// Buffers that are kept for reuse.
+const POOLED: usize = 16;
 
 /// What one step of the reader gives.
 #[derive(Debug)]
@@ -54,8 +54,10 @@ impl Drop for Buffer {
     }
 }
 
+/// Buffers of ordinary size that blocks gave back, shared by all readers of a corpus: fresh memory costs as much as the
+/// work done in it.
 #[derive(Debug, Default)]
-struct Pool(Mutex<Vec<Vec<u8>>>);
+pub(super) struct Pool(Mutex<Vec<Vec<u8>>>);
 
 impl Pool {
     /// A buffer of at least [`BLOCK_BYTES`], with any content.
@@ -83,9 +85,14 @@ pub(super) struct LineReader<R> {
     error: Option<io::Error>,
 }
 
+impl<R> Drop for LineReader<R> {
+    fn drop(&mut self) {
+        self.pool.put(std::mem::take(&mut self.next));
+    }
+}
+
 impl<R: Read> LineReader<R> {
-    pub(super) fn new(stream: R, max_line_bytes: u64) -> Self {
-        let pool = Arc::new(Pool::default());
+    pub(super) fn new(stream: R, max_line_bytes: u64, pool: Arc<Pool>) -> Self {
         Self { stream, max_line_bytes, next: pool.take(), pool, filled: 0, at_end: false, error: None }
     }
 

@@ -51,12 +51,19 @@ pub struct Corpus {
     max_line_bytes: u64,
     /// Schema of the first Parquet shard, once it was looked at.
     schema: Arc<OnceLock<parquet_shard::FirstSchema>>,
+    buffers: Arc<line_reader::Pool>,
 }
 
 impl Corpus {
     /// A corpus of these shards of a store, which must be sorted by path.
     pub(crate) fn new(store: Store, shards: Vec<Shard>) -> Self {
-        Self { store, shards, max_line_bytes: MAX_LINE_BYTES, schema: Arc::default() }
+        Self {
+            store,
+            shards,
+            max_line_bytes: MAX_LINE_BYTES,
+            schema: Arc::default(),
+            buffers: Arc::default(),
+        }
     }
 
     /// Changes the limit above which a line is a failed row (1 byte to 1 GiB; values outside are brought inside).

@@ -40,9 +40,11 @@ impl std::fmt::Debug for ShardReader {
 impl ShardReader {
     pub(super) fn open(corpus: &Corpus, shard: &Shard, from_row: u64) -> CorpusResult<Self> {
         let state = match shard.container {
-            Container::Jsonl => {
-                State::Lines(LineReader::new(Input::open(&corpus.store, shard)?, corpus.max_line_bytes))
-            }
+            Container::Jsonl => State::Lines(LineReader::new(
+                Input::open(&corpus.store, shard)?,
+                corpus.max_line_bytes,
+                Arc::clone(&corpus.buffers),
+            )),
             Container::Parquet => {
                 let file = Arc::new(corpus.open_parquet(shard)?);
                 State::Parquet { slices: file.slices(), file }

@@ -1,5 +1,12 @@
 //! Tests of tamis-io through its public interface.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop the test as its own body would")]
+
+mod corpus_bad_input;
+mod corpus_discovery;
+mod corpus_lines;
+mod corpus_parquet;
+mod corpus_support;
 mod run_files;
 mod run_resume;
 mod run_support;
