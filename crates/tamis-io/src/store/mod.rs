@@ -43,7 +43,7 @@ pub struct Entry {
     pub path: String,
     /// Size in bytes.
     pub size: u64,
-    /// Changes when the file does: modification time of a local file, ETag of an object. Compare for equality only.
+    /// Changes when the file does: modification time of a local file, entity tag of an object. Compare for equality only.
     pub version: String,
 }
 
