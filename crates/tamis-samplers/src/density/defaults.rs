@@ -12,7 +12,7 @@
 //! The constants were measured on one mixed English pool of 20,000 to 56,000 documents with one encoder (all-MiniLM-L6-v2);
 //! the rule gives p = 9 and 10 there.
 
-use super::hasher::Columns;
+use super::cosines::Cosines;
 use super::{EmbeddingSample, Kernel, ParameterError, Preset, Projection, RaceParameters};
 
 /// Cosines at and above are copies, not background.
@@ -186,43 +186,35 @@ struct KernelSums {
 impl KernelSums {
     /// Cosines are counted in bins of 1/2048, of which the middle stands for all: k^p is off by less than 2 % at p = 32.
     fn new(embeddings: &[f32], dimension: usize, kernel: Kernel) -> Self {
-        const ROWS: usize = 64;
         const MAX_POWER: usize = 64;
         let count = embeddings.len() / dimension;
-        let columns = Columns::of_rows(dimension, embeddings);
         let middle = |bin: usize| (bin as f64 + 0.5) * 2.0 / BINS as f64 - 1.0;
         let kernels: Vec<f64> = (0..BINS).map(|bin| kernel.at_cosine(middle(bin))).collect();
         let first_copy = ((COPY_COSINE + 1.0) / 2.0 * BINS as f64) as usize;
         let mut backgrounds = vec![Vec::new(); MAX_POWER];
         let mut means = vec![0.0; MAX_POWER];
-        let mut cosines = vec![0.0; ROWS * count];
-        for (block, rows) in embeddings.chunks(ROWS * dimension).enumerate() {
-            let cosines = &mut cosines[..rows.len() / dimension * count];
-            columns.multiply(rows, cosines);
-            for (i, cosines) in cosines.chunks_exact(count).enumerate() {
-                let mut counts = [0u32; BINS];
-                for cosine in cosines {
-                    counts[(((cosine + 1.0) * (BINS / 2) as f32) as usize).min(BINS - 1)] += 1;
-                }
-                // The document itself.
-                let own = cosines[block * ROWS + i];
-                counts[(((own + 1.0) * (BINS / 2) as f32) as usize).min(BINS - 1)] -= 1;
-                let mut background = [0.0; MAX_POWER];
-                let mut copies = [0.0; MAX_POWER];
-                for (bin, &n) in counts.iter().enumerate().filter(|&(_, &n)| n > 0) {
-                    let sums = if bin < first_copy { &mut background } else { &mut copies };
-                    let mut term = f64::from(n);
-                    for sum in sums {
-                        term *= kernels[bin];
-                        *sum += term;
-                    }
-                }
-                for p in 0..MAX_POWER {
-                    backgrounds[p].push(background[p]);
-                    means[p] += (background[p] + copies[p]) / count as f64;
+        let bin_of = |cosine: f32| (((cosine + 1.0) * (BINS / 2) as f32) as usize).min(BINS - 1);
+        let mut counts = vec![0u32; BINS];
+        Cosines::with(embeddings, dimension).each(embeddings, dimension, |i, cosines| {
+            counts.fill(0);
+            cosines.iter().for_each(|&cosine| counts[bin_of(cosine)] += 1);
+            // The document itself.
+            counts[bin_of(cosines[i])] -= 1;
+            let mut background = [0.0; MAX_POWER];
+            let mut copies = [0.0; MAX_POWER];
+            for (bin, &n) in counts.iter().enumerate().filter(|&(_, &n)| n > 0) {
+                let sums = if bin < first_copy { &mut background } else { &mut copies };
+                let mut term = f64::from(n);
+                for sum in sums {
+                    term *= kernels[bin];
+                    *sum += term;
                 }
             }
-        }
+            for p in 0..MAX_POWER {
+                backgrounds[p].push(background[p]);
+                means[p] += (background[p] + copies[p]) / count as f64;
+            }
+        });
         Self { backgrounds: backgrounds.into_iter().map(median).collect(), means }
     }
 

@@ -4,10 +4,12 @@
 //! the overlap with Random's choice (most documents are near-equal singletons, so it is never low), Spearman's correlation
 //! (singletons tie).
 
+use std::sync::Arc;
+
 use tamis_core::{EmbeddingBatch, Error, Result};
 
+use super::cosines::Cosines;
 use super::defaults::{median, normalize};
-use super::hasher::Columns;
 use super::{EmbeddingSample, Estimate, finite_rows};
 
 /// Neighbours above this cosine are near copies.
@@ -22,7 +24,7 @@ const DIFFERENT: f64 = 0.8;
 #[derive(Clone, Debug)]
 pub struct NeighbourProbe {
     dimension: usize,
-    columns: std::sync::Arc<Columns>,
+    probes: Arc<Cosines>,
     counts: Vec<u64>,
 }
 
@@ -35,7 +37,7 @@ impl NeighbourProbe {
         let mut probes = sample.embeddings();
         probes.truncate(count * dimension);
         let counts = vec![0; normalize(&mut probes, dimension).len()];
-        Self { dimension, columns: std::sync::Arc::new(Columns::of_rows(dimension, &probes)), counts }
+        Self { dimension, probes: Arc::new(Cosines::with(&probes, dimension)), counts }
     }
 
     /// The same probes with nothing counted, for another thread.
@@ -56,18 +58,13 @@ impl NeighbourProbe {
 
     /// Compares m × D values with the probes.
     pub fn add(&mut self, mut values: Vec<f32>) {
-        const ROWS: usize = 64;
         normalize(&mut values, self.dimension);
-        let mut cosines = Vec::new();
-        for rows in values.chunks(ROWS * self.dimension) {
-            cosines.resize(rows.len() / self.dimension * self.counts.len(), 0.0);
-            self.columns.multiply(rows, &mut cosines);
-            for cosines in cosines.chunks_exact(self.counts.len().max(1)) {
-                for (count, cosine) in self.counts.iter_mut().zip(cosines) {
-                    *count += u64::from(*cosine > COPY_COSINE);
-                }
+        let counts = &mut self.counts;
+        self.probes.each(&values, self.dimension, |_, cosines| {
+            for (count, cosine) in counts.iter_mut().zip(cosines) {
+                *count += u64::from(*cosine > COPY_COSINE);
             }
-        }
+        });
     }
 
     /// Adds what another thread counted.

@@ -13,6 +13,7 @@
 //! Letters: N documents, D dimension, R repetitions (rows), B buckets, p hashes a row, r bandwidth.
 
 mod codec;
+mod cosines;
 mod defaults;
 mod diagnostics;
 mod hasher;

