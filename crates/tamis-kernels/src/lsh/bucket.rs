@@ -1,6 +1,7 @@
 //! From projected values to buckets, and from buckets to counters.
 
 use crate::dispatch::dispatched;
+use crate::path::Mode;
 
 /// Keys of the multilinear hash, p + 1 for each sketch row.
 #[derive(Debug, Clone)]
@@ -55,7 +56,7 @@ dispatched! {
     pub(super) fn mixed_cosine(z: &[f32], keys: &[u64], states: &mut [u64]) = mixed_cosine_body;
     pub(super) fn reduce(states: &[u64], buckets: u32, out: &mut [u32]) = reduce_body;
     pub(super) fn literal_l2(z: &[f32], inverse: f32, offset: f32, buckets: u32, out: &mut [u32]) = literal_l2_body;
-    pub(super) fn gather(items: &[u32], counters: &[u32], sums: &mut [u64], squares: &mut [f64]) = gather_body;
+    fn plain_gather(items: &[u32], counters: &[u32], rows: usize, sums: &mut [u64], squares: &mut [f64]) = gather_body;
 }
 
 #[inline(always)]
@@ -116,30 +117,129 @@ pub(super) fn literal_cosine(z: &[f32], buckets: u32, out: &mut [u32]) {
     }
 }
 
-/// Adds one to the counter of each item; says whether one was at the largest u32, where it stays.
-pub(super) fn count(items: &[u32], counters: &mut [u32]) -> bool {
-    let mut overflow = false;
-    for &item in items {
-        let counter = &mut counters[item as usize];
-        overflow |= *counter == u32::MAX;
-        *counter = counter.saturating_add(1);
+/// Sketch rows whose counters are incremented in turn. Neighbouring items often share a counter, and an increment has
+/// to wait for the one before it; in other rows there is work meanwhile.
+const ROWS_IN_TURN: usize = 4;
+
+/// Adds one to the counter of each item in each row: `items` holds rows × items buckets, `counters` rows × B. Gives the
+/// first row with a counter that was at the largest u32, where it stays.
+pub(super) fn count(items: &[u32], counters: &mut [u32], rows: usize) -> Option<usize> {
+    let (per_row, buckets) = (items.len() / rows, counters.len() / rows);
+    let item_groups = items.chunks(ROWS_IN_TURN * per_row);
+    let mut overflow = None;
+    for (group, (items, counters)) in item_groups.zip(counters.chunks_mut(ROWS_IN_TURN * buckets)).enumerate()
+    {
+        let mut increment = |counters: &mut [u32], item: u32, row: usize| {
+            let counter = &mut counters[item as usize];
+            *counter = counter.checked_add(1).unwrap_or_else(|| {
+                let row = group * ROWS_IN_TURN + row;
+                overflow = Some(overflow.map_or(row, |other: usize| other.min(row)));
+                u32::MAX
+            });
+        };
+        if items.len() == ROWS_IN_TURN * per_row {
+            let (items_ab, items_cd) = items.split_at(2 * per_row);
+            let ((items_a, items_b), (items_c, items_d)) =
+                (items_ab.split_at(per_row), items_cd.split_at(per_row));
+            let (ab, cd) = counters.split_at_mut(2 * buckets);
+            let ((a, b), (c, d)) = (ab.split_at_mut(buckets), cd.split_at_mut(buckets));
+            for (((&item_a, &item_b), &item_c), &item_d) in
+                items_a.iter().zip(items_b).zip(items_c).zip(items_d)
+            {
+                increment(a, item_a, 0);
+                increment(b, item_b, 1);
+                increment(c, item_c, 2);
+                increment(d, item_d, 3);
+            }
+        } else {
+            for (row, items) in items.chunks_exact(per_row).enumerate() {
+                let counters = &mut counters[row * buckets..][..buckets];
+                items.iter().for_each(|&item| increment(counters, item, row));
+            }
+        }
     }
     overflow
 }
 
+/// Adds for each item its counter in each row, and the counter's square: `items` holds rows × items buckets, `counters`
+/// rows × B.
+pub(super) fn gather(
+    mode: Mode,
+    items: &[u32],
+    counters: &[u32],
+    rows: usize,
+    sums: &mut [u64],
+    squares: &mut [f64],
+) {
+    assert!(items.len() == rows * sums.len() && sums.len() == squares.len(), "a bucket per row and item");
+    match mode {
+        #[cfg(target_arch = "x86_64")]
+        Mode::Avx512 => {
+            let buckets = counters.len() / rows;
+            assert!(
+                items.iter().fold(0, |most, &item| item.max(most)) < buckets as u32,
+                "buckets are below B"
+            );
+            // SAFETY: the mode exists only where detection found AVX-512; every bucket was seen to be below B, and the
+            // lengths agree.
+            unsafe { gather_avx512(items, counters, rows, sums, squares) };
+        }
+        _ => plain_gather(mode, items, counters, rows, sums, squares),
+    }
+}
+
 #[inline(always)]
-fn gather_body<const FUSED: bool>(items: &[u32], counters: &[u32], sums: &mut [u64], squares: &mut [f64]) {
-    for ((&item, sum), square) in items.iter().zip(sums).zip(squares) {
-        let value = counters[item as usize];
-        *sum += u64::from(value);
-        *square += f64::from(value) * f64::from(value);
+fn gather_body<const FUSED: bool>(
+    items: &[u32],
+    counters: &[u32],
+    rows: usize,
+    sums: &mut [u64],
+    squares: &mut [f64],
+) {
+    let buckets = counters.len() / rows;
+    for (items, counters) in items.chunks_exact(sums.len()).zip(counters.chunks_exact(buckets)) {
+        for ((&item, sum), square) in items.iter().zip(&mut *sums).zip(&mut *squares) {
+            let value = counters[item as usize];
+            *sum += u64::from(value);
+            *square += f64::from(value) * f64::from(value);
+        }
+    }
+}
+
+/// # Safety
+/// The machine has AVX-512; `items` holds rows × items values below B, `counters` rows × B, `sums` and `squares` one
+/// value per item.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512dq,avx512vl")]
+unsafe fn gather_avx512(items: &[u32], counters: &[u32], rows: usize, sums: &mut [u64], squares: &mut [f64]) {
+    use std::arch::x86_64::*;
+    let (count, buckets) = (sums.len(), counters.len() / rows);
+    for first in (0..count).step_by(8) {
+        let mask = if count - first >= 8 { 0xff } else { (1_u8 << (count - first)) - 1 };
+        // SAFETY: masked lanes lie within the slices, and B · 4 bytes of a row are reached from its start by buckets
+        // below B < 2³¹.
+        unsafe {
+            let mut sum = _mm512_maskz_loadu_epi64(mask, sums.as_ptr().add(first).cast());
+            let mut square = _mm512_maskz_loadu_pd(mask, squares.as_ptr().add(first));
+            for row in 0..rows {
+                let bucket = _mm256_maskz_loadu_epi32(mask, items.as_ptr().add(row * count + first).cast());
+                let from = counters.as_ptr().add(row * buckets).cast();
+                let zero = _mm256_setzero_si256();
+                let value = _mm256_mmask_i32gather_epi32::<4>(zero, mask, bucket, from);
+                let wide = _mm512_cvtepu32_epi64(value);
+                let float = _mm512_cvtepu32_pd(value);
+                sum = _mm512_add_epi64(sum, wide);
+                square = _mm512_add_pd(square, _mm512_mul_pd(float, float));
+            }
+            _mm512_mask_storeu_epi64(sums.as_mut_ptr().add(first).cast(), mask, sum);
+            _mm512_mask_storeu_pd(squares.as_mut_ptr().add(first), mask, square);
+        }
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::path::Mode;
     use proptest::prelude::*;
 
     #[test]
@@ -171,10 +271,12 @@ mod tests {
 
     #[test]
     fn counters_stop_at_the_largest_value_and_say_so() {
-        let mut counters = [u32::MAX - 1, 0];
-        assert!(!count(&[0, 1], &mut counters));
-        assert!(count(&[0, 1, 1], &mut counters));
-        assert_eq!(counters, [u32::MAX, 3]);
+        let mut counters = vec![0; 14];
+        counters[10] = u32::MAX - 1;
+        let items = [0, 1].repeat(7);
+        assert_eq!(count(&items, &mut counters, 7), None);
+        assert_eq!(count(&items, &mut counters, 7), Some(5));
+        assert_eq!(counters, [2, 2, 2, 2, 2, 2, 2, 2, 2, 2, u32::MAX, 2, 2, 2]);
     }
 
     proptest! {
@@ -201,7 +303,7 @@ mod tests {
                 reduce(mode, &states, buckets, &mut out);
                 prop_assert_eq!(&out, &mixed);
                 let (mut sums, mut squares) = (vec![1; z.len()], vec![0.5; z.len()]);
-                gather(mode, &out, &counters, &mut sums, &mut squares);
+                gather(mode, &out, &counters, 1, &mut sums, &mut squares);
                 for i in 0..z.len() {
                     let value = counters[mixed[i] as usize];
                     prop_assert_eq!(sums[i], 1 + u64::from(value));

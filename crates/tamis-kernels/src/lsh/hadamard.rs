@@ -82,7 +82,11 @@ impl HadamardProjection {
                 z.chunks_mut(self.padded * items.rows()).zip(self.signs.chunks_exact(ROUNDS * self.padded));
             for (z, signs) in blocks {
                 work.copy_from_slice(source);
-                transform(mode, work, signs);
+                match mode {
+                    #[cfg(target_arch = "x86_64")]
+                    Mode::Avx512 => super::hadamard_avx512::transform(work, signs),
+                    _ => transform(mode, work, signs),
+                }
                 scatter(mode, work, scale, &mut z[first..], items.rows(), count);
             }
         }
@@ -91,7 +95,7 @@ impl HadamardProjection {
 
 dispatched! {
     fn interleave(items: Rows<'_>, out: &mut [f32]) = interleave_body;
-    fn transform(work: &mut [f32], signs: &[u32]) = transform_body;
+    pub(super) fn transform(work: &mut [f32], signs: &[u32]) = transform_body;
     fn scatter(work: &[f32], scale: f32, z: &mut [f32], stride: usize, count: usize) = scatter_body;
 }
 
@@ -144,11 +148,14 @@ fn transform_body<const FUSED: bool>(work: &mut [f32], signs: &[u32]) {
 /// log₂ R levels of butterflies on the R rows at `first`, `first + step`, …
 #[inline(always)]
 fn butterflies<const R: usize>(work: &mut [[f32; LANES]], first: usize, step: usize) {
-    let mut rows: [[f32; LANES]; R] = std::array::from_fn(|r| work[first + r * step]);
+    let mut rows = [[0.0; LANES]; R];
+    for r in 0..R {
+        rows[r] = work[first + r * step];
+    }
     let mut half = 1;
     while half < R {
-        for group in (0..R).step_by(2 * half) {
-            for r in group..group + half {
+        for r in 0..R {
+            if r & half == 0 {
                 let (a, b) = (rows[r], rows[r + half]);
                 for t in 0..LANES {
                     rows[r][t] = a[t] + b[t];
@@ -158,8 +165,8 @@ fn butterflies<const R: usize>(work: &mut [[f32; LANES]], first: usize, step: us
         }
         half *= 2;
     }
-    for (r, row) in rows.into_iter().enumerate() {
-        work[first + r * step] = row;
+    for r in 0..R {
+        work[first + r * step] = rows[r];
     }
 }
 
@@ -174,6 +181,51 @@ fn scatter_body<const FUSED: bool>(work: &[f32], scale: f32, z: &mut [f32], stri
         } else {
             for (z, value) in z[..count].iter_mut().zip(lanes) {
                 *z = value * scale;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::numbers;
+
+    #[test]
+    fn vector_and_plain_transforms_agree_bit_for_bit_and_with_the_definition() {
+        for levels in 0..12 {
+            let padded = 1 << levels;
+            let signs: Vec<u32> =
+                numbers(levels, ROUNDS * padded).iter().map(|x| u32::from(*x < 0.0) << 31).collect();
+            let source = numbers(99 + levels, padded * LANES);
+            let mut plain = source.clone();
+            transform(Mode::Portable, &mut plain, &signs);
+            for mode in Mode::available() {
+                let mut work = source.clone();
+                transform(mode, &mut work, &signs);
+                assert_eq!(work, plain, "{mode:?}");
+            }
+            #[cfg(target_arch = "x86_64")]
+            if Mode::available().contains(&Mode::Avx512) {
+                let mut work = source.clone();
+                crate::lsh::hadamard_avx512::transform(&mut work, &signs);
+                assert_eq!(work, plain, "2^{levels}");
+            }
+            if levels <= 6 {
+                let mut exact: Vec<f64> = (0..padded).map(|k| f64::from(source[k * LANES + 3])).collect();
+                for signs in signs.chunks_exact(padded) {
+                    let signed: Vec<f64> =
+                        exact.iter().zip(signs).map(|(x, sign)| if *sign == 0 { *x } else { -x }).collect();
+                    let entry =
+                        |h: usize, k: usize| if (h & k).count_ones().is_multiple_of(2) { 1.0 } else { -1.0 };
+                    exact = (0..padded)
+                        .map(|h| signed.iter().enumerate().map(|(k, x)| entry(h, k) * x).sum())
+                        .collect();
+                }
+                let norm = exact.iter().map(|x| x * x).sum::<f64>().sqrt();
+                for (h, exact) in exact.iter().enumerate() {
+                    assert!((f64::from(plain[h * LANES + 3]) - exact).abs() < 1e-5 * norm);
+                }
             }
         }
     }

@@ -15,6 +15,8 @@
 mod bucket;
 mod gaussian;
 mod hadamard;
+#[cfg(target_arch = "x86_64")]
+mod hadamard_avx512;
 #[cfg(test)]
 mod tests;
 
@@ -182,11 +184,11 @@ impl HashFamily {
     pub fn count(&self, items: Rows<'_>, counters: &mut [u32], scratch: &mut Scratch) -> Result<()> {
         assert_eq!(counters.len(), self.counters(), "rows of {} counters", self.options.buckets);
         let buckets = self.options.buckets as usize;
-        let mut overflow = None;
-        self.for_each_row(items, scratch, &mut |row, _, item_buckets| {
-            let counters = &mut counters[row * buckets..][..buckets];
-            if bucket::count(item_buckets, counters) && overflow.is_none() {
-                overflow = Some(row);
+        let mut overflow: Option<usize> = None;
+        self.for_rows(items, scratch, &mut |row, rows, _, item_buckets| {
+            let counters = &mut counters[row * buckets..][..rows * buckets];
+            if let Some(at) = bucket::count(item_buckets, counters, rows) {
+                overflow = Some(overflow.map_or(row + at, |other| other.min(row + at)));
             }
         });
         overflow.map_or(Ok(()), |row| Err(Error::CounterOverflow { row }))
@@ -211,10 +213,17 @@ impl HashFamily {
         let buckets = self.options.buckets as usize;
         sums.fill(0);
         squares.fill(0.0);
-        self.for_each_row(items, scratch, &mut |row, first, item_buckets| {
-            let range = first..first + item_buckets.len();
-            let counters = &counters[row * buckets..][..buckets];
-            bucket::gather(self.mode, item_buckets, counters, &mut sums[range.clone()], &mut squares[range]);
+        self.for_rows(items, scratch, &mut |row, rows, first, item_buckets| {
+            let range = first..first + item_buckets.len() / rows;
+            let counters = &counters[row * buckets..][..rows * buckets];
+            bucket::gather(
+                self.mode,
+                item_buckets,
+                counters,
+                rows,
+                &mut sums[range.clone()],
+                &mut squares[range],
+            );
         });
     }
 
@@ -225,18 +234,20 @@ impl HashFamily {
     pub fn buckets(&self, items: Rows<'_>, out: &mut [u32], scratch: &mut Scratch) {
         let count = items.rows();
         assert_eq!(out.len(), self.options.rows * count, "a bucket per row and item");
-        self.for_each_row(items, scratch, &mut |row, first, item_buckets| {
-            out[row * count + first..][..item_buckets.len()].copy_from_slice(item_buckets);
+        self.for_rows(items, scratch, &mut |row, rows, first, item_buckets| {
+            for (row, item_buckets) in (row..).zip(item_buckets.chunks_exact(item_buckets.len() / rows)) {
+                out[row * count + first..][..item_buckets.len()].copy_from_slice(item_buckets);
+            }
         });
     }
 
-    /// Calls `each(row, first item, buckets of the items from there on)` for groups of items and every sketch row;
-    /// for one item rows come in order.
-    fn for_each_row(
+    /// Calls `each(first row, rows, first item, buckets)` for groups of items and of sketch rows, `buckets` being rows ×
+    /// items of the group; for one item rows come in order.
+    fn for_rows(
         &self,
         items: Rows<'_>,
         scratch: &mut Scratch,
-        each: &mut dyn FnMut(usize, usize, &[u32]),
+        each: &mut dyn FnMut(usize, usize, usize, &[u32]),
     ) {
         let options = &self.options;
         assert_eq!(
@@ -247,35 +258,39 @@ impl HashFamily {
         let per_row = options.hashes_per_row;
         let HashingScratch { items: packed, projected, states, buckets } = &mut scratch.hashing;
         let rows_at_once = (HASH_GROUP / per_row).max(1);
-        match &options.projection {
-            Projection::Gaussian(projection) => {
-                for first in (0..items.rows()).step_by(ITEM_GROUP) {
-                    let count = ITEM_GROUP.min(items.rows() - first);
-                    let tile = projection.pack(self.mode, items.part(first, count, 0, items.width()), packed);
-                    for first_row in (0..options.rows).step_by(rows_at_once) {
-                        let rows = rows_at_once.min(options.rows - first_row);
+        let mut finish = |first_row: usize, rows: usize, first: usize, count: usize, z: &[f32]| {
+            let (states, buckets) = (states.at_least(count), buckets.at_least(rows * count));
+            let each_row = z.chunks_exact(per_row * count).zip(buckets.chunks_exact_mut(count));
+            for (row, (z, buckets)) in (first_row..).zip(each_row) {
+                self.bucket_row(row, z, states, buckets);
+            }
+            each(first_row, rows, first, buckets);
+        };
+        let group = match &options.projection {
+            Projection::Gaussian(_) => ITEM_GROUP,
+            Projection::Hadamard(projection) => projection.items_at_once(),
+        };
+        for first in (0..items.rows()).step_by(group) {
+            let count = group.min(items.rows() - first);
+            let part = items.part(first, count, 0, items.width());
+            let row_groups = (0..options.rows)
+                .step_by(rows_at_once)
+                .map(|first_row| (first_row, rows_at_once.min(options.rows - first_row)));
+            match &options.projection {
+                Projection::Gaussian(projection) => {
+                    let tile = projection.pack(self.mode, part, packed);
+                    for (first_row, rows) in row_groups {
                         let z = projected.at_least(rows * per_row * count);
                         projection.project(self.mode, &tile, first_row * per_row, rows * per_row, z);
-                        for (row, z) in (first_row..).zip(z.chunks_exact(per_row * count)) {
-                            let states = states.at_least(count);
-                            let buckets = buckets.at_least(count);
-                            self.bucket_row(row, z, states, buckets);
-                            each(row, first, buckets);
-                        }
+                        finish(first_row, rows, first, count, z);
                     }
                 }
-            }
-            Projection::Hadamard(projection) => {
-                let group = projection.items_at_once();
-                for first in (0..items.rows()).step_by(group) {
-                    let count = group.min(items.rows() - first);
+                Projection::Hadamard(projection) => {
                     let z = projected.at_least(projection.hashes() * count);
-                    projection.project(self.mode, items.part(first, count, 0, items.width()), packed, z);
-                    for (row, z) in z.chunks_exact(per_row * count).enumerate() {
-                        let states = states.at_least(count);
-                        let buckets = buckets.at_least(count);
-                        self.bucket_row(row, z, states, buckets);
-                        each(row, first, buckets);
+                    projection.project(self.mode, part, packed, z);
+                    for (first_row, rows) in row_groups {
+                        let z = &z[first_row * per_row * count..][..rows * per_row * count];
+                        finish(first_row, rows, first, count, z);
                     }
                 }
             }
