@@ -2,9 +2,11 @@
 
 pub mod ask_llm;
 mod candle_backend;
+pub mod embed;
 pub mod error;
 pub mod graph;
 mod native;
+mod packs;
 pub mod prompt;
 pub mod source;
 pub mod text_tokens;

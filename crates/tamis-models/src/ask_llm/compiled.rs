@@ -11,7 +11,7 @@ use crate::text_tokens::TextTokenizer;
 /// A prompt, ready for documents.
 pub(crate) struct CompiledPrompt {
     pub(crate) prompt: Prompt,
-    /// Tokens before the document, the model's start token included.
+    /// Tokens before the document, the tokens that begin every sequence included.
     pub(crate) prefix: Vec<u32>,
     /// Tokens after the document.
     pub(crate) suffix: Vec<u32>,
@@ -28,13 +28,13 @@ impl CompiledPrompt {
         model: &dyn CausalLm,
         tokenizer: &dyn TextTokenizer,
     ) -> Result<Self> {
-        let mut prefix = tokenizer.encode_prompt(prompt.prefix())?;
-        if let Some(start) = tokenizer.start()
-            && prefix.first() != Some(&start)
-        {
-            prefix.insert(0, start);
+        let mut prefix = tokenizer.encode_template(prompt.prefix())?;
+        // A chat template writes the tokens that begin a sequence itself.
+        let (before, _) = tokenizer.frame();
+        if !prefix.starts_with(before) {
+            prefix.splice(..0, before.iter().copied());
         }
-        let suffix = tokenizer.encode_prompt(prompt.suffix())?;
+        let suffix = tokenizer.encode_template(prompt.suffix())?;
         let yes = LabelTokens::find(tokenizer, &labels.yes, prompt.suffix())?;
         let no = LabelTokens::find(tokenizer, &labels.no, prompt.suffix())?;
         yes.check_apart(&no, labels)?;

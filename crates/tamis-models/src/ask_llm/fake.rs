@@ -5,24 +5,36 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use crate::error::Result;
 use crate::graph::{CausalLm, Prefix, Sink};
 use crate::text_tokens::TextTokenizer;
+use crate::tokenizer::Head;
 
 /// Bytes are tokens 0 to 255; some longer pieces follow, and the longest piece that fits is taken.
 pub(crate) struct FakeTokenizer {
     pieces: Vec<String>,
+    pub(crate) frame: (Vec<u32>, Vec<u32>),
 }
 
 impl FakeTokenizer {
     pub(crate) fn new(pieces: &[&str]) -> Self {
-        Self { pieces: pieces.iter().map(|&piece| piece.to_owned()).collect() }
+        Self {
+            pieces: pieces.iter().map(|&piece| piece.to_owned()).collect(),
+            frame: (Vec::new(), Vec::new()),
+        }
     }
 }
 
 impl TextTokenizer for FakeTokenizer {
-    fn encode_prompt(&self, text: &str) -> Result<Vec<u32>> {
-        self.encode_document(text)
+    fn encode_head(&self, text: &str, max_tokens: usize) -> Result<Head> {
+        let mut tokens = self.encode_template(text)?;
+        let truncated = tokens.len() > max_tokens;
+        tokens.truncate(max_tokens);
+        Ok(Head { tokens, truncated })
     }
 
-    fn encode_document(&self, text: &str) -> Result<Vec<u32>> {
+    fn count(&self, text: &str) -> Result<u64> {
+        Ok(self.encode_template(text)?.len() as u64)
+    }
+
+    fn encode_template(&self, text: &str) -> Result<Vec<u32>> {
         let (mut tokens, mut rest) = (Vec::new(), text.as_bytes());
         while let Some(&byte) = rest.first() {
             let fits = |piece: &(usize, &String)| rest.starts_with(piece.1.as_bytes());
@@ -55,12 +67,12 @@ impl TextTokenizer for FakeTokenizer {
         self.pieces.iter().position(|known| known == piece).map(|at| 256 + at as u32)
     }
 
-    fn start(&self) -> Option<u32> {
-        None
+    fn frame(&self) -> (&[u32], &[u32]) {
+        (&self.frame.0, &self.frame.1)
     }
 
-    fn digest(&self) -> String {
-        "fake tokenizer".to_owned()
+    fn digest(&self) -> &str {
+        "fake tokenizer"
     }
 }
 

@@ -51,7 +51,7 @@ impl LabelTokens {
         let spaced = after.chars().next_back().is_none_or(char::is_whitespace)
             || label.starts_with(char::is_whitespace);
         let spelling = if spaced { label.to_owned() } else { format!(" {label}") };
-        let tokens = tokenizer.encode_document(&spelling)?;
+        let tokens = tokenizer.encode_head(&spelling, usize::MAX)?.tokens;
         if tokens.is_empty() {
             return Err(PromptError::LabelWithoutTokens { label: label.to_owned() }.into());
         }
@@ -113,7 +113,7 @@ fn spellings(label: &str) -> Vec<String> {
 /// vocabulary's entries under the three conventions for a space (byte-level `Ġ`, SentencePiece `▁`, none).
 fn single_tokens(tokenizer: &dyn TextTokenizer, spelling: &str) -> Result<Vec<u32>> {
     let mut candidates = Vec::new();
-    if let [token] = tokenizer.encode_document(spelling)?[..] {
+    if let [token] = tokenizer.encode_head(spelling, usize::MAX)?.tokens[..] {
         candidates.push(token);
     }
     let word = spelling.trim_start();

@@ -36,9 +36,11 @@ use tamis_core::{
 };
 
 use crate::error::Result;
-use crate::graph::CausalLm;
+use crate::graph::{Backend, CausalLm, build_causal};
+use crate::packs::packs;
 use crate::prompt::{ChatTemplate, Prompt, PromptError, PromptSet, Rendering};
-use crate::text_tokens::{TextTokenizer, document_tokens};
+use crate::source::LoadedModel;
+use crate::text_tokens::TextTokenizer;
 
 use answer::{Answer, MeanAnswer, single_log_p, vocabulary_log_sum_exp};
 use columns::Scored;
@@ -71,6 +73,30 @@ pub struct Judge {
     pub license: Option<String>,
     /// Its chat template, where it has one.
     pub chat_template: Option<ChatTemplate>,
+}
+
+impl Judge {
+    /// Builds the decoder of an opened model; the model's files are let go.
+    ///
+    /// # Errors
+    /// When the model is no decoder, or its weights do not fit its configuration.
+    pub fn from_model(loaded: LoadedModel, backend: Backend) -> Result<Self> {
+        let model = build_causal(&loaded.architecture, &*loaded.weights, backend)?;
+        let text = |token: Option<u32>| token.and_then(|token| loaded.tokenizer.piece(token));
+        let chat_template = loaded.chat_template.map(|source| ChatTemplate {
+            source,
+            bos_token: text(loaded.tokenizer.special().bos),
+            eos_token: text(loaded.tokenizer.special().eos),
+        });
+        Ok(Self {
+            model: Arc::from(model),
+            tokenizer: Arc::new(loaded.tokenizer),
+            source: loaded.source,
+            digest: loaded.digest,
+            license: loaded.license,
+            chat_template,
+        })
+    }
 }
 
 impl fmt::Debug for Judge {
@@ -166,10 +192,10 @@ impl AskLlm {
     /// # Errors
     /// When the tokenizer fails.
     pub fn show_prompt(&self, document: &str) -> Result<Vec<ShownPrompt>> {
-        let tokens = document_tokens(&*self.judge.tokenizer, document, None)?;
+        let (tokens, document_tokens) = self.tokenize(document)?;
         let mut windows = Vec::new();
         for span in self.long.spans(tokens.len(), self.window_tokens) {
-            let text = if span.len() == tokens.len() {
+            let text = if span.len() == document_tokens {
                 document.to_owned()
             } else {
                 self.judge.tokenizer.decode(&tokens[span.clone()])?
@@ -180,42 +206,56 @@ impl AskLlm {
             name: compiled.prompt.name().to_owned(),
             prefix: (compiled.prompt.prefix().to_owned(), compiled.prefix.len()),
             windows: windows.clone(),
-            document_tokens: tokens.len(),
+            document_tokens,
             suffix: (compiled.prompt.suffix().to_owned(), compiled.suffix.len()),
             labels: (compiled.yes.describe(), compiled.no.describe()),
         });
         Ok(shown.collect())
     }
 
+    /// The tokens that may be read, and how many the whole document has.
+    fn tokenize(&self, document: &str) -> Result<(Vec<u32>, usize)> {
+        let tokenizer = &*self.judge.tokenizer;
+        let most = match self.long {
+            Long::Head => self.window_tokens,
+            Long::Windows { .. } => usize::MAX,
+        };
+        let head = tokenizer.encode_head(document, most)?;
+        let count = if head.truncated {
+            usize::try_from(tokenizer.count(document)?).unwrap_or(usize::MAX)
+        } else {
+            head.tokens.len()
+        };
+        Ok((head.tokens, count))
+    }
+
     fn score(&self, documents: &DocumentBatch) -> Result<RecordBatch> {
         let texts = documents.texts();
-        let mut tokens = Vec::with_capacity(documents.len());
+        let (mut tokens, mut counts) = (Vec::new(), Vec::new());
         for at in 0..documents.len() {
-            tokens.push(document_tokens(&*self.judge.tokenizer, texts.value(at), None)?);
+            let (read, count) = self.tokenize(texts.value(at))?;
+            tokens.push(read);
+            counts.push(count);
         }
         let mut jobs = Vec::new();
         for (row, tokens) in tokens.iter().enumerate() {
             let spans = self.long.spans(tokens.len(), self.window_tokens);
             jobs.extend(spans.into_iter().map(|span| Job { row, span }));
         }
-        // Neighbours of like length fill packs evenly. Results are put back by job, so order changes no value.
-        let mut order: Vec<usize> = (0..jobs.len()).collect();
-        order.sort_by_key(|&job| jobs[job].span.len());
-
         let mut answers = Vec::with_capacity(self.prompts.len());
         for prompt in &self.prompts {
-            answers.push(self.answers(prompt, &tokens, &jobs, &order)?);
+            answers.push(self.answers(prompt, &tokens, &jobs)?);
         }
         let mut rows = Vec::with_capacity(tokens.len());
         let mut job = 0;
-        for (row, tokens) in tokens.iter().enumerate() {
+        for (row, count) in counts.into_iter().enumerate() {
             let first = job;
             while jobs.get(job).is_some_and(|job| job.row == row) {
                 job += 1;
             }
-            rows.push(self.row(texts.value(row), tokens.len(), &jobs[first..job], |prompt| {
-                &answers[prompt][first..job]
-            }));
+            rows.push(
+                self.row(texts.value(row), count, &jobs[first..job], |prompt| &answers[prompt][first..job]),
+            );
         }
         Ok(columns::batch(&self.info.schema, &rows))
     }
@@ -259,27 +299,19 @@ impl AskLlm {
         prompt: &CompiledPrompt,
         tokens: &[Vec<u32>],
         jobs: &[Job],
-        order: &[usize],
     ) -> Result<Vec<Option<Answer>>> {
+        let lengths: Vec<usize> = jobs.iter().map(|job| job.span.len() + prompt.suffix.len()).collect();
+        let (order, packs) = packs(&lengths, self.pack_tokens);
         let mut answers = vec![None; jobs.len()];
-        let mut from = 0;
-        while from < order.len() {
-            let (mut to, mut pack_tokens) = (from, 0);
-            let mut pack = Vec::new();
-            while to < order.len() {
-                let job = &jobs[order[to]];
-                let length = job.span.len() + prompt.suffix.len();
-                if to > from && pack_tokens + length > self.pack_tokens {
-                    break;
-                }
-                pack_tokens += length;
-                pack.push([&tokens[job.row][job.span.clone()], &prompt.suffix].concat());
-                to += 1;
-            }
-            for (job, answer) in order[from..to].iter().zip(self.read(prompt, &pack)?) {
+        for pack in packs {
+            let pack = &order[pack];
+            let sequences: Vec<Vec<u32>> = pack
+                .iter()
+                .map(|&at| [&tokens[jobs[at].row][jobs[at].span.clone()], &prompt.suffix].concat())
+                .collect();
+            for (job, answer) in pack.iter().zip(self.read(prompt, &sequences)?) {
                 answers[*job] = answer;
             }
-            from = to;
         }
         Ok(answers)
     }

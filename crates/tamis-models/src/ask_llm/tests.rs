@@ -60,7 +60,7 @@ fn failed(batch: &RecordBatch, at: usize) -> Option<&str> {
 
 /// ln P of some tokens after a text, worked out from the model's logits in the plainest way.
 fn log_p(text: &str, tokens: &[usize]) -> f64 {
-    let read = FakeTokenizer::new(&PIECES).encode_document(text).unwrap();
+    let read = FakeTokenizer::new(&PIECES).encode_template(text).unwrap();
     let logits = FakeModel::new(1000).logits(&read);
     let all: f64 = logits.iter().map(|logit| f64::from(*logit).exp()).sum();
     (tokens.iter().map(|&token| f64::from(logits[token]).exp()).sum::<f64>() / all).ln()
