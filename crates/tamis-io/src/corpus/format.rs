@@ -39,8 +39,13 @@ impl Shard {
     /// The path without its known endings: what files about this shard are called in a run directory.
     #[must_use]
     pub fn stem(&self) -> &str {
-        recognise(&self.path).map_or(self.path.as_str(), |(_, _, stem)| stem)
+        stem(&self.path)
     }
+}
+
+/// A path without its known endings; one whose ending is not known stays as it is.
+pub(crate) fn stem(path: &str) -> &str {
+    recognise(path).map_or(path, |(_, _, stem)| stem)
 }
 
 const LINES: [&str; 3] = [".jsonl", ".ndjson", ".json"];

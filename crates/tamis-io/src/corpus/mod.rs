@@ -29,6 +29,7 @@ pub use columns::{Columns, DEFAULT_ID, IdMode};
 pub use decoded::{Decoded, FailedRow, RAW_LIMIT};
 pub use discover::discover;
 pub use error::{CorpusError, CorpusResult};
+pub(crate) use format::stem;
 pub use format::{Compression, Container, Shard};
 pub use kept::{KeptFile, KeptWriter};
 pub use reader::ShardReader;

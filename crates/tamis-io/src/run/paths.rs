@@ -4,26 +4,12 @@ use std::collections::BTreeMap;
 
 use super::{RunError, RunResult};
 
-/// Extensions that a shard path loses: one of a compression, then one of a container.
-const COMPRESSIONS: [&str; 2] = [".gz", ".zst"];
-const CONTAINERS: [&str; 4] = [".jsonl", ".ndjson", ".json", ".parquet"];
-
 /// A shard path without its known extensions: `web/a.jsonl.zst` gives `web/a`.
 ///
 /// A path that would be nothing but an extension keeps it.
 #[must_use]
 pub fn shard_stem(path: &str) -> &str {
-    let without = |path: &str, extensions: &[&str]| {
-        extensions.iter().find_map(|extension| {
-            let at = path.len().checked_sub(extension.len())?;
-            let tail = path.get(at..)?;
-            let named = at > 0 && !path[..at].ends_with('/');
-            (named && tail.eq_ignore_ascii_case(extension)).then_some(at)
-        })
-    };
-    let at = without(path, &COMPRESSIONS).unwrap_or(path.len());
-    let at = without(&path[..at], &CONTAINERS).unwrap_or(at);
-    &path[..at]
+    crate::corpus::stem(path)
 }
 
 /// The shard's name in the run directory: its stem, with a leading `.` or `%` of a component written as `%2E` or `%25`, so
@@ -111,6 +97,7 @@ mod tests {
             ("x/a.jsonl.zst", "x/a"),
             ("a.JSON.GZ", "a"),
             ("a.b.ndjson.gz", "a.b"),
+            ("a.txt.gz", "a.txt.gz"),
             ("a.parquet", "a"),
             ("a.zst.jsonl", "a.zst"),
             ("a.jsonl.jsonl", "a.jsonl"),

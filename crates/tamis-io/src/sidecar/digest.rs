@@ -248,7 +248,7 @@ mod tests {
         push_bytes(&mut bytes, b"row");
         push_bytes(&mut bytes, b"u64");
         bytes.extend_from_slice(&[1, 7, 0, 0, 0, 0, 0, 0, 0, 0]);
-        assert_eq!(digest(&[rows.clone()]), Digest::of(&bytes));
+        assert_eq!(digest(std::slice::from_ref(&rows)), Digest::of(&bytes));
         assert_eq!(digest(&[rows]).to_string(), PINNED);
     }
 

@@ -192,7 +192,11 @@ fn properties(schema: &Schema) -> WriterProperties {
                 }
                 _ => path,
             };
-            builder = builder.set_column_dictionary_enabled(leaf, false);
+            builder = builder.set_column_dictionary_enabled(leaf.clone(), false);
+            if matches!(field.data_type(), DataType::FixedSizeList(..)) {
+                // Embeddings are noise to a compressor: a tenth smaller for several times the time.
+                builder = builder.set_column_compression(leaf, Compression::UNCOMPRESSED);
+            }
         }
     }
     builder.build()
