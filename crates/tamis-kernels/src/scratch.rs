@@ -22,6 +22,29 @@ pub(crate) struct AttentionScratch {
     pub(crate) values: Aligned<f32>,
     /// Scores of a block of query rows.
     pub(crate) scores: Aligned<f32>,
+    /// What attention on tiles needs instead.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) tiles: TileScratch,
+}
+
+/// Working memory of attention on tiles.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Default)]
+pub(crate) struct TileScratch {
+    /// A block of queries of one head.
+    pub(crate) queries: Aligned<u16>,
+    /// Keys of one head.
+    pub(crate) keys: Aligned<u16>,
+    /// Values of one head.
+    pub(crate) values: Aligned<u16>,
+    /// The end of a prefix and a sequence in one.
+    pub(crate) joined: Aligned<f32>,
+    /// Scores of a block of query rows.
+    pub(crate) scores: Aligned<f32>,
+    /// Softmax weights of a block of query rows.
+    pub(crate) weights: Aligned<u16>,
+    /// Sums of a block of query rows.
+    pub(crate) sums: Aligned<f32>,
 }
 
 /// Working memory of the sketch's hash family.

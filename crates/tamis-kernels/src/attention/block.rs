@@ -1,11 +1,10 @@
-//! One head of one sequence.
+//! Attention in f32 over packed panels.
 
-use super::{Mask, RelativeBias};
-use crate::aligned::Aligned;
+use super::{Attention, Group, Mask, PackedHead};
 use crate::dispatch::dispatched;
 use crate::math::{exp, maximum, sum_of};
-use crate::matrix::{F32Kernel, Output, Panel, Product, f32_product, panels};
-use crate::path::Mode;
+use crate::matrix::{F32Kernel, Output, Panel, Product, f32_product, pack_f32, packed_len, panels};
+use crate::scratch::AttentionScratch;
 use crate::view::{Rows, RowsMut};
 
 /// Query rows that are handled together.
@@ -13,24 +12,10 @@ const BLOCK: usize = 32;
 
 /// Packed keys (tokens × `head_dim` as weights) and values (the transpose) of one head.
 #[derive(Clone, Copy)]
-pub(super) struct HeadKeys<'a> {
-    pub(super) keys: &'a [f32],
-    pub(super) values: &'a [f32],
-    pub(super) tokens: usize,
-}
-
-/// One query head of one sequence, with the keys and values that it sees.
-#[derive(Clone, Copy)]
-pub(super) struct Head<'a> {
-    pub(super) mode: Mode,
-    pub(super) scale: f32,
-    pub(super) mask: Mask,
-    pub(super) queries: Rows<'a>,
-    /// Position of the first query row within the sequence.
-    pub(super) first_position: usize,
-    pub(super) prefix: Option<HeadKeys<'a>>,
-    pub(super) own: HeadKeys<'a>,
-    pub(super) bias: Option<RelativeBias<'a>>,
+struct HeadKeys<'a> {
+    keys: &'a [f32],
+    values: &'a [f32],
+    tokens: usize,
 }
 
 /// Packs values (tokens × `head_dim`) as the weights of `head_dim` outputs with one input per token.
@@ -46,55 +31,77 @@ pub(super) fn pack_values(kernel: F32Kernel, values: Rows<'_>, out: &mut [f32]) 
     }
 }
 
-/// Attends with one head; `out` has a row per query.
-pub(super) fn attend(head: Head<'_>, mut out: RowsMut<'_>, scores: &mut Aligned<f32>) {
-    let kernel = F32Kernel::of(head.mode);
-    let head_dim = head.queries.width();
-    let before = head.prefix.map_or(0, |prefix| prefix.tokens);
-    let stride = (before + head.own.tokens).next_multiple_of(16);
-    let scores = scores.at_least(BLOCK * stride);
-    for first in (0..head.queries.rows()).step_by(BLOCK) {
-        let rows = BLOCK.min(head.queries.rows() - first);
-        let queries = head.queries.part(first, rows, 0, head_dim);
-        // Keys of the sequence itself that the last row of the block sees; whole panels are computed.
-        let seen = match head.mask {
-            Mask::Causal => head.first_position + first + rows,
-            Mask::Bidirectional => head.own.tokens,
-        };
-        let computed = seen.next_multiple_of(kernel.width()).min(head.own.tokens);
-        if let Some(prefix) = head.prefix {
-            let c = RowsMut::new(scores, rows, prefix.tokens, stride);
-            f32_product(kernel, Product { a: queries, panels: prefix.keys, c, output: Output::Replace });
+/// Attends with all query heads of a group; `out` has a row per query and the columns of the group.
+pub(super) fn attend(
+    attention: &Attention,
+    group: Group<'_>,
+    mut out: RowsMut<'_>,
+    scratch: &mut AttentionScratch,
+) {
+    let mode = attention.path.mode();
+    let kernel = F32Kernel::of(mode);
+    let (head_dim, tokens) = (attention.head_dim, group.keys.rows());
+    let keys = scratch.keys.at_least(packed_len(kernel, tokens, head_dim));
+    pack_f32(kernel, group.keys, keys);
+    let values = scratch.values.at_least(packed_len(kernel, head_dim, tokens));
+    pack_values(kernel, group.values, values);
+    let own = HeadKeys { keys, values, tokens };
+    let prefix = group.prefix.and_then(|(prefix, tokens)| match prefix {
+        PackedHead::Panels { keys, values } => {
+            Some(HeadKeys { keys: keys.as_slice(), values: values.as_slice(), tokens })
         }
-        let c = RowsMut::new(&mut scores[before..], rows, computed, stride);
-        f32_product(kernel, Product { a: queries, panels: head.own.keys, c, output: Output::Replace });
+        #[cfg(target_arch = "x86_64")]
+        PackedHead::Tiles(_) => None,
+    });
+    let before = prefix.map_or(0, |prefix| prefix.tokens);
+    let stride = (before + tokens).next_multiple_of(16);
+    let scores = scratch.scores.at_least(BLOCK * stride);
 
-        let mut inverse_sums = [0.0_f32; BLOCK];
-        for (row, inverse) in inverse_sums.iter_mut().enumerate().take(rows) {
-            let position = head.first_position + first + row;
-            let visible = match head.mask {
-                Mask::Causal => before + position + 1,
-                Mask::Bidirectional => before + head.own.tokens,
+    for head in 0..group.queries.width() / head_dim {
+        let bias = group.bias.map(|bias| bias.of(head));
+        for first in (0..group.queries.rows()).step_by(BLOCK) {
+            let rows = BLOCK.min(group.queries.rows() - first);
+            let queries = group.queries.part(first, rows, head * head_dim, head_dim);
+            // Keys of the sequence itself that the last row of the block sees; whole panels are computed.
+            let seen = match attention.mask {
+                Mask::Causal => group.first_position + first + rows,
+                Mask::Bidirectional => tokens,
             };
-            let bias = head.bias.map(|bias| &bias.table[bias.reach - 1 - before - position..][..visible]);
-            *inverse =
-                weigh(head.mode, &mut scores[row * stride..][..before + seen], visible, head.scale, bias);
-        }
-
-        let mut out = out.part(first, rows, 0, head_dim);
-        for panel in panels(head_dim, kernel.width()) {
-            let parts = [(head.prefix, before), (Some(head.own), seen)];
-            let (mut column, mut output) = (0, Output::Replace);
-            for (keys, used) in parts {
-                let Some(keys) = keys.filter(|_| used > 0) else { continue };
-                let a = Rows::new(&scores[column..], rows, used, stride);
-                let c = out.part(0, rows, panel.first, panel.outputs);
-                f32_product(kernel, Product { a, panels: values_of(keys, panel, used), c, output });
-                (column, output) = (column + used, Output::Continue);
+            let computed = seen.next_multiple_of(kernel.width()).min(tokens);
+            if let Some(prefix) = prefix {
+                let c = RowsMut::new(scores, rows, prefix.tokens, stride);
+                f32_product(kernel, Product { a: queries, panels: prefix.keys, c, output: Output::Replace });
             }
-        }
-        for (row, inverse) in inverse_sums.into_iter().enumerate().take(rows) {
-            out.row(row).iter_mut().for_each(|value| *value *= inverse);
+            let c = RowsMut::new(&mut scores[before..], rows, computed, stride);
+            f32_product(kernel, Product { a: queries, panels: own.keys, c, output: Output::Replace });
+
+            let mut inverse_sums = [0.0_f32; BLOCK];
+            for (row, inverse) in inverse_sums.iter_mut().enumerate().take(rows) {
+                let position = before + group.first_position + first + row;
+                let visible = match attention.mask {
+                    Mask::Causal => position + 1,
+                    Mask::Bidirectional => before + tokens,
+                };
+                let bias = bias.map(|bias| bias.at(position, visible));
+                *inverse =
+                    weigh(mode, &mut scores[row * stride..][..before + seen], visible, attention.scale, bias);
+            }
+
+            let mut out = out.part(first, rows, head * head_dim, head_dim);
+            for panel in panels(head_dim, kernel.width()) {
+                let parts = [(prefix, before), (Some(own), seen)];
+                let (mut column, mut output) = (0, Output::Replace);
+                for (keys, used) in parts {
+                    let Some(keys) = keys.filter(|_| used > 0) else { continue };
+                    let a = Rows::new(&scores[column..], rows, used, stride);
+                    let c = out.part(0, rows, panel.first, panel.outputs);
+                    f32_product(kernel, Product { a, panels: values_of(keys, panel, used), c, output });
+                    (column, output) = (column + used, Output::Continue);
+                }
+            }
+            for (row, inverse) in inverse_sums.into_iter().enumerate().take(rows) {
+                out.row(row).iter_mut().for_each(|value| *value *= inverse);
+            }
         }
     }
 }

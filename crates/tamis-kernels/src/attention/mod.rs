@@ -6,18 +6,19 @@
 //! Scores of a row are complete before its softmax, so there is no running rescale, and memory is 32 rows of scores.
 //!
 //! The sum over keys runs in order of position, prefix first: a sequence behind a cached prefix gets the bits that it
-//! would get if the prefix were part of it, and no sequence sees another. f32 throughout, in bf16 paths too.
+//! would get if the prefix were part of it, and no sequence sees another. f32 throughout, in bf16 paths too, but for `bf16/amx`, whose products take bf16.
 
 mod block;
 #[cfg(test)]
 mod tests;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 
 use crate::aligned::Aligned;
 use crate::matrix::{F32Kernel, pack_f32, packed_len};
 use crate::path::Path;
 use crate::scratch::Scratch;
 use crate::view::{Rows, RowsMut};
-use block::{Head, HeadKeys};
 
 /// Which keys a query sees, beside all of the prefix.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -92,9 +93,41 @@ pub struct KeyValueCache {
 }
 
 #[derive(Debug, Clone)]
-struct PackedHead {
-    keys: Aligned<f32>,
-    values: Aligned<f32>,
+enum PackedHead {
+    Panels {
+        keys: Aligned<f32>,
+        values: Aligned<f32>,
+    },
+    #[cfg(target_arch = "x86_64")]
+    Tiles(tiles::CachedTiles),
+}
+
+/// One sequence and the query heads that share one key/value head.
+#[derive(Clone, Copy)]
+struct Group<'a> {
+    /// The columns of the group's query heads, side by side.
+    queries: Rows<'a>,
+    /// Position of the first query row within the sequence.
+    first_position: usize,
+    keys: Rows<'a>,
+    values: Rows<'a>,
+    /// The prefix and its length.
+    prefix: Option<(&'a PackedHead, usize)>,
+    /// Biases of the group's heads.
+    bias: Option<RelativeBias<'a>>,
+}
+
+impl<'a> RelativeBias<'a> {
+    /// The table of one head.
+    fn of(&self, head: usize) -> Self {
+        let width = 2 * self.reach - 1;
+        Self { table: &self.table[head * width..][..width], reach: self.reach }
+    }
+
+    /// Biases of the first `visible` positions for a query at a position, both counted from the prefix's first.
+    fn at(&self, position: usize, visible: usize) -> &'a [f32] {
+        &self.table[self.reach - 1 - position..][..visible]
+    }
 }
 
 impl KeyValueCache {
@@ -130,17 +163,19 @@ impl Attention {
         let tokens = keys.rows();
         let pack = |head: usize| {
             let columns = head * self.head_dim;
-            let mut packed = PackedHead {
-                keys: Aligned::zeroed(packed_len(kernel, tokens, self.head_dim)),
-                values: Aligned::zeroed(packed_len(kernel, self.head_dim, tokens)),
-            };
-            pack_f32(kernel, keys.part(0, tokens, columns, self.head_dim), packed.keys.as_mut_slice());
-            block::pack_values(
-                kernel,
+            let (keys, values) = (
+                keys.part(0, tokens, columns, self.head_dim),
                 values.part(0, tokens, columns, self.head_dim),
-                packed.values.as_mut_slice(),
             );
-            packed
+            #[cfg(target_arch = "x86_64")]
+            if self.path == Path::Bf16Amx {
+                return PackedHead::Tiles(tiles::CachedTiles::pack(keys, values));
+            }
+            let mut packed_keys = Aligned::zeroed(packed_len(kernel, tokens, self.head_dim));
+            let mut packed_values = Aligned::zeroed(packed_len(kernel, self.head_dim, tokens));
+            pack_f32(kernel, keys, packed_keys.as_mut_slice());
+            block::pack_values(kernel, values, packed_values.as_mut_slice());
+            PackedHead::Panels { keys: packed_keys, values: packed_values }
         };
         KeyValueCache { attention: *self, tokens, heads: (0..self.key_value_heads).map(pack).collect() }
     }
@@ -153,47 +188,34 @@ impl Attention {
     pub fn attend(&self, input: AttentionInput<'_>, mut out: RowsMut<'_>, scratch: &mut Scratch) {
         self.check();
         self.check_input(&input, &out);
-        let kernel = F32Kernel::of(self.path.mode());
+        let _ = self.path.mode();
+        #[cfg(target_arch = "x86_64")]
+        let tiles = (self.path == Path::Bf16Amx).then(crate::matrix::amx::Tiles::take);
         let per_key_value = self.query_heads / self.key_value_heads;
-        let prefix_tokens = input.prefix.map_or(0, KeyValueCache::tokens);
-        let scratch = &mut scratch.attention;
         let (mut first_key, mut first_query) = (0, 0);
         for &tokens in input.lengths {
             let queries = if input.query_rows == QueryRows::Last { 1 } else { tokens };
             for shared in 0..self.key_value_heads {
                 let columns = shared * self.head_dim;
-                let keys = scratch.keys.at_least(packed_len(kernel, tokens, self.head_dim));
-                pack_f32(kernel, input.keys.part(first_key, tokens, columns, self.head_dim), keys);
-                let values = scratch.values.at_least(packed_len(kernel, self.head_dim, tokens));
-                block::pack_values(
-                    kernel,
-                    input.values.part(first_key, tokens, columns, self.head_dim),
-                    values,
-                );
-                let own = HeadKeys { keys, values, tokens };
-                let prefix = input.prefix.map(|prefix| HeadKeys {
-                    keys: prefix.heads[shared].keys.as_slice(),
-                    values: prefix.heads[shared].values.as_slice(),
-                    tokens: prefix_tokens,
-                });
-                for head in shared * per_key_value..(shared + 1) * per_key_value {
-                    let head_columns = head * self.head_dim;
-                    let head = Head {
-                        mode: self.path.mode(),
-                        scale: self.scale,
-                        mask: self.mask,
-                        queries: input.queries.part(first_query, queries, head_columns, self.head_dim),
-                        first_position: tokens - queries,
-                        prefix,
-                        own,
-                        bias: input.bias.map(|bias| {
-                            let width = 2 * bias.reach - 1;
-                            RelativeBias { table: &bias.table[head * width..][..width], reach: bias.reach }
-                        }),
-                    };
-                    let out = out.part(first_query, queries, head_columns, self.head_dim);
-                    block::attend(head, out, &mut scratch.scores);
+                let (first_column, width) = (columns * per_key_value, self.head_dim * per_key_value);
+                let group = Group {
+                    queries: input.queries.part(first_query, queries, first_column, width),
+                    first_position: tokens - queries,
+                    keys: input.keys.part(first_key, tokens, columns, self.head_dim),
+                    values: input.values.part(first_key, tokens, columns, self.head_dim),
+                    prefix: input.prefix.map(|prefix| (&prefix.heads[shared], prefix.tokens)),
+                    bias: input.bias.map(|bias| {
+                        let width = per_key_value * (2 * bias.reach - 1);
+                        RelativeBias { table: &bias.table[shared * width..][..width], reach: bias.reach }
+                    }),
+                };
+                let out = out.part(first_query, queries, first_column, width);
+                #[cfg(target_arch = "x86_64")]
+                if let Some(tiles) = &tiles {
+                    tiles::attend(tiles, self, group, out, &mut scratch.attention.tiles);
+                    continue;
                 }
+                block::attend(self, group, out, &mut scratch.attention);
             }
             first_key += tokens;
             first_query += queries;

@@ -128,6 +128,8 @@ proptest! {
         let head_dim = case.attention.head_dim;
         for path in Path::supported() {
             case.attention.path = path;
+            // Scores of up to about 5 are off by 2^-9 of that where operands are bf16, and so are the weights.
+            let tolerance = if path == Path::Bf16Amx { 2e-2 } else { 3e-6 };
             let all = case.run(0..case.lengths.len(), QueryRows::All);
             let last = case.run(0..case.lengths.len(), QueryRows::Last);
             let mut first = 0;
@@ -149,7 +151,7 @@ proptest! {
                         let query = &case.queries[(first + position) * wide + head * head_dim..][..head_dim];
                         let expected = exact(&case.attention, query, &join(&case.prefix_keys, &case.keys), &join(&case.prefix_values, &case.values), &bias);
                         for (got, expected) in rows[position * wide + head * head_dim..][..head_dim].iter().zip(expected) {
-                            prop_assert!((f64::from(*got) - expected).abs() < 3e-6, "{}: {got} for {expected}", path.name());
+                            prop_assert!((f64::from(*got) - expected).abs() < tolerance, "{}: {got} for {expected}", path.name());
                         }
                     }
                 }

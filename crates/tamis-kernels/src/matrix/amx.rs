@@ -6,27 +6,28 @@
 //! rows of a tile do not meet, so a row's bits do not depend on its neighbours. Subnormal operands and results are
 //! flushed to zero.
 //!
-//! Tiles are reached through inline assembly: the compiler's intrinsics are not stable. Nothing else in a program uses
-//! them, so their state may live between the assembly blocks of one call; it is released before the call ends. Linux
+//! Tiles are reached through inline assembly: the compiler's intrinsics are not stable. Compiled code never uses them, so
+//! their state may live between the assembly blocks of one call; it is released before the call ends. Linux
 //! grants tiles to a process that asks; other systems are not asked.
 
 use super::panels::Output;
 use crate::aligned::Aligned;
 use crate::bf16;
 use crate::dispatch::dispatched;
-use crate::path::Mode;
+use crate::path::{Mode, Path};
 use crate::scratch::Scratch;
 use crate::view::{Rows, RowsMut};
 use std::arch::asm;
+use std::marker::PhantomData;
 
 /// Rows of a tile, and outputs of a tile of weights.
-const SIDE: usize = 16;
+pub(crate) const SIDE: usize = 16;
 /// Inputs of a tile.
-const DEPTH: usize = 32;
+pub(crate) const DEPTH: usize = 32;
 /// Numbers of 16 bits in a tile.
-const TILE: usize = SIDE * DEPTH;
+pub(crate) const TILE: usize = SIDE * DEPTH;
 /// Rows, and outputs, of a block: two tiles.
-const BLOCK: usize = 2 * SIDE;
+pub(crate) const BLOCK: usize = 2 * SIDE;
 /// Bytes of the left operand that are gone through for one block of outputs: they stay in the second-level cache.
 const LEFT_BYTES: usize = 768 << 10;
 
@@ -75,17 +76,27 @@ fn request_permission() -> bool {
 
 /// Packs N × K weights: for every 32 outputs and 32 inputs two tiles, each 16 pairs of inputs × 16 outputs.
 pub(super) fn pack(weights: Rows<'_>) -> Aligned<u16> {
+    let mut packed = Aligned::zeroed(packed_len(weights.rows(), weights.width()));
+    pack_into(weights, 0, packed.as_mut_slice());
+    packed
+}
+
+/// Values in the packed form of N × K.
+pub(crate) fn packed_len(outputs: usize, inputs: usize) -> usize {
+    outputs.div_ceil(BLOCK) * inputs.div_ceil(DEPTH) * 2 * TILE
+}
+
+/// Writes weights as outputs `first` … of a packed form; what it does not hold stays as it is.
+pub(crate) fn pack_into(weights: Rows<'_>, first: usize, out: &mut [u16]) {
     let depth = weights.width().div_ceil(DEPTH);
-    let mut packed = Aligned::zeroed(weights.rows().div_ceil(BLOCK) * depth * 2 * TILE);
-    let out = packed.as_mut_slice();
-    for output in 0..weights.rows() {
+    for row in 0..weights.rows() {
+        let output = first + row;
         let tile = output / BLOCK * depth * 2 + output % BLOCK / SIDE;
-        for (input, &weight) in weights.row(output).iter().enumerate() {
+        for (input, &weight) in weights.row(row).iter().enumerate() {
             let at = (tile + input / DEPTH * 2) * TILE;
             out[at + input % DEPTH / 2 * DEPTH + output % SIDE * 2 + input % 2] = bf16::from_f32(weight);
         }
     }
-    packed
 }
 
 /// Computes a product with packed weights. Called only where [`available`] says so.
@@ -103,31 +114,26 @@ pub(super) fn product(
     let group = (LEFT_BYTES / (2 * DEPTH * depth) / BLOCK).max(1) * BLOCK;
     let left = scratch.operand.at_least(rows.min(group).next_multiple_of(BLOCK) * depth * DEPTH);
     let mut block = Block([0.0; BLOCK * BLOCK]);
+    let tiles = Tiles::take();
     for from in (0..rows).step_by(group) {
         let count = group.min(rows - from);
         cut(Mode::Avx512, a.part(from, count, 0, a.width()), left);
-        // SAFETY: `available` granted tiles; nothing between here and the release uses them but `multiply`.
-        unsafe { configure() };
-        for (first, weights) in (0..outputs).step_by(BLOCK).zip(packed.chunks(depth * 2 * TILE)) {
+        for (first, weights) in (0..outputs).step_by(BLOCK).zip(packed.chunks_exact(depth * 2 * TILE)) {
             let width = BLOCK.min(outputs - first);
-            for (at, left) in (0..count).step_by(BLOCK).zip(left.chunks(depth * 2 * TILE)) {
+            for (at, left) in (0..count).step_by(BLOCK).zip(left.chunks_exact(depth * 2 * TILE)) {
                 let height = BLOCK.min(count - at);
                 let mut c = c.part(from + at, height, first, width);
-                let direct = output == Output::Replace && height == BLOCK && width == BLOCK;
-                let (to, stride) = match direct {
-                    true => (c.data().as_mut_ptr(), c.stride()),
-                    false => (block.0.as_mut_ptr(), BLOCK),
-                };
-                // SAFETY: tiles are configured; `left` and `weights` hold 2 · depth tiles each (the view's asserts and the
-                // sizes above), and 32 rows of 32 values at that stride lie within `c` or the block.
-                unsafe { multiply(left.as_ptr(), weights.as_ptr(), depth, to, stride) };
-                if !direct {
+                tiles.zero();
+                tiles.accumulate(left, weights);
+                if output == Output::Replace && height == BLOCK && width == BLOCK {
+                    let stride = c.stride();
+                    tiles.store(c.data(), stride);
+                } else {
+                    tiles.store(&mut block.0, BLOCK);
                     store(Mode::Avx512, &block.0, c, output);
                 }
             }
         }
-        // SAFETY: as above; releases what `configure` took.
-        unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }
 
@@ -136,7 +142,7 @@ pub(super) fn product(
 struct Block([f32; BLOCK * BLOCK]);
 
 dispatched! {
-    fn cut(a: Rows<'_>, out: &mut [u16]) = cut_body;
+    pub(crate) fn cut(a: Rows<'_>, out: &mut [u16]) = cut_body;
     fn store(block: &[f32], c: RowsMut<'_>, output: Output) = store_body;
 }
 
@@ -177,70 +183,108 @@ fn store_body<const FUSED: bool>(block: &[f32], mut c: RowsMut<'_>, output: Outp
     }
 }
 
-/// Makes all eight tiles 16 rows of 64 bytes.
+/// The tiles of this thread, configured as eight tiles of 16 rows of 64 bytes; dropping it releases them.
 ///
-/// # Safety
-/// The process may use tiles, and uses none at the moment.
-unsafe fn configure() {
-    #[repr(C, align(64))]
-    struct Configuration {
-        palette: u8,
-        start_row: u8,
-        reserved: [u8; 14],
-        bytes_per_row: [u16; 16],
-        rows: [u8; 16],
+/// Four of them hold a block of 32 × 32 sums. One value of this type lives in a thread at a time.
+pub(crate) struct Tiles(PhantomData<*const ()>);
+
+impl Tiles {
+    /// Configures the tiles.
+    ///
+    /// # Panics
+    /// Where [`available`] says no.
+    pub(crate) fn take() -> Self {
+        #[repr(C, align(64))]
+        struct Configuration {
+            palette: u8,
+            start_row: u8,
+            reserved: [u8; 14],
+            bytes_per_row: [u16; 16],
+            rows: [u8; 16],
+        }
+        static CONFIGURATION: Configuration = Configuration {
+            palette: 1,
+            start_row: 0,
+            reserved: [0; 14],
+            bytes_per_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
+            rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
+        };
+        assert!(Path::Bf16Amx.is_supported(), "tiles were not granted");
+        // SAFETY: the process may use tiles; the instruction reads the 64 bytes of a valid configuration.
+        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
+        Self(PhantomData)
     }
-    const ALL: Configuration = Configuration {
-        palette: 1,
-        start_row: 0,
-        reserved: [0; 14],
-        bytes_per_row: [64, 64, 64, 64, 64, 64, 64, 64, 0, 0, 0, 0, 0, 0, 0, 0],
-        rows: [16, 16, 16, 16, 16, 16, 16, 16, 0, 0, 0, 0, 0, 0, 0, 0],
-    };
-    static CONFIGURATION: Configuration = ALL;
-    // SAFETY: the instruction reads the 64 bytes of a valid configuration.
-    unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const CONFIGURATION, options(nostack, readonly)) };
+
+    /// Starts a block of sums from zero.
+    pub(crate) fn zero(&self) {
+        // SAFETY: tiles are configured; declared as clobbered, though the compiler keeps nothing in them.
+        unsafe {
+            asm!(
+                "tilezero tmm0", "tilezero tmm1", "tilezero tmm2", "tilezero tmm3",
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                options(nostack, nomem),
+            );
+        }
+    }
+
+    /// Adds the product of two runs of tiles, for every 32 inputs two of 16 rows and two of 16 outputs.
+    ///
+    /// # Panics
+    /// If the runs are not equally long, or empty, or end within a pair of tiles.
+    pub(crate) fn accumulate(&self, left: &[u16], right: &[u16]) {
+        assert!(left.len() == right.len() && !left.is_empty() && left.len().is_multiple_of(2 * TILE));
+        // SAFETY: tiles are configured, and the loop reads the 2 · depth tiles that both slices hold.
+        unsafe {
+            asm!(
+                "2:",
+                "tileloadd tmm4, [{left} + {line}]",
+                "tileloadd tmm6, [{right} + {line}]",
+                "tdpbf16ps tmm0, tmm4, tmm6",
+                "tileloadd tmm7, [{right} + {line} + 1024]",
+                "tdpbf16ps tmm1, tmm4, tmm7",
+                "tileloadd tmm5, [{left} + {line} + 1024]",
+                "tdpbf16ps tmm2, tmm5, tmm6",
+                "tdpbf16ps tmm3, tmm5, tmm7",
+                "add {left}, 2048",
+                "add {right}, 2048",
+                "dec {depth}",
+                "jnz 2b",
+                left = inout(reg) left.as_ptr() => _,
+                right = inout(reg) right.as_ptr() => _,
+                depth = inout(reg) left.len() / (2 * TILE) => _,
+                line = in(reg) 64_usize,
+                out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
+                out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
+                options(nostack, readonly),
+            );
+        }
+    }
+
+    /// Writes the 32 × 32 sums to rows `stride` values apart.
+    ///
+    /// # Panics
+    /// If `to` ends before the last row does.
+    pub(crate) fn store(&self, to: &mut [f32], stride: usize) {
+        assert!(stride >= BLOCK && to.len() >= (BLOCK - 1) * stride + BLOCK, "room for a block");
+        // SAFETY: tiles are configured, and 32 rows of 32 values lie within `to`.
+        unsafe {
+            asm!(
+                "tilestored [{to} + {stride}], tmm0",
+                "tilestored [{to} + {stride} + 64], tmm1",
+                "tilestored [{below} + {stride}], tmm2",
+                "tilestored [{below} + {stride} + 64], tmm3",
+                to = in(reg) to.as_mut_ptr(),
+                below = in(reg) to[SIDE * stride..].as_mut_ptr(),
+                stride = in(reg) stride * 4,
+                options(nostack),
+            );
+        }
+    }
 }
 
-/// 32 rows × 32 outputs over `depth` · 32 inputs, written to `to` with `stride` values between rows.
-///
-/// # Safety
-/// Tiles are configured; `depth` is not zero, `left` and `right` point to 2 · `depth` tiles each, `to` to 32 rows of 32 values.
-unsafe fn multiply(left: *const u16, right: *const u16, depth: usize, to: *mut f32, stride: usize) {
-    // SAFETY: reads and writes what the caller vouches for; the tiles in use are declared as clobbered.
-    unsafe {
-        asm!(
-            "tilezero tmm0",
-            "tilezero tmm1",
-            "tilezero tmm2",
-            "tilezero tmm3",
-            "2:",
-            "tileloadd tmm4, [{left} + {line}]",
-            "tileloadd tmm6, [{right} + {line}]",
-            "tdpbf16ps tmm0, tmm4, tmm6",
-            "tileloadd tmm7, [{right} + {line} + 1024]",
-            "tdpbf16ps tmm1, tmm4, tmm7",
-            "tileloadd tmm5, [{left} + {line} + 1024]",
-            "tdpbf16ps tmm2, tmm5, tmm6",
-            "tdpbf16ps tmm3, tmm5, tmm7",
-            "add {left}, 2048",
-            "add {right}, 2048",
-            "dec {depth}",
-            "jnz 2b",
-            "tilestored [{to} + {stride}], tmm0",
-            "tilestored [{to} + {stride} + 64], tmm1",
-            "tilestored [{below} + {stride}], tmm2",
-            "tilestored [{below} + {stride} + 64], tmm3",
-            left = inout(reg) left => _,
-            right = inout(reg) right => _,
-            depth = inout(reg) depth => _,
-            line = in(reg) 64_usize,
-            to = in(reg) to,
-            below = in(reg) to.wrapping_add(SIDE * stride),
-            stride = in(reg) stride * 4,
-            out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
-            out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
-            options(nostack),
-        );
+impl Drop for Tiles {
+    fn drop(&mut self) {
+        // SAFETY: releases what `take` configured.
+        unsafe { asm!("tilerelease", options(nostack, nomem)) };
     }
 }

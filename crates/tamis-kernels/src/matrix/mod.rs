@@ -8,7 +8,7 @@
 //! Panels are the outer loop: with few rows every weight is read from memory once, which is what bounds a large head.
 
 #[cfg(target_arch = "x86_64")]
-mod amx;
+pub(crate) mod amx;
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
