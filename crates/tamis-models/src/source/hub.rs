@@ -6,6 +6,9 @@
 //! environment alone and is shown nowhere; another process that is fetching the same file is waited for; a file whose
 //! name on the Hub is its SHA-256 is checked against it.
 
+#[cfg(test)]
+mod tests;
+
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 

@@ -57,14 +57,14 @@ impl Tokenizer {
 }
 
 /// How text is split before merging.
-struct Scheme {
-    parts: Vec<PreTokenizerWrapper>,
-    normal_form_c: bool,
+pub(super) struct Scheme {
+    pub(super) parts: Vec<PreTokenizerWrapper>,
+    pub(super) normal_form_c: bool,
     /// Whether a word that is in the vocabulary is taken whole, whatever the merges say.
     ignore_merges: bool,
 }
 
-fn scheme(name: &str) -> Option<tokenizers::Result<Scheme>> {
+pub(super) fn scheme(name: &str) -> Option<tokenizers::Result<Scheme>> {
     let split = |regex: &str| -> tokenizers::Result<PreTokenizerWrapper> {
         let pattern = SplitPattern::Regex(regex.to_owned());
         Ok(Split::new(pattern, SplitDelimiterBehavior::Isolated, false)?.into())

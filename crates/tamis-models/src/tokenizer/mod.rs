@@ -14,6 +14,8 @@ mod error;
 mod gguf;
 mod pieces;
 mod special;
+#[cfg(test)]
+mod tests;
 
 use std::path::Path;
 use std::sync::OnceLock;

@@ -1,0 +1,5 @@
+//! Integration tests of tamis-models, in one binary.
+
+mod sources;
+mod tokenizers;
+mod weights;
