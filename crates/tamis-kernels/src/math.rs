@@ -22,24 +22,37 @@ const EXP_HIGH: f32 = 88.0;
 /// x = n·ln 2 + r with |r| ≤ ln 2 / 2; e^r = 1 + r + r²·q(r), q of degree 4 (approximation error 1.1e-8).
 #[inline(always)]
 pub(crate) fn exp<const FUSED: bool>(x: f32) -> f32 {
+    let clamped = if x < EXP_LOW { EXP_LOW } else { x };
+    let clamped = if clamped > EXP_HIGH { EXP_HIGH } else { clamped };
+    let power = exp_within::<FUSED>(clamped);
+    if x < EXP_LOW { 0.0 } else { power }
+}
+
+/// [`exp`] for x ≤ 0 or NaN, with the same bits.
+#[inline(always)]
+pub(crate) fn exp_of_nonpositive<const FUSED: bool>(x: f32) -> f32 {
+    let power = exp_within::<FUSED>(x);
+    if x < EXP_LOW { 0.0 } else { power }
+}
+
+/// e^x between the bounds; some number or NaN beyond them.
+#[inline(always)]
+fn exp_within<const FUSED: bool>(x: f32) -> f32 {
     // Adding 1.5 · 2^23 rounds to the nearest integer and leaves it in the low bits of the sum.
     const MAGIC: f32 = 12_582_912.0;
     // ln 2 in two parts; the first has 9 significant bits, so that n · HIGH is exact.
     const LN_2_HIGH: f32 = 0.693_359_4;
     const LN_2_LOW: f32 = -2.121_944_4e-4;
-    let clamped = if x < EXP_LOW { EXP_LOW } else { x };
-    let clamped = if clamped > EXP_HIGH { EXP_HIGH } else { clamped };
-    let shifted = multiply_add::<FUSED>(clamped, std::f32::consts::LOG2_E, MAGIC);
+    let shifted = multiply_add::<FUSED>(x, std::f32::consts::LOG2_E, MAGIC);
     let n = shifted - MAGIC;
-    let r = multiply_add::<FUSED>(n, -LN_2_HIGH, clamped);
+    let r = multiply_add::<FUSED>(n, -LN_2_HIGH, x);
     let r = multiply_add::<FUSED>(n, -LN_2_LOW, r);
     let q = multiply_add::<FUSED>(0.001_393_453_5, r, 0.008_363_769);
     let q = multiply_add::<FUSED>(q, r, 0.041_666_456);
     let q = multiply_add::<FUSED>(q, r, 0.166_665_73);
     let q = multiply_add::<FUSED>(q, r, 0.5);
     let power = multiply_add::<FUSED>(q, r * r, r) + 1.0;
-    let scale = f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()));
-    if x < EXP_LOW { 0.0 } else { power * scale }
+    power * f32::from_bits((shifted.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
 }
 
 /// erfc(z) for z ≥ 0, relative error at most 1e-6 where it is above 1e-30.
@@ -103,25 +116,31 @@ pub(crate) fn sum_of(row: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
     sum_lanes(sums)
 }
 
-/// The largest value of a row; −∞ for an empty row, NaN if any value is NaN.
+/// The largest of `f(value)` over a row; −∞ for an empty row. NaN is passed over: what follows a maximum (an exponential
+/// of every value and their sum) finds it.
 #[inline(always)]
-pub(crate) fn maximum(row: &[f32]) -> f32 {
-    let mut best = [f32::NEG_INFINITY; LANES];
-    let (chunks, rest) = row.as_chunks::<LANES>();
-    let larger = |old: f32, new: f32| if new <= old { old } else { new };
-    // `larger` keeps a NaN once it is the new value, but a later number would replace it: NaN is looked for apart.
-    let mut unordered = [false; LANES];
+pub(crate) fn maximum_of(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
+    // Several chains, since each waits for its last result; a maximum does not depend on the order.
+    const CHAINS: usize = 4;
+    let mut best = [f32::NEG_INFINITY; CHAINS * LANES];
+    let larger = |old: f32, new: f32| if new > old { new } else { old };
+    let (chunks, rest) = row.as_chunks::<{ CHAINS * LANES }>();
     for chunk in chunks {
-        for i in 0..LANES {
-            best[i] = larger(best[i], chunk[i]);
-            unordered[i] |= chunk[i].is_nan();
+        for i in 0..CHAINS * LANES {
+            best[i] = larger(best[i], f(chunk[i]));
         }
     }
     for i in 0..rest.len() {
-        best[i] = larger(best[i], rest[i]);
-        unordered[i] |= rest[i].is_nan();
+        best[i] = larger(best[i], f(rest[i]));
     }
-    if unordered.contains(&true) { f32::NAN } else { best.into_iter().fold(f32::NEG_INFINITY, larger) }
+    let mut half = CHAINS * LANES / 2;
+    while half > 0 {
+        for i in 0..half {
+            best[i] = larger(best[i], best[i + half]);
+        }
+        half /= 2;
+    }
+    best[0]
 }
 
 #[cfg(test)]
@@ -170,14 +189,27 @@ mod tests {
     }
 
     #[test]
-    fn maximum_sees_nan_wherever_it_is() {
-        for length in 1..40 {
+    fn exp_of_nonpositive_agrees_with_exp() {
+        for step in 0..200_000 {
+            let x = -(step as f32) / 2000.0;
+            assert_eq!(exp_of_nonpositive::<true>(x).to_bits(), exp::<true>(x).to_bits(), "{x}");
+            assert_eq!(exp_of_nonpositive::<false>(x).to_bits(), exp::<false>(x).to_bits(), "{x}");
+        }
+        assert_eq!(exp_of_nonpositive::<true>(f32::NEG_INFINITY), 0.0);
+        assert_eq!(exp_of_nonpositive::<false>(f32::MIN), 0.0);
+        assert!(exp_of_nonpositive::<true>(f32::NAN).is_nan());
+    }
+
+    #[test]
+    fn maximum_finds_the_largest_wherever_it_is_and_passes_over_nan() {
+        for length in 1..150 {
             for at in 0..length {
-                let mut row: Vec<f32> = (0..length).map(|i| i as f32).collect();
-                assert_eq!(maximum(&row), (length - 1) as f32);
-                row[at] = f32::NAN;
-                assert!(maximum(&row).is_nan());
+                let mut row: Vec<f32> = (0..length).map(|i| -(i as f32)).collect();
+                row[at] = 1.0;
+                row[(at + 1) % length] = if length > 1 { f32::NAN } else { 1.0 };
+                assert_eq!(maximum_of(&row, |value| value), 1.0);
             }
         }
+        assert_eq!(maximum_of(&[], |value| value), f32::NEG_INFINITY);
     }
 }

@@ -4,7 +4,7 @@
 //! Sums over a row run in 16 lanes, element i in lane i mod 16, and end in a balanced tree.
 
 use crate::dispatch::dispatched;
-use crate::math::{LANES, erfc_of_positive, exp, maximum, multiply_add, sigmoid, sum_of};
+use crate::math::{LANES, erfc_of_positive, exp_of_nonpositive, maximum_of, multiply_add, sigmoid, sum_of};
 use crate::path::Path;
 
 fn check_rows(values: usize, width: usize) {
@@ -99,11 +99,9 @@ pub fn log_sum_exp(path: Path, row: &[f32]) -> f64 {
     let mode = path.mode();
     let largest = run_maximum(mode, row);
     if largest == f32::NEG_INFINITY {
-        return f64::NEG_INFINITY;
+        return if row.iter().any(|value| value.is_nan()) { f64::NAN } else { f64::NEG_INFINITY };
     }
-    if !largest.is_finite() {
-        return f64::NAN;
-    }
+    // NaN, and ∞ − ∞, end up in the sum.
     f64::from(largest) + libm::log(run_sum_exp(mode, row, largest))
 }
 
@@ -171,18 +169,13 @@ fn layer_norm_body<const FUSED: bool>(x: &mut [f32], weight: &[f32], bias: &[f32
     }
 }
 
-/// The softmax of attention and of [`softmax`]; generic so that attention compiles it into its own loop.
 #[inline(always)]
-pub(crate) fn softmax_body<const FUSED: bool>(row: &mut [f32], scale: f32, valid: usize) {
+fn softmax_body<const FUSED: bool>(row: &mut [f32], scale: f32, valid: usize) {
     let (row, masked) = row.split_at_mut(valid);
     masked.fill(0.0);
-    // The largest of scale · x is scale · max(x) for the usual positive scale; a negative one turns it around.
+    let largest = maximum_of(row, |value| value * scale);
     for value in row.iter_mut() {
-        *value *= scale;
-    }
-    let largest = maximum(row);
-    for value in row.iter_mut() {
-        *value = exp::<FUSED>(*value - largest);
+        *value = exp_of_nonpositive::<FUSED>(*value * scale - largest);
     }
     let inverse = 1.0 / sum_of(row, |value, sum| sum + value);
     for value in row.iter_mut() {
@@ -245,7 +238,7 @@ fn add_body<const FUSED: bool>(x: &mut [f32], y: &[f32]) {
 
 #[inline(always)]
 fn maximum_body<const FUSED: bool>(row: &[f32]) -> f32 {
-    maximum(row)
+    maximum_of(row, |value| value)
 }
 
 #[inline(always)]
@@ -255,11 +248,11 @@ fn sum_exp_body<const FUSED: bool>(row: &[f32], largest: f32) -> f64 {
     let (chunks, rest) = row.as_chunks::<LANES>();
     for chunk in chunks {
         for i in 0..LANES {
-            sums[i] += f64::from(exp::<FUSED>(chunk[i] - largest));
+            sums[i] += f64::from(exp_of_nonpositive::<FUSED>(chunk[i] - largest));
         }
     }
     for (sum, &value) in sums.iter_mut().zip(rest) {
-        *sum += f64::from(exp::<FUSED>(value - largest));
+        *sum += f64::from(exp_of_nonpositive::<FUSED>(value - largest));
     }
     sums.into_iter().sum()
 }

@@ -33,6 +33,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Panics
     /// If `stride < width`, or `data` ends before the last row does.
+    #[inline]
     #[must_use]
     pub fn new(data: &'a [f32], rows: usize, width: usize, stride: usize) -> Self {
         let needed = needed(rows, width, stride);
@@ -48,6 +49,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Panics
     /// If `width` is zero or does not divide `data.len()`.
+    #[inline]
     #[must_use]
     pub fn contiguous(data: &'a [f32], width: usize) -> Self {
         assert!(
@@ -59,24 +61,28 @@ impl<'a> Rows<'a> {
     }
 
     /// Number of rows.
+    #[inline]
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Values in a row.
+    #[inline]
     #[must_use]
     pub fn width(&self) -> usize {
         self.width
     }
 
     /// Distance between the starts of two rows.
+    #[inline]
     #[must_use]
     pub fn stride(&self) -> usize {
         self.stride
     }
 
     /// Everything from the first value of the first row on.
+    #[inline]
     pub(crate) fn data(&self) -> &'a [f32] {
         self.data
     }
@@ -85,6 +91,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Panics
     /// If that leaves the view.
+    #[inline]
     #[must_use]
     pub fn part(&self, first: usize, rows: usize, column: usize, width: usize) -> Self {
         check_part(self.rows, self.width, first, rows, column, width);
@@ -96,6 +103,7 @@ impl<'a> Rows<'a> {
     ///
     /// # Panics
     /// If there is no such row.
+    #[inline]
     #[must_use]
     pub fn row(&self, at: usize) -> &'a [f32] {
         assert!(at < self.rows, "row {at} of {}", self.rows);
@@ -108,6 +116,7 @@ impl<'a> RowsMut<'a> {
     ///
     /// # Panics
     /// If `stride < width`, or `data` ends before the last row does.
+    #[inline]
     #[must_use]
     pub fn new(data: &'a mut [f32], rows: usize, width: usize, stride: usize) -> Self {
         let needed = needed(rows, width, stride);
@@ -123,6 +132,7 @@ impl<'a> RowsMut<'a> {
     ///
     /// # Panics
     /// If `width` is zero or does not divide `data.len()`.
+    #[inline]
     #[must_use]
     pub fn contiguous(data: &'a mut [f32], width: usize) -> Self {
         assert!(
@@ -134,24 +144,28 @@ impl<'a> RowsMut<'a> {
     }
 
     /// Number of rows.
+    #[inline]
     #[must_use]
     pub fn rows(&self) -> usize {
         self.rows
     }
 
     /// Values in a row.
+    #[inline]
     #[must_use]
     pub fn width(&self) -> usize {
         self.width
     }
 
     /// Distance between the starts of two rows.
+    #[inline]
     #[must_use]
     pub fn stride(&self) -> usize {
         self.stride
     }
 
     /// Everything from the first value of the first row on.
+    #[inline]
     pub(crate) fn data(&mut self) -> &mut [f32] {
         self.data
     }
@@ -160,6 +174,7 @@ impl<'a> RowsMut<'a> {
     ///
     /// # Panics
     /// If that leaves the view.
+    #[inline]
     #[must_use]
     pub fn part(&mut self, first: usize, rows: usize, column: usize, width: usize) -> RowsMut<'_> {
         check_part(self.rows, self.width, first, rows, column, width);
@@ -171,6 +186,7 @@ impl<'a> RowsMut<'a> {
     ///
     /// # Panics
     /// If there is no such row.
+    #[inline]
     pub fn row(&mut self, at: usize) -> &mut [f32] {
         assert!(at < self.rows, "row {at} of {}", self.rows);
         &mut self.data[at * self.stride..][..self.width]

@@ -2,7 +2,7 @@
 
 use super::{Attention, Group, Mask, PackedHead};
 use crate::dispatch::dispatched;
-use crate::math::{exp, maximum, sum_of};
+use crate::math::{exp_of_nonpositive, maximum_of, sum_of};
 use crate::matrix::{F32Kernel, Output, Panel, Product, f32_product, pack_f32, packed_len, panels};
 use crate::scratch::AttentionScratch;
 use crate::view::{Rows, RowsMut};
@@ -125,13 +125,16 @@ fn weigh_body<const FUSED: bool>(
 ) -> f32 {
     let (scores, masked) = scores.split_at_mut(visible);
     masked.fill(0.0);
-    match bias {
-        Some(bias) => scores.iter_mut().zip(bias).for_each(|(score, bias)| *score = *score * scale + bias),
-        None => scores.iter_mut().for_each(|score| *score *= scale),
-    }
-    let largest = maximum(scores);
+    let largest = match bias {
+        Some(bias) => {
+            scores.iter_mut().zip(bias).for_each(|(score, bias)| *score = *score * scale + bias);
+            maximum_of(scores, |score| score)
+        }
+        None => maximum_of(scores, |score| score * scale),
+    };
+    let factor = if bias.is_some() { 1.0 } else { scale };
     for score in scores.iter_mut() {
-        *score = exp::<FUSED>(*score - largest);
+        *score = exp_of_nonpositive::<FUSED>(*score * factor - largest);
     }
     1.0 / sum_of(scores, |value, sum| sum + value)
 }

@@ -49,7 +49,7 @@ pub struct Attention {
     pub key_value_heads: usize,
     /// Values in a head.
     pub head_dim: usize,
-    /// Factor on the scores, usually 1/√`head_dim`.
+    /// Factor on the scores, positive; usually 1/√`head_dim`.
     pub scale: f32,
     /// Which keys a query sees.
     pub mask: Mask,
@@ -141,6 +141,11 @@ impl KeyValueCache {
 impl Attention {
     fn check(&self) {
         assert!(self.head_dim > 0, "heads have at least one value");
+        assert!(
+            self.scale > 0.0 && self.scale.is_finite(),
+            "the factor on scores is positive, not {}",
+            self.scale
+        );
         assert!(
             self.key_value_heads > 0 && self.query_heads.is_multiple_of(self.key_value_heads),
             "{} query heads cannot share {} key/value heads evenly",

@@ -9,7 +9,7 @@ use super::{Attention, Group, Mask, PackedHead};
 use crate::aligned::Aligned;
 use crate::bf16;
 use crate::dispatch::dispatched;
-use crate::math::{LANES, exp, maximum, sum_lanes};
+use crate::math::{LANES, exp_of_nonpositive, maximum_of, sum_lanes};
 use crate::matrix::amx::{self, BLOCK, DEPTH, SIDE, TILE, Tiles};
 use crate::path::Mode;
 use crate::scratch::TileScratch;
@@ -156,17 +156,21 @@ fn weigh_body<const FUSED: bool>(
 ) -> f32 {
     let (seen, masked) = scores.split_at_mut(visible);
     masked.fill(f32::NEG_INFINITY);
-    match bias {
-        Some(bias) => seen.iter_mut().zip(bias).for_each(|(score, bias)| *score = *score * scale + bias),
-        None => seen.iter_mut().for_each(|score| *score *= scale),
-    }
-    let largest = maximum(seen);
+    let largest = match bias {
+        Some(bias) => {
+            seen.iter_mut().zip(bias).for_each(|(score, bias)| *score = *score * scale + bias);
+            maximum_of(seen, |score| score)
+        }
+        None => maximum_of(seen, |score| score * scale),
+    };
+    let factor = if bias.is_some() { 1.0 } else { scale };
     let mut sums = [0.0_f32; LANES];
     for (step, scores) in scores.as_chunks::<DEPTH>().0.iter().enumerate() {
         let weights = &mut weights[step * 2 * TILE..][..DEPTH];
         for half in 0..DEPTH / LANES {
             for i in 0..LANES {
-                let weight = bf16::from_f32(exp::<FUSED>(scores[half * LANES + i] - largest));
+                let weight =
+                    bf16::from_f32(exp_of_nonpositive::<FUSED>(scores[half * LANES + i] * factor - largest));
                 weights[half * LANES + i] = weight;
                 sums[i] += bf16::to_f32(weight);
             }

@@ -92,9 +92,13 @@ pub(crate) fn pack_into(weights: Rows<'_>, first: usize, out: &mut [u16]) {
     for row in 0..weights.rows() {
         let output = first + row;
         let tile = output / BLOCK * depth * 2 + output % BLOCK / SIDE;
-        for (input, &weight) in weights.row(row).iter().enumerate() {
-            let at = (tile + input / DEPTH * 2) * TILE;
-            out[at + input % DEPTH / 2 * DEPTH + output % SIDE * 2 + input % 2] = bf16::from_f32(weight);
+        for (step, chunk) in weights.row(row).chunks(DEPTH).enumerate() {
+            let out = &mut out[(tile + step * 2) * TILE..][..TILE];
+            let column = output % SIDE * 2;
+            for (pairs, out) in chunk.chunks(2).zip(out.as_chunks_mut::<DEPTH>().0) {
+                out[column] = bf16::from_f32(pairs[0]);
+                out[column + 1] = pairs.get(1).map_or(0, |&second| bf16::from_f32(second));
+            }
         }
     }
 }
