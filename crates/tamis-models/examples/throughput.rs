@@ -10,7 +10,7 @@
 
 use std::collections::BTreeMap;
 use std::error::Error;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tamis_kernels::{Dtype, Path};
@@ -30,7 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         match argument.strip_prefix("--") {
             Some("every-position") => drop(options.insert("every-position".to_owned(), String::new())),
             Some(name) => {
-                drop(options.insert(name.to_owned(), arguments.next().ok_or("an option lacks its value")?))
+                drop(options.insert(name.to_owned(), arguments.next().ok_or("an option lacks its value")?));
             }
             None => source = Some(argument),
         }
@@ -72,6 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     run()?;
 
     let packs = AtomicUsize::new(0);
+    let busy_nanoseconds = AtomicU64::new(0);
     let begun = Instant::now();
     let until = begun + Duration::from_secs(seconds as u64);
     std::thread::scope(|scope| {
@@ -80,17 +81,23 @@ fn main() -> Result<(), Box<dyn Error>> {
                 run()?;
                 packs.fetch_add(1, Ordering::Relaxed);
             }
+            busy_nanoseconds.fetch_add(thread_nanoseconds().unwrap_or(0), Ordering::Relaxed);
             Ok::<(), tamis_models::Error>(())
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
         workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
     })?;
-    let done = packs.into_inner() * documents.len();
-    let rate = done as f64 / begun.elapsed().as_secs_f64();
-    println!(
-        "{threads} threads, documents of {tokens} tokens, packs of {}: {rate:.1} documents/s, {:.0} tokens/s",
-        documents.len(),
-        rate * tokens as f64
-    );
+    let done = (packs.into_inner() * documents.len()) as f64;
+    let (elapsed, busy) = (begun.elapsed().as_secs_f64(), busy_nanoseconds.into_inner() as f64 / 1e9);
+    println!("{threads} threads, packs of {} documents of {tokens} tokens:", documents.len());
+    println!("{:.1} documents/s, {:.0} tokens/s", done / elapsed, done * tokens as f64 / elapsed);
+    if busy > 0.0 {
+        println!("{:.0} tokens a second of one core's time", done * tokens as f64 / busy);
+    }
     Ok(())
+}
+
+/// Time that this thread has had a core, which a busy machine does not blur; `None` where the system does not tell.
+fn thread_nanoseconds() -> Option<u64> {
+    std::fs::read_to_string("/proc/thread-self/schedstat").ok()?.split(' ').next()?.parse().ok()
 }

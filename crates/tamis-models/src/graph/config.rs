@@ -31,7 +31,7 @@ impl Architecture {
     }
 }
 
-/// A decoder of the Llama family: RMSNorm before each block, rotary positions, grouped-query attention, SiLU-gated
+/// A decoder of the Llama family: root-mean-square norm before each block, rotary positions, grouped-query attention, SiLU-gated
 /// feed-forward.
 ///
 /// Names in brackets are those of Hugging Face's `config.json`.
@@ -107,7 +107,7 @@ pub enum AttentionBias {
     All,
 }
 
-/// A BERT encoder: learned positions, LayerNorm after each block, GELU feed-forward.
+/// A BERT encoder: learned positions, layer norm after each block, GELU feed-forward.
 ///
 /// Names in brackets are those of Hugging Face's `config.json`.
 #[derive(Debug, Clone, PartialEq)]

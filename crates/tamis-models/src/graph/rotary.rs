@@ -1,6 +1,6 @@
 //! Rotary position embedding: frequencies, in the precision in which models were trained with them.
 //!
-//! Su et al., "RoFormer", arXiv 2104.09864, §3.4.2, in the "rotate half" layout (element i pairs with i + d/2), with Llama
+//! Su et al., `RoFormer`, arXiv 2104.09864, §3.4.2, in the "rotate half" layout (element i pairs with i + d/2), with Llama
 //! 3's scaling of long wavelengths. Frequencies and angles are rounded to f32 like those of the code that models are
 //! trained with: at position 1,000 an exact angle differs by 6·10⁻⁵, and models have learned the rounded one.
 

@@ -14,7 +14,7 @@ use self::tiny::{
 use super::blocks::{Blocks, Queries};
 use super::llama::Llama;
 use super::pack::Pack;
-use super::{Architecture, Backend, CausalLm, Head, LlamaConfig, Prefix, build_causal, build_encoder};
+use super::{Architecture, Backend, CausalLm, LlamaConfig, Prefix, build_causal, build_encoder};
 use crate::candle_backend::CandleBlocks;
 use crate::error::{Error, Result};
 use crate::weights::Weights;
@@ -35,7 +35,7 @@ fn outputs(
             model.token_log_probs(None, sequences, &mut sink)?;
         }
         Architecture::Bert(_) => {
-            build_encoder(architecture, weights, backend)?.embed(sequences, &mut sink)?
+            build_encoder(architecture, weights, backend)?.embed(sequences, &mut sink)?;
         }
     }
     Ok(outputs)
