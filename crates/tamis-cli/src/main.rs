@@ -1,2 +1,64 @@
-//! The `tamis` binary.
-fn main() {}
+//! The `tamis` binary: flags to validated options, the library's results to tables or JSON, errors to exit codes.
+//!
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but more rows failed than `--max-failed` allows.
+
+mod args;
+mod commands;
+mod options;
+mod output;
+mod progress;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+use args::{Cli, Command};
+use commands::Context;
+use progress::Terminal;
+
+const FAILED: u8 = 1;
+const WRONG_USAGE: u8 = 2;
+const TOO_MANY_FAILED: u8 = 3;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let terminal = Terminal::new(cli.global.quiet);
+    let context = Context { global: &cli.global, terminal: &terminal };
+    let result = match &cli.command {
+        Command::Select(select) => commands::select::run(&context, select),
+        Command::Score(score) => commands::score::run(&context, score),
+        Command::Show(show) => commands::show::run(&context, show),
+        Command::Why(why) => commands::why::run(&context, why),
+        Command::Demo(demo) => commands::demo::run(&context, demo),
+        Command::Models(models) => commands::models::run(&context, models),
+    };
+    match result {
+        Ok(commands::Outcome::Done) => ExitCode::SUCCESS,
+        Ok(commands::Outcome::TooManyFailed) => ExitCode::from(TOO_MANY_FAILED),
+        Err(error) => ExitCode::from(report(&error, cli.global.json)),
+    }
+}
+
+/// Prints an error with its causes and its remedy, without secrets; returns the exit code.
+fn report(error: &anyhow::Error, json: bool) -> u8 {
+    let own = error.downcast_ref::<tamis::Error>();
+    let hint = own.and_then(tamis::Error::hint);
+    let usage = own.is_some_and(tamis::Error::is_usage);
+    let mut message = error.to_string();
+    for cause in error.chain().skip(1) {
+        let cause = cause.to_string();
+        if !message.contains(&cause) {
+            message += &format!(": {cause}");
+        }
+    }
+    let message = tamis::without_secrets(&message);
+    let hint = hint.map(|hint| tamis::without_secrets(&hint));
+    output::error_line(&format!("error: {message}"));
+    if let Some(hint) = &hint {
+        output::error_line(&format!("hint: {hint}"));
+    }
+    if json {
+        output::print_json(&serde_json::json!({ "error": message, "hint": hint }));
+    }
+    if usage { WRONG_USAGE } else { FAILED }
+}

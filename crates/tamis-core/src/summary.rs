@@ -6,6 +6,9 @@ use arrow_array::RecordBatch;
 
 use crate::{Error, Result};
 
+const MAGIC: &[u8] = b"tamis-PT";
+const VERSION: u32 = 1;
+
 /// A statistic of a corpus that can be folded part by part and merged in any order.
 ///
 /// Implementors promise that `merge` is associative and commutative *to the bit*: counts are integers, and sums that must
@@ -61,6 +64,61 @@ impl<S: Summary> Sharded<S> {
         Ok(())
     }
 
+    /// The parts, then what the summary encodes itself to.
+    ///
+    /// Layout: `tamis-PT`, version u32, number of parts u64, each part's length u64 and bytes, 128-bit xxh3 of all that, then
+    /// the summary; integers little-endian.
+    pub fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend_from_slice(&VERSION.to_le_bytes());
+        bytes.extend_from_slice(&(self.parts.len() as u64).to_le_bytes());
+        for part in &self.parts {
+            bytes.extend_from_slice(&(part.len() as u64).to_le_bytes());
+            bytes.extend_from_slice(part.as_bytes());
+        }
+        let checksum = crate::Digest::of(&bytes).to_bytes();
+        bytes.extend_from_slice(&checksum);
+        bytes.extend(self.inner.encode());
+        bytes
+    }
+
+    /// Reads what [`Sharded::encode`] wrote.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`]; never a panic or a large allocation, whatever the bytes.
+    pub fn decode(bytes: &[u8]) -> Result<Self> {
+        let corrupt = |problem: &str| Error::Corrupt { what: "summary of parts", problem: problem.to_owned() };
+        let mut at = 0_usize;
+        let mut take = |count: usize| {
+            let slice = bytes.get(at..at.checked_add(count)?)?;
+            at += count;
+            Some(slice)
+        };
+        let number = |slice: &[u8]| slice.try_into().map(u64::from_le_bytes).ok();
+        if take(MAGIC.len()) != Some(MAGIC) {
+            return Err(corrupt("it does not begin as one"));
+        }
+        if take(4) != Some(&VERSION.to_le_bytes()[..]) {
+            return Err(corrupt("its version is not known here"));
+        }
+        let cut = || corrupt("it ends too early");
+        let count = take(8).and_then(number).ok_or_else(cut)?;
+        let mut parts = BTreeSet::new();
+        for _ in 0..count {
+            let length = take(8).and_then(number).and_then(|n| usize::try_from(n).ok()).ok_or_else(cut)?;
+            let part = std::str::from_utf8(take(length).ok_or_else(cut)?).map_err(|_| corrupt("a part's name is no text"))?;
+            parts.insert(part.to_owned());
+        }
+        let checksum = take(16).ok_or_else(cut)?;
+        if crate::Digest::of(&bytes[..at - 16]).to_bytes() != checksum {
+            return Err(corrupt("its checksum is wrong"));
+        }
+        if parts.len() as u64 != count {
+            return Err(corrupt("a part stands in it twice"));
+        }
+        Ok(Self { parts, inner: S::decode(&bytes[at..])? })
+    }
+
     /// Merges two disjoint summaries.
     ///
     /// # Errors
@@ -72,5 +130,66 @@ impl<S: Summary> Sharded<S> {
         self.inner.merge(other.inner)?;
         self.parts.extend(other.parts);
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq)]
+    struct Count(u64);
+
+    impl Summary for Count {
+        fn update(&mut self, batch: &RecordBatch) -> Result<()> {
+            self.0 += batch.num_rows() as u64;
+            Ok(())
+        }
+
+        fn merge(&mut self, other: Self) -> Result<()> {
+            self.0 += other.0;
+            Ok(())
+        }
+
+        fn encode(&self) -> Vec<u8> {
+            self.0.to_le_bytes().to_vec()
+        }
+
+        fn decode(bytes: &[u8]) -> Result<Self> {
+            let bytes = bytes.try_into();
+            bytes
+                .map(|bytes| Self(u64::from_le_bytes(bytes)))
+                .map_err(|_| Error::Corrupt { what: "count", problem: "not eight bytes".to_owned() })
+        }
+    }
+
+    #[test]
+    fn a_part_counts_once() {
+        let mut sum = Sharded::new(Count(0));
+        sum.add("a".to_owned(), Count(2)).unwrap();
+        assert!(sum.add("a".to_owned(), Count(2)).is_err());
+        let mut other = Sharded::new(Count(0));
+        other.add("b".to_owned(), Count(3)).unwrap();
+        sum.merge(other.clone()).unwrap();
+        assert_eq!(sum.inner, Count(5));
+        assert!(sum.merge(other).is_err());
+    }
+
+    #[test]
+    fn bytes_come_back_and_damaged_ones_are_refused() {
+        let mut sum = Sharded::new(Count(0));
+        sum.add("first".to_owned(), Count(2)).unwrap();
+        sum.add("second".to_owned(), Count(5)).unwrap();
+        let bytes = sum.encode();
+        let back = Sharded::<Count>::decode(&bytes).unwrap();
+        assert_eq!((back.parts, back.inner), (sum.parts, sum.inner));
+        for length in 0..bytes.len() {
+            assert!(Sharded::<Count>::decode(&bytes[..length]).is_err(), "cut to {length} bytes");
+        }
+        for at in 0..bytes.len() - 8 {
+            let mut damaged = bytes.clone();
+            damaged[at] ^= 0x41;
+            assert!(Sharded::<Count>::decode(&damaged).is_err(), "byte {at} changed");
+        }
     }
 }

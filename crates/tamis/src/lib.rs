@@ -1,1 +1,37 @@
-//! Plan, resumable driver, selection and explanation: the façade that programs link against
+//! Plan, resumable driver, selection and explanation: the façade that programs link against.
+//!
+//! A [`Project`] is a corpus with its run directory. Its methods are the steps that the command line offers: read the corpus
+//! ([`Project::inventory`]), compute a signal ([`Project::score`]), select ([`Project::select`]), explain
+//! ([`Project::show`], [`Project::why`]). Each can be interrupted at any moment and goes on where it stopped.
+
+mod audit;
+mod column;
+mod cutter;
+
+pub mod demo;
+mod density;
+mod error;
+pub mod evaluation;
+mod explain;
+mod inventory;
+mod map;
+mod models;
+mod observer;
+pub mod options;
+mod plan;
+mod pool;
+mod project;
+mod select;
+mod signals;
+
+pub use audit::{Started, without_secrets};
+pub use error::{Error, Result};
+pub use explain::{Decision, Identity, Order, Reading, ShowReport, ShownDocument, WhyReport, split_score};
+pub use map::{MapReport, Worker};
+pub use models::{PulledModel, known_models, model_cache, pull_model, show_prompt};
+pub use observer::{Observer, Silent};
+pub use plan::Plan;
+pub use project::Project;
+pub use select::{Counts, Manifest, SelectReport, TargetRecord};
+pub use signals::{ScoreOptions, ScoreReport};
+pub use tamis_samplers::{Rate, Rule, Target};

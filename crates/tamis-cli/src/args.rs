@@ -1,0 +1,368 @@
+//! Command-line flags as clap parses them. Validation is elsewhere: `options.rs` turns these into the library's options.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// Pick the documents worth training a language model on.
+///
+/// Scores a corpus (Ask-LLM, Density, a column it carries), selects a share of it, and says why each document was kept.
+/// Scores are computed once, stored in a run directory, and outlive every selection made from them.
+#[derive(Debug, Parser)]
+#[command(name = "tamis", version, propagate_version = true, max_term_width = 110, arg_required_else_help = true)]
+pub struct Cli {
+    #[command(flatten)]
+    pub global: Global,
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Flags of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// Worker threads; one a core by default.
+    #[arg(long, global = true, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Print one JSON object on standard output instead of a table.
+    #[arg(long, global = true)]
+    pub json: bool,
+    /// No progress and no remarks; warnings and errors stay.
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+    /// More remarks.
+    #[arg(short, long, global = true, conflicts_with = "quiet")]
+    pub verbose: bool,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Compute what is missing, select, and write the kept documents.
+    #[command(after_help = SELECT_EXAMPLES)]
+    Select(Box<Select>),
+    /// Compute one signal for every document.
+    #[command(after_help = SCORE_EXAMPLES)]
+    Score(Box<Score>),
+    /// Show documents with their percentile under every signal.
+    Show(Show),
+    /// Say of one document every score, percentile, priority and decision.
+    Why(Why),
+    /// Score and select a small corpus that ships inside, with the packaged models.
+    Demo(Demo),
+    /// Fetch models and say what they are.
+    Models(Models),
+}
+
+const SELECT_EXAMPLES: &str = "Examples:
+  tamis select data/ --by random --rate 10% --out kept/
+  tamis select data/ --by ask-llm --rate 10%,20% --run run/ --out kept/
+  tamis select data/ --by density --tokens 2000000 --tokenizer smollm2 --out kept/
+  tamis select data/ --by column:quality --rule bottom --documents 1000 --out kept/";
+
+const SCORE_EXAMPLES: &str = "Examples:
+  tamis score ask-llm data/ --run run/
+  tamis score ask-llm data/ --run run/ --worker 3/16
+  tamis score density data/ --run run/ --hashes 12";
+
+/// Which corpus, and which run.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Corpus")]
+pub struct CorpusArgs {
+    /// A file, folder, glob or object-store URL of .jsonl, .ndjson, .json (each also .gz or .zst) or .parquet shards;
+    /// may be left out when --run names a run that knows its corpus.
+    #[arg(value_name = "CORPUS")]
+    pub corpus: Option<String>,
+    /// Column of the text.
+    #[arg(long, value_name = "COLUMN", default_value = "text")]
+    pub text: String,
+    /// Column of the id; by default `id` where the corpus has it, else documents are known by their text.
+    #[arg(long, value_name = "COLUMN")]
+    pub id: Option<String>,
+    /// Separates corpora whose ids collide.
+    #[arg(long, value_name = "NAME", default_value = "")]
+    pub namespace: String,
+    /// Columns to keep in the inventory, for strata and reports.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
+    pub carry: Vec<String>,
+    /// A longer line is a failed row.
+    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
+    pub max_line_bytes: u64,
+    /// Share of failed rows above which the exit code is 3.
+    #[arg(long, value_name = "SHARE", default_value = "1%")]
+    pub max_failed: String,
+    /// Leave texts out of the quarantine files.
+    #[arg(long)]
+    pub no_text: bool,
+}
+
+/// Which run directory.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Run")]
+pub struct RunArgs {
+    /// Run directory: scores, decisions, receipts. Made when absent.
+    #[arg(long, value_name = "FOLDER")]
+    pub run: Option<PathBuf>,
+    /// Keep a signal that was computed with other settings, and compute this one beside it.
+    #[arg(long)]
+    pub beside: bool,
+    /// Print what would be done, and do nothing.
+    #[arg(long)]
+    pub dry_run: bool,
+}
+
+/// Ask-LLM, embeddings and density.
+#[derive(Debug, Args)]
+pub struct SignalArgs {
+    /// Judge: `pypi:PACKAGE==V`, `hf:OWNER/NAME`, a folder, a .gguf file [default: smollm2, the packaged judge].
+    #[arg(long, value_name = "SOURCE", help_heading = "Ask-LLM")]
+    pub model: Option<String>,
+    /// Prompts: `auto`, names, or files that contain {document}; several are averaged [default: auto].
+    #[arg(long, value_name = "NAME|FILE", value_delimiter = ',', help_heading = "Ask-LLM")]
+    pub prompt: Vec<String>,
+    /// Wrap the prompt in the model's chat template.
+    #[arg(long, help_heading = "Ask-LLM")]
+    pub chat: bool,
+    /// What to do with documents longer than the context [default: head].
+    #[arg(long, value_enum, help_heading = "Ask-LLM")]
+    pub long: Option<LongArg>,
+    /// Most tokens of a document, or of a window [default: what the context leaves].
+    #[arg(long, value_name = "N", help_heading = "Ask-LLM")]
+    pub max_document_tokens: Option<usize>,
+    /// Number format of the weights [default: auto].
+    #[arg(long, value_enum, help_heading = "Ask-LLM")]
+    pub dtype: Option<DtypeArg>,
+    /// Implementation of the graphs [default: native].
+    #[arg(long, value_enum, help_heading = "Ask-LLM")]
+    pub engine: Option<EngineArg>,
+    /// Embedding model [default: minilm, the packaged embedder].
+    #[arg(long, value_name = "SOURCE", help_heading = "Embeddings")]
+    pub embedder: Option<String>,
+    /// Tokens after which a document is cut for its embedding [default: the model's own limit].
+    #[arg(long, value_name = "N", help_heading = "Embeddings")]
+    pub embed_tokens: Option<usize>,
+    /// Store embeddings as 32-bit floats instead of 16-bit ones.
+    #[arg(long, help_heading = "Embeddings")]
+    pub store_f32: bool,
+    /// R, rows of the sketch [default: 1000].
+    #[arg(long, value_name = "R", help_heading = "Density")]
+    pub repetitions: Option<usize>,
+    /// B, counters a row [default: by the rule of docs/density.md].
+    #[arg(long, value_name = "B", help_heading = "Density")]
+    pub buckets: Option<usize>,
+    /// p, hashes a row [default: by the rule of docs/density.md].
+    #[arg(long, value_name = "P", help_heading = "Density")]
+    pub hashes: Option<usize>,
+    /// r, width of the hash's cells [default: 1].
+    #[arg(long, value_name = "R", help_heading = "Density")]
+    pub bandwidth: Option<f64>,
+    /// Kernel of the density [default: l2].
+    #[arg(long, value_enum, help_heading = "Density")]
+    pub kernel: Option<KernelArg>,
+    /// How random directions are made [default: gaussian].
+    #[arg(long, value_enum, help_heading = "Density")]
+    pub projection: Option<ProjectionArg>,
+    /// `literal` is the paper's sketch as printed (one hash a row).
+    #[arg(long, value_enum, help_heading = "Density")]
+    pub preset: Option<PresetArg>,
+    /// Memory that the sketch may take, e.g. 1GB [default: 1GB].
+    #[arg(long, value_name = "SIZE", help_heading = "Density")]
+    pub sketch_memory: Option<String>,
+    /// Seed of the sketch's hashes [default: 0].
+    #[arg(long, value_name = "N", help_heading = "Density")]
+    pub sketch_seed: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum LongArg {
+    Head,
+    Windows,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum DtypeArg {
+    Auto,
+    Bf16,
+    F32,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum EngineArg {
+    Native,
+    Candle,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum KernelArg {
+    L2,
+    Cosine,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ProjectionArg {
+    Gaussian,
+    Hadamard,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum PresetArg {
+    Default,
+    Literal,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum RuleArg {
+    Top,
+    Bottom,
+    Ips,
+    Random,
+    Poisson,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub enum ExactDuplicatesArg {
+    All,
+    One,
+}
+
+/// `tamis select`
+#[derive(Debug, Args)]
+pub struct Select {
+    #[command(flatten)]
+    pub corpus: CorpusArgs,
+    /// `random`, `ask-llm`, `density`, `column:NAME`, or SIGNAL.COLUMN such as `ask-llm.p_yes`.
+    #[arg(long, value_name = "SIGNAL", help_heading = "Selection")]
+    pub by: String,
+    /// How scores become a selection [default: the signal's own: ask-llm top, density ips, column top].
+    #[arg(long, value_enum, help_heading = "Selection")]
+    pub rule: Option<RuleArg>,
+    /// Share of the candidates to keep: 20% or 0.2; several give nested subsets.
+    #[arg(long, value_name = "RATES", value_delimiter = ',', help_heading = "Selection")]
+    pub rate: Vec<String>,
+    /// Number of documents to keep.
+    #[arg(long, value_name = "N", help_heading = "Selection")]
+    pub documents: Option<u64>,
+    /// Tokens to keep, counted by --tokenizer.
+    #[arg(long, value_name = "N", help_heading = "Selection")]
+    pub tokens: Option<u64>,
+    /// Bytes of text to keep, e.g. 5GB.
+    #[arg(long, value_name = "SIZE", help_heading = "Selection")]
+    pub bytes: Option<String>,
+    /// Model source whose tokenizer counts tokens.
+    #[arg(long, value_name = "SOURCE", help_heading = "Selection")]
+    pub tokenizer: Option<String>,
+    /// Seed of random, ips and poisson; rates nest under one seed.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Selection")]
+    pub seed: u64,
+    /// Whether equal texts under different ids may all stay.
+    #[arg(long, value_enum, default_value = "all", help_heading = "Selection")]
+    pub exact_duplicates: ExactDuplicatesArg,
+    /// File with one id or document key a line; these documents are never kept. May be given several times.
+    #[arg(long, value_name = "FILE", help_heading = "Selection")]
+    pub veto: Vec<PathBuf>,
+    /// Folder for the kept documents [default: inside the run].
+    #[arg(long, value_name = "FOLDER", help_heading = "Selection")]
+    pub out: Option<PathBuf>,
+    /// Name of the selection in the run.
+    #[arg(long, value_name = "NAME", help_heading = "Selection")]
+    pub name: Option<String>,
+    /// Decide and record, but write no documents.
+    #[arg(long, help_heading = "Selection")]
+    pub decide_only: bool,
+    #[command(flatten)]
+    pub run: RunArgs,
+    #[command(flatten)]
+    pub signal: SignalArgs,
+}
+
+/// `tamis score`
+#[derive(Debug, Args)]
+pub struct Score {
+    /// `ask-llm`, `embed`, `density`, `tokens` or `column:NAME`.
+    #[arg(value_name = "SIGNAL")]
+    pub name: String,
+    #[command(flatten)]
+    pub corpus: CorpusArgs,
+    #[command(flatten)]
+    pub run: RunArgs,
+    /// Take every N-th shard, beginning with the I-th: any scheduler can fan out.
+    #[arg(long, value_name = "I/N", help_heading = "Run")]
+    pub worker: Option<String>,
+    /// Fit a new sketch on the corpus as it is now instead of using the frozen one.
+    #[arg(long, help_heading = "Density")]
+    pub refit: bool,
+    /// Print the rendered prompt of the first document (or of the one with this id), and do nothing else.
+    #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", help_heading = "Ask-LLM")]
+    pub show_prompt: Option<String>,
+    /// Model source whose tokenizer counts, for `tokens`.
+    #[arg(long, value_name = "SOURCE", default_value = "smollm2")]
+    pub tokenizer: String,
+    #[command(flatten)]
+    pub signal: SignalArgs,
+}
+
+/// `tamis show`
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Run directory.
+    #[arg(long, value_name = "FOLDER")]
+    pub run: PathBuf,
+    /// Signal, with an optional column, that orders the documents [default: the only one there is].
+    #[arg(long, value_name = "SIGNAL")]
+    pub by: Option<String>,
+    /// Show the N best.
+    #[arg(long, value_name = "N", conflicts_with_all = ["bottom", "around", "disagree"])]
+    pub top: Option<usize>,
+    /// Show the N worst.
+    #[arg(long, value_name = "N", conflicts_with_all = ["around", "disagree"])]
+    pub bottom: Option<usize>,
+    /// Show documents around a percentile, e.g. 50%.
+    #[arg(long, value_name = "PERCENTILE", conflicts_with = "disagree")]
+    pub around: Option<String>,
+    /// Show documents on which two signals disagree most, e.g. ask-llm,density.
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    pub disagree: Vec<String>,
+    /// How many documents to show.
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    pub number: usize,
+    /// Characters of each text to print; 0 prints none.
+    #[arg(long, value_name = "N", default_value_t = 240)]
+    pub characters: usize,
+}
+
+/// `tamis why`
+#[derive(Debug, Args)]
+pub struct Why {
+    /// Id, 32-digit document key, or SHARD:LINE.
+    #[arg(value_name = "ID")]
+    pub id: String,
+    /// Run directory.
+    #[arg(long, value_name = "FOLDER")]
+    pub run: PathBuf,
+}
+
+/// `tamis demo`
+#[derive(Debug, Args)]
+pub struct Demo {
+    /// Folder for the demo's corpus, run and kept documents.
+    #[arg(long, value_name = "FOLDER", default_value = "tamis-demo")]
+    pub out: PathBuf,
+}
+
+/// `tamis models`
+#[derive(Debug, Args)]
+pub struct Models {
+    #[command(subcommand)]
+    pub command: ModelsCommand,
+}
+
+/// What to do with models.
+#[derive(Debug, Subcommand)]
+pub enum ModelsCommand {
+    /// List the names that stand for packaged models, and what the cache holds.
+    List,
+    /// Fetch a model into the cache and print what it is.
+    Pull {
+        /// Model source.
+        source: String,
+    },
+}

@@ -1,0 +1,139 @@
+//! `tamis select`
+
+use serde_json::json;
+use tamis::options::{SelectOptions, SignalOptions};
+use tamis::{Observer, Project, ScoreOptions, SelectReport};
+
+use super::{Context, Outcome, judge_failures};
+use crate::args::Select;
+use crate::options;
+use crate::output::table;
+use crate::progress::{count, duration};
+
+pub fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcome> {
+    let select = options::select(args)?;
+    let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
+    let run = options::run(args.run.run.as_ref(), args.out.as_ref())?;
+    let (name, column) = tamis::split_score(&args.by);
+    let asked = if name == "random" { None } else { Some(options::signal(name, &args.signal, None)?) };
+    if asked.is_none() && column.is_some() {
+        return Err(tamis::Error::usage(format!("`--by {}`: random has no columns", args.by), "write --by random").into());
+    }
+    let project = context.open(Some(&args.corpus), &run)?;
+    project.refuse_output_inside_corpus(args.out.as_deref())?;
+    if args.run.dry_run {
+        let plan = project.plan(asked.as_ref())?;
+        context.print(|| plan.json(), || plan.text());
+        return Ok(Outcome::Done);
+    }
+    let report = context.audited(&project, |changed| {
+        let report = execute(context, args, &project, asked.as_ref(), &select)?;
+        changed.push(format!("selected {} documents as `{}`", report.manifest.counts.kept, report.name));
+        Ok(report)
+    })?;
+    context.print(|| json_of(&report), || text_of(&report));
+    let counts = &report.manifest.counts;
+    Ok(judge_failures(counts.failed_rows(), counts.documents_in, max_failed))
+}
+
+fn execute(
+    context: &Context<'_>,
+    args: &Select,
+    project: &Project<'_>,
+    asked: Option<&SignalOptions>,
+    select: &SelectOptions,
+) -> anyhow::Result<SelectReport> {
+    let version = project.inventory()?;
+    let explicit = options::is_explicit(&args.signal);
+    let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };
+    let by = match asked {
+        Some(asked) => {
+            let (signal, report) = project.signal_for(&version, asked, explicit, score)?;
+            for finding in report.iter().flat_map(|report| &report.findings) {
+                context.terminal.note(finding);
+            }
+            let column = project.column_of(&signal, tamis::split_score(&args.by).1)?;
+            Some((signal, column))
+        }
+        None => None,
+    };
+    let tokens = project.token_counts(&version, args.tokenizer.as_deref())?;
+    let by = by.as_ref().map(|(signal, column)| (signal, column.as_str()));
+    Ok(project.select(&version, by, tokens.as_ref(), select)?)
+}
+
+pub fn json_of(report: &SelectReport) -> serde_json::Value {
+    let manifest = &report.manifest;
+    let counts = &manifest.counts;
+    let largest = manifest.targets.last();
+    json!({
+        "documents_in": counts.documents_in,
+        "kept": counts.kept,
+        "dropped": counts.dropped_documents(),
+        "dropped_by_reason": counts.dropped,
+        "failed": counts.failed_rows(),
+        "failed_by_reason": counts.failed,
+        "tokens": largest.and_then(|target| target.tokens),
+        "seconds": report.seconds,
+        "name": report.name,
+        "by": manifest.by,
+        "column": manifest.column,
+        "rule": manifest.rule,
+        "seed": manifest.seed,
+        "out": report.out,
+        "selections": manifest.targets,
+    })
+}
+
+fn text_of(report: &SelectReport) -> String {
+    let manifest = &report.manifest;
+    let counts = &manifest.counts;
+    let column = manifest.column.as_ref().map(|column| format!(".{column}")).unwrap_or_default();
+    let rows: Vec<Vec<String>> = manifest
+        .targets
+        .iter()
+        .map(|target| {
+            let share = 100.0 * target.documents as f64 / counts.candidates.max(1) as f64;
+            vec![
+                target.label.clone(),
+                count(target.documents),
+                format!("{share:.2} %"),
+                target.tokens.map_or_else(|| "–".to_owned(), count),
+                count(target.bytes),
+                target.threshold.or(target.poisson_scale).map_or_else(|| "–".to_owned(), |t| format!("{t:.6}")),
+            ]
+        })
+        .collect();
+    let reasons = |reasons: &std::collections::BTreeMap<String, u64>| {
+        let parts: Vec<String> = reasons.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
+        if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
+    };
+    let mut lines = vec![
+        format!("{}{column}, rule {}, seed {}: selection `{}`", manifest.by, manifest.rule, manifest.seed, report.name),
+        String::new(),
+        table(&["keep", "documents", "of candidates", "tokens", "bytes", "threshold"], &rows),
+        String::new(),
+        format!(
+            "{} in = {} kept + {} dropped{} + {} failed{}",
+            count(counts.documents_in),
+            count(counts.kept),
+            count(counts.dropped_documents()),
+            reasons(&counts.dropped),
+            count(counts.failed_rows()),
+            reasons(&counts.failed),
+        ),
+    ];
+    for target in manifest.targets.iter().filter(|target| target.over > 0) {
+        lines.push(format!("{}: {} more than asked, because equal texts share their fate", target.label, target.over));
+    }
+    for target in &manifest.targets {
+        if let (Some(expected), Some(deviation)) = (target.expected_documents, target.standard_deviation) {
+            lines.push(format!("{}: independent draws, {expected:.1} ± {deviation:.1} documents expected", target.label));
+        }
+    }
+    match &report.out {
+        Some(out) => lines.push(format!("kept documents: {out}   in {}", duration(report.seconds))),
+        None => lines.push(format!("decisions only, no documents written   in {}", duration(report.seconds))),
+    }
+    lines.join("\n")
+}

@@ -1,0 +1,83 @@
+//! `tamis show`
+
+use serde_json::json;
+use tamis::{Order, ShowReport};
+
+use super::{Context, Outcome};
+use crate::args::Show;
+use crate::options;
+use crate::output::snippet;
+use crate::progress::count;
+
+pub fn run(context: &Context<'_>, args: &Show) -> anyhow::Result<Outcome> {
+    let (order, number) = match (args.top, args.bottom, &args.around, args.disagree.as_slice()) {
+        (Some(n), ..) => (Order::Top, n),
+        (_, Some(n), ..) => (Order::Bottom, n),
+        (_, _, Some(around), _) => (Order::Around(100.0 * options::share("--around", around)?), args.number),
+        (_, _, _, [a, b]) => (Order::Disagree(a.clone(), b.clone()), args.number),
+        (_, _, _, []) => (Order::Top, args.number),
+        _ => {
+            let hint = "write --disagree ask-llm,density";
+            return Err(tamis::Error::usage("--disagree needs exactly two signals", hint).into());
+        }
+    };
+    let project = context.open(None, &args.run)?;
+    let report = project.show(args.by.as_deref(), &order, number)?;
+    context.print(|| json_of(&report, args.characters), || text_of(&report, args.characters));
+    Ok(Outcome::Done)
+}
+
+fn json_of(report: &ShowReport, characters: usize) -> serde_json::Value {
+    let documents: Vec<_> = report
+        .shown
+        .iter()
+        .map(|document| {
+            let standings: serde_json::Map<String, serde_json::Value> = report
+                .signals
+                .iter()
+                .zip(&document.standings)
+                .map(|(signal, standing)| {
+                    let value = standing.map(|(score, percentile)| json!({ "score": score, "percentile": percentile }));
+                    (signal.clone(), json!(value))
+                })
+                .collect();
+            json!({
+                "id": document.identity.id,
+                "doc_key": document.identity.key.to_string(),
+                "shard": document.identity.shard,
+                "line": document.identity.row + 1,
+                "bytes": document.identity.bytes,
+                "signals": standings,
+                "text": document.text.chars().take(characters).collect::<String>(),
+            })
+        })
+        .collect();
+    json!({ "documents": report.documents, "shown": documents })
+}
+
+fn text_of(report: &ShowReport, characters: usize) -> String {
+    let mut lines = vec![format!(
+        "{} documents; percentiles in keep order, 100 = kept first (score in brackets)",
+        count(report.documents as u64)
+    )];
+    for document in &report.shown {
+        let identity = &document.identity;
+        let name = identity.id.clone().unwrap_or_else(|| identity.key.to_string());
+        let standings: Vec<String> = report
+            .signals
+            .iter()
+            .zip(&document.standings)
+            .map(|(signal, standing)| match standing {
+                Some((score, percentile)) => format!("{signal} {percentile:.1} ({score:.4})"),
+                None => format!("{signal} failed"),
+            })
+            .collect();
+        lines.push(String::new());
+        lines.push(format!("{name}   {}:{}   {} bytes", identity.shard, identity.row + 1, count(identity.bytes)));
+        lines.push(format!("    {}", standings.join("   ")));
+        if characters > 0 {
+            lines.push(format!("    {}", snippet(&document.text, characters)));
+        }
+    }
+    lines.join("\n")
+}

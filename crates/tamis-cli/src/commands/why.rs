@@ -1,0 +1,163 @@
+//! `tamis why`
+
+use serde_json::json;
+use tamis::{Decision, Reading, WhyReport};
+
+use super::{Context, Outcome};
+use crate::args::Why;
+use crate::output::snippet;
+use crate::progress::count;
+
+const SNIPPET_CHARACTERS: usize = 400;
+
+pub fn run(context: &Context<'_>, args: &Why) -> anyhow::Result<Outcome> {
+    let project = context.open(None, &args.run)?;
+    let report = project.why(&args.id)?;
+    context.print(|| json_of(&report), || text_of(&report));
+    Ok(Outcome::Done)
+}
+
+fn json_of(report: &WhyReport) -> serde_json::Value {
+    let identity = &report.identity;
+    let readings: Vec<_> = report
+        .readings
+        .iter()
+        .map(|reading| {
+            json!({
+                "signal": reading.signal,
+                "values": reading.values.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
+                "percentile": reading.percentile.map(|(percentile, _)| percentile),
+                "failed": reading.failed,
+            })
+        })
+        .collect();
+    let decisions: Vec<_> = report
+        .decisions
+        .iter()
+        .map(|decision| {
+            let targets: Vec<_> = decision
+                .targets
+                .iter()
+                .map(|(label, threshold, probability)| {
+                    json!({ "label": label, "threshold": threshold, "inclusion_probability": probability })
+                })
+                .collect();
+            json!({
+                "selection": decision.selection,
+                "reason": decision.reason,
+                "smallest_kept": decision.smallest_kept,
+                "priority": decision.priority,
+                "by": decision.manifest.by,
+                "rule": decision.manifest.rule,
+                "targets": targets,
+            })
+        })
+        .collect();
+    json!({
+        "id": identity.id,
+        "doc_key": identity.key.to_string(),
+        "shard": identity.shard,
+        "line": identity.row + 1,
+        "bytes": identity.bytes,
+        "matches": report.matches,
+        "signals": readings,
+        "decisions": decisions,
+        "text": report.text,
+    })
+}
+
+fn text_of(report: &WhyReport) -> String {
+    let identity = &report.identity;
+    let mut lines = vec![format!(
+        "{}   key {}   {}:{}   {} bytes",
+        identity.id.as_deref().unwrap_or("(no id)"),
+        identity.key,
+        identity.shard,
+        identity.row + 1,
+        count(identity.bytes)
+    )];
+    if report.matches > 1 {
+        lines.push(format!("{} documents answer to this name; this is the first", report.matches));
+    }
+    if let Some(text) = &report.text {
+        lines.push(format!("    {}", snippet(text, SNIPPET_CHARACTERS)));
+    }
+    for reading in &report.readings {
+        lines.push(String::new());
+        lines.extend(reading_lines(reading));
+    }
+    if report.readings.is_empty() {
+        lines.push("\nno signal was computed for it".to_owned());
+    }
+    for decision in &report.decisions {
+        lines.push(String::new());
+        lines.extend(decision_lines(decision));
+    }
+    if report.decisions.is_empty() {
+        lines.push("\nno selection was made in this run".to_owned());
+    }
+    lines.join("\n")
+}
+
+fn reading_lines(reading: &Reading) -> Vec<String> {
+    let standing = match (&reading.failed, reading.percentile) {
+        (Some(reason), _) => format!("failed: {reason}"),
+        (None, Some((percentile, of))) => {
+            format!("percentile {percentile:.1} in keep order, of {} documents", count(of as u64))
+        }
+        (None, None) => "no score".to_owned(),
+    };
+    let mut lines = vec![format!("{}   {standing}", reading.signal)];
+    let values: Vec<String> = reading
+        .values
+        .iter()
+        .filter_map(|(name, value)| value.map(|value| format!("{name} {}", number(value))))
+        .collect();
+    if !values.is_empty() {
+        lines.push(format!("    {}", values.join("   ")));
+    }
+    lines
+}
+
+fn number(value: f64) -> String {
+    if value == value.trunc() && value.abs() < 1e15 { format!("{value}") } else { format!("{value:.6}") }
+}
+
+fn decision_lines(decision: &Decision) -> Vec<String> {
+    let manifest = &decision.manifest;
+    let column = manifest.column.as_ref().map(|column| format!(".{column}")).unwrap_or_default();
+    let verdict = match (decision.reason.as_str(), decision.smallest_kept) {
+        ("kept", Some(smallest)) => {
+            let smallest = manifest
+                .targets
+                .iter()
+                .find(|target| (target.asked - smallest).abs() < 1e-12)
+                .map_or_else(|| smallest.to_string(), |target| target.label.clone());
+            if manifest.targets.len() > 1 { format!("kept, from {smallest} on") } else { "kept".to_owned() }
+        }
+        ("beyond-threshold", _) => "not kept: other documents come first".to_owned(),
+        ("vetoed", _) => "not kept: vetoed".to_owned(),
+        ("duplicate-id", _) => "not kept: another document with the same id stays".to_owned(),
+        ("exact-duplicate", _) => "not kept: another document with the same text stays".to_owned(),
+        (reason, _) => format!("not kept: no usable score ({reason})"),
+    };
+    let mut lines = vec![
+        format!("selection `{}`   {verdict}", decision.selection),
+        format!("    by {}{column}, rule {}, seed {}", manifest.by, manifest.rule, manifest.seed),
+    ];
+    if let Some(priority) = decision.priority {
+        for (label, threshold, probability) in &decision.targets {
+            let threshold = match threshold {
+                Some(threshold) if priority < *threshold => format!("is below the threshold {threshold:.6}"),
+                Some(threshold) if priority > *threshold => format!("is not below the threshold {threshold:.6}"),
+                Some(threshold) => format!("ties with the threshold {threshold:.6}: a keyed draw decides"),
+                None => "has no threshold to pass: all candidates are kept".to_owned(),
+            };
+            let chance = probability
+                .map(|p| format!("; over seeds it is kept with probability {p:.4}"))
+                .unwrap_or_default();
+            lines.push(format!("    {label}: priority {priority:.6} (smaller is kept first) {threshold}{chance}"));
+        }
+    }
+    lines
+}

@@ -1,0 +1,264 @@
+//! Flags to the library's options, checked once.
+
+use std::path::PathBuf;
+
+use tamis::options::{
+    AskOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Dtype, EmbedOptions, Engine,
+    ExactDuplicates, Long, SelectOptions, SignalOptions,
+};
+use tamis::{Error, Rate, Result, Rule, Target};
+
+use crate::args::{
+    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, PresetArg, ProjectionArg, RuleArg, Select,
+    SignalArgs,
+};
+
+/// The corpus, unless the run is to say.
+pub fn corpus(args: &CorpusArgs) -> Option<CorpusOptions> {
+    args.corpus.as_ref().map(|location| CorpusOptions {
+        location: location.clone(),
+        text: args.text.clone(),
+        id: args.id.clone(),
+        namespace: args.namespace.clone(),
+        carry: args.carry.clone(),
+        max_line_bytes: args.max_line_bytes,
+    })
+}
+
+/// A share such as `1%` or `0.01`, 0 allowed.
+pub fn share(flag: &str, text: &str) -> Result<f64> {
+    let (number, scale) = match text.strip_suffix('%') {
+        Some(number) => (number, 100.0),
+        None => (text, 1.0),
+    };
+    match number.trim().parse::<f64>() {
+        Ok(value) if (0.0..=1.0).contains(&(value / scale)) => Ok(value / scale),
+        _ => Err(Error::usage(format!("`{flag} {text}` is no share"), "write a percentage such as 1%, or 0.01")),
+    }
+}
+
+/// A size such as `5GB`, `512MiB` or a plain number of bytes.
+pub fn size(flag: &str, text: &str) -> Result<u64> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = match unit.trim().to_ascii_lowercase().as_str() {
+        "" | "b" => 1.0,
+        "kb" | "k" => 1e3,
+        "mb" | "m" => 1e6,
+        "gb" | "g" => 1e9,
+        "tb" | "t" => 1e12,
+        "kib" => f64::from(1 << 10),
+        "mib" => f64::from(1 << 20),
+        "gib" => f64::from(1 << 30),
+        "tib" => f64::from(1 << 30) * 1024.0,
+        _ => f64::NAN,
+    };
+    match number.parse::<f64>().map(|number| number * unit) {
+        Ok(bytes) if bytes >= 1.0 && bytes < 9e18 => Ok(bytes as u64),
+        _ => Err(Error::usage(format!("`{flag} {text}` is no size"), "write bytes, or 500MB, 5GB, 2GiB")),
+    }
+}
+
+fn positive(flag: &str, value: Option<u64>) -> Result<Option<u64>> {
+    match value {
+        Some(0) => Err(Error::usage(format!("`{flag} 0` would keep nothing"), "give a number of at least 1")),
+        other => Ok(other),
+    }
+}
+
+/// What to keep.
+pub fn targets(args: &Select) -> Result<Vec<Target>> {
+    let mut targets = Vec::new();
+    for text in &args.rate {
+        let rate = Rate::parse(text)
+            .map_err(|error| Error::usage(format!("`--rate {text}`: {error}"), error.hint()))?;
+        targets.push(Target::Rate(rate));
+    }
+    targets.extend(positive("--documents", args.documents)?.map(Target::Documents));
+    targets.extend(positive("--tokens", args.tokens)?.map(Target::Tokens));
+    targets.extend(args.bytes.as_deref().map(|text| size("--bytes", text)).transpose()?.map(Target::Bytes));
+    if targets.is_empty() {
+        let hint = "add one of --rate 20%, --documents N, --tokens N --tokenizer M, --bytes N";
+        return Err(Error::usage("nothing says how much to keep", hint));
+    }
+    Ok(targets)
+}
+
+/// The selection.
+pub fn select(args: &Select) -> Result<SelectOptions> {
+    Ok(SelectOptions {
+        by: args.by.clone(),
+        rule: args.rule.map(|rule| match rule {
+            RuleArg::Top => Rule::Top,
+            RuleArg::Bottom => Rule::Bottom,
+            RuleArg::Ips => Rule::Ips,
+            RuleArg::Random => Rule::Random,
+            RuleArg::Poisson => Rule::Poisson,
+        }),
+        targets: targets(args)?,
+        tokenizer: args.tokenizer.clone(),
+        seed: args.seed,
+        exact_duplicates: match args.exact_duplicates {
+            ExactDuplicatesArg::All => ExactDuplicates::All,
+            ExactDuplicatesArg::One => ExactDuplicates::One,
+        },
+        vetoes: args.veto.clone(),
+        out: args.out.clone(),
+        name: args.name.clone(),
+        decide_only: args.decide_only,
+    })
+}
+
+/// The run: named, or inside the folder of kept documents.
+pub fn run(run: Option<&PathBuf>, out: Option<&PathBuf>) -> Result<PathBuf> {
+    match (run, out) {
+        (Some(run), _) => Ok(run.clone()),
+        (None, Some(out)) => Ok(out.join(".tamis")),
+        (None, None) => Err(Error::usage(
+            "nothing says where scores go",
+            "add --run FOLDER, which keeps scores for later selections, or --out FOLDER",
+        )),
+    }
+}
+
+/// Whether any flag of a signal was given.
+pub fn is_explicit(args: &SignalArgs) -> bool {
+    let SignalArgs {
+        model,
+        prompt,
+        chat,
+        long,
+        max_document_tokens,
+        dtype,
+        engine,
+        embedder,
+        embed_tokens,
+        store_f32,
+        repetitions,
+        buckets,
+        hashes,
+        bandwidth,
+        kernel,
+        projection,
+        preset,
+        sketch_memory,
+        sketch_seed,
+    } = args;
+    model.is_some()
+        || !prompt.is_empty()
+        || *chat
+        || long.is_some()
+        || max_document_tokens.is_some()
+        || dtype.is_some()
+        || engine.is_some()
+        || embedder.is_some()
+        || embed_tokens.is_some()
+        || *store_f32
+        || repetitions.is_some()
+        || buckets.is_some()
+        || hashes.is_some()
+        || bandwidth.is_some()
+        || kernel.is_some()
+        || projection.is_some()
+        || preset.is_some()
+        || sketch_memory.is_some()
+        || sketch_seed.is_some()
+}
+
+fn dtype(args: &SignalArgs) -> Dtype {
+    match args.dtype {
+        None | Some(DtypeArg::Auto) => Dtype::Auto,
+        Some(DtypeArg::Bf16) => Dtype::Bf16,
+        Some(DtypeArg::F32) => Dtype::F32,
+    }
+}
+
+fn engine(args: &SignalArgs) -> Engine {
+    match args.engine {
+        None | Some(EngineArg::Native) => Engine::Native,
+        Some(EngineArg::Candle) => Engine::Candle,
+    }
+}
+
+fn ask(args: &SignalArgs) -> AskOptions {
+    let default = AskOptions::default();
+    AskOptions {
+        model: args.model.clone().unwrap_or(default.model),
+        prompts: if args.prompt.is_empty() { default.prompts } else { args.prompt.clone() },
+        chat: args.chat,
+        long: match args.long {
+            None | Some(LongArg::Head) => Long::Head,
+            Some(LongArg::Windows) => Long::Windows,
+        },
+        max_tokens: args.max_document_tokens,
+        dtype: dtype(args),
+        engine: engine(args),
+    }
+}
+
+fn embed(args: &SignalArgs) -> EmbedOptions {
+    let default = EmbedOptions::default();
+    EmbedOptions {
+        model: args.embedder.clone().unwrap_or(default.model),
+        max_tokens: args.embed_tokens,
+        dtype: dtype(args),
+        engine: engine(args),
+        store_f32: args.store_f32,
+    }
+}
+
+fn density(args: &SignalArgs) -> Result<DensityOptions> {
+    let default = DensityOptions::default();
+    let memory = args.sketch_memory.as_deref().map(|text| size("--sketch-memory", text)).transpose()?;
+    Ok(DensityOptions {
+        embed: embed(args),
+        repetitions: args.repetitions.unwrap_or(default.repetitions),
+        buckets: args.buckets,
+        hashes: args.hashes,
+        bandwidth: args.bandwidth,
+        kernel: match args.kernel {
+            None | Some(KernelArg::L2) => DensityKernel::L2,
+            Some(KernelArg::Cosine) => DensityKernel::Cosine,
+        },
+        projection: match args.projection {
+            None | Some(ProjectionArg::Gaussian) => DensityProjection::Gaussian,
+            Some(ProjectionArg::Hadamard) => DensityProjection::Hadamard,
+        },
+        literal: matches!(args.preset, Some(PresetArg::Literal)),
+        sketch_memory_bytes: memory.unwrap_or(default.sketch_memory_bytes),
+        seed: args.sketch_seed.unwrap_or(default.seed),
+    })
+}
+
+/// The signal of that name with the flags that concern it.
+pub fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<SignalOptions> {
+    Ok(match SignalOptions::named(name)? {
+        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args)),
+        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args)),
+        SignalOptions::Density(_) => SignalOptions::Density(density(args)?),
+        SignalOptions::Tokens { tokenizer: default } => {
+            SignalOptions::Tokens { tokenizer: tokenizer.map_or(default, str::to_owned) }
+        }
+        column @ SignalOptions::Column { .. } => column,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sizes_and_shares_are_read_or_refused() {
+        assert_eq!(size("--bytes", "5GB").unwrap(), 5_000_000_000);
+        assert_eq!(size("--bytes", "1.5KiB").unwrap(), 1536);
+        assert_eq!(size("--bytes", "77").unwrap(), 77);
+        for wrong in ["", "GB", "-1", "0", "5 parsecs", "1e30TB", "nan"] {
+            assert!(size("--bytes", wrong).is_err(), "`{wrong}` was accepted");
+        }
+        assert!((share("--max-failed", "1%").unwrap() - 0.01).abs() < 1e-12);
+        assert!(share("--max-failed", "0").is_ok());
+        for wrong in ["", "x", "101%", "-1%", "NaN"] {
+            assert!(share("--max-failed", wrong).is_err(), "`{wrong}` was accepted");
+        }
+    }
+}

@@ -1,0 +1,81 @@
+//! A number that the corpus already carries, as a signal like any other.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
+use tamis_core::{
+    Direction, Error, Fingerprint, Input, Parallelism, Ranking, Result, RuleKind, Signal, SignalInfo, column,
+};
+
+const MISSING: &str = "missing-or-null";
+const NOT_A_NUMBER: &str = "not-a-number";
+
+/// Reads one carried column as a finite number.
+pub(crate) struct ColumnSignal {
+    name: String,
+    info: SignalInfo,
+}
+
+/// `column:metadata.score` is stored as `column-metadata-score`.
+pub(crate) fn stored_name(name: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    format!("column-{}", name.chars().map(safe).collect::<String>())
+}
+
+impl ColumnSignal {
+    pub(crate) fn new(name: &str) -> Self {
+        let schema = Schema::new(vec![
+            Field::new(column::SCORE, DataType::Float64, true),
+            Field::new(column::FAILED, DataType::Utf8, true),
+        ]);
+        let info = SignalInfo {
+            name: stored_name(name),
+            fingerprint: Fingerprint::new("column", 1).with("column", name),
+            input: Input::Documents,
+            parallelism: Parallelism::PerCore,
+            schema: Arc::new(schema),
+            ranking: Some(Ranking {
+                column: column::SCORE.to_owned(),
+                direction: Direction::HigherIsBetter,
+                rule: RuleKind::Top,
+            }),
+            part_bytes: 256 << 20,
+            notes: BTreeMap::new(),
+        };
+        Self { name: name.to_owned(), info }
+    }
+}
+
+impl Signal for ColumnSignal {
+    fn info(&self) -> &SignalInfo {
+        &self.info
+    }
+
+    fn annotate(&self, input: &RecordBatch) -> Result<RecordBatch> {
+        let values = input
+            .column_by_name(&self.name)
+            .and_then(|array| array.as_string_opt::<i32>())
+            .ok_or_else(|| Error::MissingColumn { column: self.name.clone() })?;
+        let parsed: Vec<std::result::Result<f64, &str>> = (0..values.len())
+            .map(|at| {
+                if values.is_null(at) {
+                    return Err(MISSING);
+                }
+                let number = match values.value(at) {
+                    "true" => Ok(1.0),
+                    "false" => Ok(0.0),
+                    text => text.trim().parse::<f64>().map_err(|_| NOT_A_NUMBER),
+                }?;
+                if number.is_finite() { Ok(number) } else { Err(NOT_A_NUMBER) }
+            })
+            .collect();
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Float64Array::from_iter(parsed.iter().map(|value| value.ok()))),
+            Arc::new(StringArray::from_iter(parsed.iter().map(|value| value.err()))),
+        ];
+        Ok(RecordBatch::try_new(Arc::clone(&self.info.schema), columns)?)
+    }
+}

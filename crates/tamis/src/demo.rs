@@ -1,0 +1,230 @@
+//! A small labelled corpus, the packaged models, three samplers, and how each did: the first thing to run.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::Path;
+
+use serde::Deserialize;
+use tamis_core::Direction;
+use tamis_io::run::{CorpusVersion, SignalDir};
+use tamis_samplers::{Rate, Target};
+
+use crate::evaluation::{Bootstrap, Estimate, auc_with_interval, baselines};
+use crate::map::MapReport;
+use crate::options::{AskOptions, CorpusOptions, DensityOptions, ExactDuplicates, SelectOptions, SignalOptions};
+use crate::signals::ScoreOptions;
+use crate::{Error, Observer, Project, Result};
+
+/// The corpus: 571 documents with labels, copies among them; sources and licences in `demo/README.md`.
+const CORPUS: &str = include_str!("../demo/corpus.jsonl");
+const RATE: &str = "20%";
+const TOKENIZER: &str = "smollm2";
+
+#[derive(Deserialize)]
+struct Document {
+    id: String,
+    text: String,
+    label: String,
+    duplicate_of: Option<String>,
+}
+
+/// How one sampler did.
+#[derive(Clone, Debug)]
+pub struct DemoRow {
+    /// `Ask-LLM`, `Density`, `Random`.
+    pub sampler: &'static str,
+    /// Documents kept.
+    pub documents: u64,
+    /// Their tokens.
+    pub tokens: u64,
+    /// Share of them that is labelled bad, in [0, 1].
+    pub bad: f64,
+    /// Share of them that repeats another kept document, exactly or nearly, in [0, 1].
+    pub duplicates: f64,
+    /// AUC of the score, in keep order, against the labels; `None` for Random.
+    pub auc: Option<Estimate>,
+    /// Seconds of scoring.
+    pub seconds: f64,
+    /// Tokens read by the model in that time; 0 when the scores were there before.
+    pub scored_tokens: u64,
+}
+
+/// What the demo found.
+#[derive(Clone, Debug)]
+pub struct DemoReport {
+    /// Documents of the corpus.
+    pub documents: usize,
+    /// Share of them that is labelled bad.
+    pub bad: f64,
+    /// Share of them that repeats another one.
+    pub duplicates: f64,
+    /// One row a sampler.
+    pub rows: Vec<DemoRow>,
+    /// Best trivial count: its name and direction, and its AUC on the same documents.
+    pub baseline: (String, Estimate),
+    /// What the judge and the sketch are worth here, in sentences.
+    pub findings: Vec<String>,
+    /// Folder of the corpus.
+    pub corpus: String,
+    /// Run directory.
+    pub run: String,
+}
+
+/// Runs the demo in a folder; a second call uses the scores of the first.
+///
+/// # Errors
+/// A folder that cannot be written, models that cannot be fetched.
+pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoReport> {
+    let corpus = out.join("corpus");
+    write_corpus(&corpus)?;
+    let run = out.join("run");
+    let options = CorpusOptions {
+        carry: vec!["label".to_owned(), "kind".to_owned(), "source".to_owned()],
+        ..CorpusOptions::new(corpus.display().to_string())
+    };
+    let project = Project::open(Some(options), &run, threads, observer)?;
+    let version = project.inventory()?;
+    let documents: Vec<Document> = CORPUS
+        .lines()
+        .map(|line| serde_json::from_str(line).map_err(|error| Error::state(format!("demo corpus: {error}"), "")))
+        .collect::<Result<_>>()?;
+
+    let score = ScoreOptions::default();
+    let mut findings = Vec::new();
+    let ask = SignalOptions::AskLlm(AskOptions::default());
+    let (ask, ask_report) = project.score(&version, &ask, score)?;
+    findings.extend(ask_report.findings);
+    let (embed, embed_report) =
+        project.score(&version, &SignalOptions::Embed(DensityOptions::default().embed), score)?;
+    drop(embed);
+    let (density, density_report) =
+        project.score(&version, &SignalOptions::Density(DensityOptions::default()), score)?;
+    findings.extend(density_report.findings);
+    let tokens = project.token_counts(&version, Some(TOKENIZER))?;
+
+    // Copies of one document are not independent observations: they would make intervals too narrow.
+    let distinct: Vec<&Document> = documents.iter().filter(|document| document.duplicate_of.is_none()).collect();
+    let good: Vec<bool> = distinct.iter().map(|document| document.label == "good").collect();
+    let texts: Vec<&str> = distinct.iter().map(|document| document.text.as_str()).collect();
+    let bootstrap = Bootstrap::default();
+    let best = baselines(&texts, &good, bootstrap)?.swap_remove(0);
+    let side = match best.direction {
+        Direction::HigherIsBetter => "higher",
+        Direction::LowerIsBetter => "lower",
+    };
+    let baseline = (format!("{}, {side} is better", best.name.replace('_', " ")), best.auc);
+
+    let mut rows = Vec::new();
+    let samplers: [(&'static str, &str, Option<&SignalDir>, MapReport); 3] = [
+        ("Ask-LLM", "ask-llm", Some(&ask), ask_report.map),
+        ("Density", "density", Some(&density), MapReport {
+            tokens: embed_report.map.tokens,
+            seconds: embed_report.map.seconds + density_report.map.seconds,
+            ..density_report.map
+        }),
+        ("Random", "random", None, MapReport::default()),
+    ];
+    for (sampler, by, signal, map) in samplers {
+        let column = signal.map(|signal| project.column_of(signal, None)).transpose()?;
+        let folder = out.join("kept").join(by);
+        let select = SelectOptions {
+            by: by.to_owned(),
+            rule: None,
+            targets: vec![Target::Rate(rate()?)],
+            tokenizer: None,
+            seed: 0,
+            exact_duplicates: ExactDuplicates::All,
+            vetoes: Vec::new(),
+            out: Some(folder.clone()),
+            name: None,
+            decide_only: false,
+        };
+        let named = signal.zip(column.as_deref());
+        let report = project.select(&version, named, tokens.as_ref(), &select)?;
+        let target = report.manifest.targets.first().ok_or_else(|| Error::state("demo: nothing selected", ""))?;
+        let kept = kept_ids(&folder)?;
+        let auc = match named {
+            Some((signal, column)) => {
+                let scores = keep_scores(&project, &version, signal, column, &distinct)?;
+                Some(auc_with_interval(&scores, &good, bootstrap)?)
+            }
+            None => None,
+        };
+        let (bad, duplicates) = shares(&documents, &kept);
+        rows.push(DemoRow {
+            sampler,
+            documents: target.documents,
+            tokens: target.tokens.unwrap_or(0),
+            bad,
+            duplicates,
+            auc,
+            seconds: map.seconds,
+            scored_tokens: map.tokens,
+        });
+    }
+    let all: BTreeSet<String> = documents.iter().map(|document| document.id.clone()).collect();
+    let (bad, duplicates) = shares(&documents, &all);
+    Ok(DemoReport {
+        documents: documents.len(),
+        bad,
+        duplicates,
+        rows,
+        baseline,
+        findings,
+        corpus: corpus.display().to_string(),
+        run: run.display().to_string(),
+    })
+}
+
+fn rate() -> Result<Rate> {
+    Rate::parse(RATE).map_err(|error| Error::usage(error.to_string(), error.hint()))
+}
+
+fn write_corpus(folder: &Path) -> Result<()> {
+    let file = folder.join("corpus.jsonl");
+    if fs::read(&file).is_ok_and(|bytes| bytes == CORPUS.as_bytes()) {
+        return Ok(());
+    }
+    let failed = |error: std::io::Error| {
+        Error::state(format!("demo: cannot write `{}`: {error}", file.display()), "choose another folder with --out")
+    };
+    fs::create_dir_all(folder).map_err(failed)?;
+    fs::write(&file, CORPUS).map_err(failed)
+}
+
+fn kept_ids(folder: &Path) -> Result<BTreeSet<String>> {
+    let file = folder.join("corpus.jsonl");
+    let text = fs::read_to_string(&file)
+        .map_err(|error| Error::state(format!("demo: cannot read `{}`: {error}", file.display()), ""))?;
+    let id = |line: &str| serde_json::from_str::<Document>(line).ok().map(|document| document.id);
+    Ok(text.lines().filter_map(id).collect())
+}
+
+/// Share of bad documents among some, and share of those that repeat another one of them.
+fn shares(documents: &[Document], among: &BTreeSet<String>) -> (f64, f64) {
+    let chosen = || documents.iter().filter(|document| among.contains(&document.id));
+    let count = chosen().count().max(1) as f64;
+    let bad = chosen().filter(|document| document.label == "bad").count() as f64;
+    let originals: BTreeSet<&str> =
+        chosen().map(|document| document.duplicate_of.as_deref().unwrap_or(&document.id)).collect();
+    (bad / count, 1.0 - originals.len() as f64 / count)
+}
+
+/// Scores in keep order (larger = kept first), in the order of the documents.
+fn keep_scores(
+    project: &Project<'_>,
+    version: &CorpusVersion,
+    signal: &SignalDir,
+    column: &str,
+    documents: &[&Document],
+) -> Result<Vec<f64>> {
+    let by_id: BTreeMap<String, f64> = project.percentiles_by_id(version, signal, column)?;
+    documents
+        .iter()
+        .map(|document| {
+            by_id.get(&document.id).copied().ok_or_else(|| {
+                Error::state(format!("demo: document `{}` has no score", document.id), "look into the run's quarantine/")
+            })
+        })
+        .collect()
+}

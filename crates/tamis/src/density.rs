@@ -1,0 +1,275 @@
+//! The two passes of Density over a run: sample, choose, sketch, probe; then score against the frozen sketch.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use tamis_core::{EmbeddingBatch, Sharded, Summary};
+use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir};
+use tamis_io::sidecar::SidecarColumns;
+use tamis_samplers::{
+    ChosenParameters, Density, DensityDiagnostics, EmbeddingSample, Kernel, Membership, NeighbourProbe, Projection,
+    RaceParameters, RaceSketch, default_parameters,
+};
+
+use crate::map::Worker;
+use crate::options::{DensityKernel, DensityOptions, DensityProjection, SignalOptions};
+use crate::project::Project;
+use crate::signals::{OPTIONS_NOTE, ScoreOptions, ScoreReport, options_text};
+use crate::{Error, Result, pool};
+
+/// Documents from which parameters are chosen.
+const SAMPLED_DOCUMENTS: usize = 10_000;
+/// Documents whose near copies are counted in the whole corpus, for the diagnostics.
+const PROBED_DOCUMENTS: usize = 2_000;
+/// Rate at which the diagnostics compare with Random.
+const DIAGNOSED_RATE: f64 = 0.1;
+const SKETCH_NOTE: &str = "sketch";
+
+impl Project<'_> {
+    pub(crate) fn score_density(
+        &self,
+        version: &CorpusVersion,
+        density: &DensityOptions,
+        options: ScoreOptions,
+    ) -> Result<(SignalDir, ScoreReport)> {
+        if options.worker != Worker::ALONE {
+            return Err(Error::usage(
+                "density needs one sketch of the whole corpus before any shard can be scored",
+                "score `embed` with --worker, then `density` without it: its two passes take minutes",
+            ));
+        }
+        let (embedding, _) =
+            self.signal_for(version, &SignalOptions::Embed(density.embed.clone()), true, ScoreOptions::default())?;
+        let asked = SignalOptions::Density(density.clone());
+        let frozen = if options.refit { None } else { self.frozen(&asked, &embedding)? };
+        let (sketch, notes, findings) = match frozen {
+            Some((directory, sketch)) => {
+                let later = version.shards.iter().filter(|shard| !sketch.parts.contains(&shard.digest)).count();
+                let notes = directory.record().notes.clone().into_iter().collect();
+                let mut findings = Vec::new();
+                if later > 0 {
+                    findings.push(format!(
+                        "{later} shards came after the sketch was made and are scored against it as it is; --refit makes a \
+                         new one of all {}",
+                        version.shards.len()
+                    ));
+                }
+                (sketch, notes, findings)
+            }
+            None => self.fit(version, density, &embedding)?,
+        };
+        let parts = sketch.parts.clone();
+        let inner = Arc::new(sketch.inner.clone());
+        let mut member = Density::new(Arc::clone(&inner), embedding.full_name(), Membership::Member);
+        for (name, text) in &notes {
+            member = member.with_note(name, text.clone());
+        }
+        let directory =
+            self.open_signal(&member, &asked, options.beside || options.refit, Repeatability::Exact)?;
+        self.run.write_sketch(directory.full_name(), &sketch.encode())?;
+        let (held, later): (Vec<&ShardRecord>, Vec<&ShardRecord>) =
+            version.shards.iter().partition(|shard| parts.contains(&shard.digest));
+        let mut map = self.map(version, &held, &member, &directory, options.worker)?;
+        if !later.is_empty() {
+            let other = member.with_membership(Membership::Other);
+            let computed = map.computed;
+            map = self.map(version, &later, &other, &directory, options.worker)?;
+            map.computed += computed;
+        }
+        Ok((directory, ScoreReport { map, findings }))
+    }
+
+    /// The sketch of an earlier call with the same options over the same embeddings; the newest where `--refit` made several.
+    fn frozen(
+        &self,
+        asked: &SignalOptions,
+        embedding: &SignalDir,
+    ) -> Result<Option<(SignalDir, Sharded<RaceSketch>)>> {
+        let asked = options_text(asked)?;
+        let mut found: Option<(SignalDir, Sharded<RaceSketch>)> = None;
+        for directory in self.run.signals()? {
+            let record = directory.record();
+            let same = record.name == "density"
+                && record.notes.get(OPTIONS_NOTE) == Some(&asked)
+                && record.input == embedding.full_name();
+            if !same || !self.run.has_sketch(directory.full_name())? {
+                continue;
+            }
+            let bytes = self.run.read_sketch(directory.full_name())?;
+            let sketch = Sharded::<RaceSketch>::decode(&bytes)?;
+            let larger = found.as_ref().is_none_or(|(_, other)| sketch.parts.len() > other.parts.len());
+            if larger {
+                found = Some((directory, sketch));
+            }
+        }
+        Ok(found)
+    }
+
+    /// Samples, chooses parameters, sketches and probes.
+    #[expect(clippy::type_complexity, reason = "three results that only the caller above takes apart")]
+    fn fit(
+        &self,
+        version: &CorpusVersion,
+        density: &DensityOptions,
+        embedding: &SignalDir,
+    ) -> Result<(Sharded<RaceSketch>, Vec<(String, String)>, Vec<String>)> {
+        let sample = self.sample(version, density, embedding)?;
+        let chosen = choose(&sample, density)?;
+        for warning in &chosen.warnings {
+            self.observer.warn(warning);
+        }
+        let empty = RaceSketch::new(chosen.parameters.clone(), &embedding.record().fingerprint())?;
+        let hasher = Arc::clone(empty.hasher());
+        let probe = NeighbourProbe::new(&sample, PROBED_DOCUMENTS);
+        let merged = Mutex::new((empty, probe.empty()));
+        self.observer.begin("sketch embeddings", version.documents());
+        pool::run(
+            version.shards.iter().collect(),
+            self.threads,
+            |shard: &ShardRecord, feed| {
+                for batch in embedding.read(shard, SidecarColumns::All)? {
+                    let batch = batch?;
+                    let rows = batch.num_rows();
+                    for from in (0..rows).step_by(ROWS_A_TILE) {
+                        if !feed.push(batch.slice(from, ROWS_A_TILE.min(rows - from))) {
+                            return Ok(());
+                        }
+                    }
+                }
+                Ok(())
+            },
+            |batch| {
+                let rows = batch.num_rows() as u64;
+                let batch = EmbeddingBatch::new(batch)?;
+                let (_, block) = hasher.hash_batch(&batch)?;
+                let mut own = probe.empty();
+                own.add_batch(&batch)?;
+                let mut merged = merged.lock().unwrap_or_else(PoisonError::into_inner);
+                merged.0.add(&block)?;
+                merged.1.merge(&own)?;
+                drop(merged);
+                self.observer.advance(rows, 0, rows);
+                Ok(())
+            },
+        )?;
+        self.observer.end();
+        let (sketch, probe) = merged.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let neighbours = probe.neighbours();
+        let mut probed = sample.embeddings();
+        probed.truncate(neighbours.len() * sample.dimension());
+        let estimates = sketch.estimate(&probed);
+        let diagnostics = DensityDiagnostics::new(&neighbours, &estimates, DIAGNOSED_RATE);
+        let (notes, mut findings) = describe(&chosen, &diagnostics);
+        findings.extend(diagnostics.warning());
+        let parts: BTreeSet<String> = version.shards.iter().map(|shard| shard.digest.clone()).collect();
+        Ok((Sharded { parts, inner: sketch }, notes, findings))
+    }
+
+    fn sample(
+        &self,
+        version: &CorpusVersion,
+        density: &DensityOptions,
+        embedding: &SignalDir,
+    ) -> Result<EmbeddingSample> {
+        let samples = pool::map(version.shards.iter().collect(), self.threads, |shard: &ShardRecord| {
+            let mut sample: Option<EmbeddingSample> = None;
+            for batch in embedding.read(shard, SidecarColumns::All)? {
+                let batch = EmbeddingBatch::new(batch?)?;
+                let dimension = batch.dimension();
+                sample
+                    .get_or_insert_with(|| EmbeddingSample::new(SAMPLED_DOCUMENTS, dimension, density.seed))
+                    .add_batch(&batch)?;
+            }
+            Ok(sample)
+        })?;
+        let mut merged: Option<EmbeddingSample> = None;
+        for sample in samples.into_iter().flatten() {
+            match &mut merged {
+                Some(merged) => merged.merge(sample)?,
+                None => merged = Some(sample),
+            }
+        }
+        merged.ok_or_else(|| {
+            Error::state("the corpus has no document with an embedding", "look into quarantine/ for what was wrong with it")
+        })
+    }
+}
+
+/// Embeddings that are hashed together.
+const ROWS_A_TILE: usize = 1024;
+
+fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenParameters> {
+    let options = tamis_samplers::DensityOptions {
+        cosine: density.kernel == DensityKernel::Cosine,
+        bandwidth: density.bandwidth,
+        hashes: if density.literal { Some(1) } else { density.hashes.map(|hashes| u32::try_from(hashes).unwrap_or(u32::MAX)) },
+        buckets: if density.literal && density.buckets.is_none() {
+            Some(RaceParameters::DEFAULT_BUCKETS)
+        } else {
+            density.buckets.map(|buckets| u32::try_from(buckets).unwrap_or(u32::MAX))
+        },
+        repetitions: u32::try_from(density.repetitions).unwrap_or(u32::MAX),
+        projection: match density.projection {
+            DensityProjection::Gaussian => Projection::Gaussian,
+            DensityProjection::Hadamard => Projection::Hadamard,
+        },
+        sketch_memory_bytes: density.sketch_memory_bytes,
+        seed: density.seed,
+    };
+    let mut chosen = default_parameters(sample, &options)?;
+    if density.literal {
+        let Kernel::L2 { bandwidth } = chosen.parameters.kernel else {
+            return Err(Error::usage("the literal preset is the paper's l2 sketch", "leave --kernel cosine out"));
+        };
+        let literal = RaceParameters::literal(chosen.parameters.dimension, bandwidth, density.seed);
+        chosen.parameters = RaceParameters {
+            repetitions: chosen.parameters.repetitions,
+            buckets: chosen.parameters.buckets,
+            projection: chosen.parameters.projection,
+            ..literal
+        };
+    }
+    Ok(chosen)
+}
+
+/// Notes for `signal.json` and the same in sentences.
+fn describe(chosen: &ChosenParameters, diagnostics: &DensityDiagnostics) -> (Vec<(String, String)>, Vec<String>) {
+    let parameters = &chosen.parameters;
+    let sketch = format!(
+        "R = {}, B = {}, p = {}, kernel {}, projection {}, {:.0} MB",
+        parameters.repetitions,
+        parameters.buckets,
+        parameters.hashes,
+        parameters.kernel,
+        parameters.projection,
+        parameters.memory_bytes() as f64 / 1e6
+    );
+    let share = |kept: Option<f64>| kept.map_or_else(|| "–".to_owned(), |kept| format!("{:.1} %", 100.0 * kept));
+    let groups: Vec<String> = diagnostics
+        .groups
+        .iter()
+        .map(|group| format!("{} near copies: {} of {} sampled", group.near_copies, share(group.kept), group.documents))
+        .collect();
+    let kept = format!("at rate {:.0} % (Random keeps that of each): {}", 100.0 * diagnostics.rate, groups.join("; "));
+    let background = format!(
+        "unrelated documents add up to {:.2} documents (sampled), {:.2} (sketch)",
+        chosen.background, diagnostics.background
+    );
+    let error = format!(
+        "standard error {:.2} documents on average, of which collisions {:.2}",
+        diagnostics.sketch_error, chosen.collision_noise
+    );
+    let notes = vec![
+        (SKETCH_NOTE.to_owned(), sketch.clone()),
+        ("background".to_owned(), background.clone()),
+        ("sketch_error".to_owned(), error.clone()),
+        ("kept_shares".to_owned(), kept.clone()),
+    ];
+    let findings = vec![
+        format!("sketch: {sketch}"),
+        format!("background: {background}"),
+        format!("error: {error}"),
+        format!("kept {kept}"),
+    ];
+    (notes, findings)
+}

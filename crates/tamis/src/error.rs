@@ -1,0 +1,80 @@
+//! Errors of the façade: whose fault, where, and what to do about it.
+
+/// Result of the library's operations.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong. [`Error::hint`] says what to do about it, [`Error::is_usage`] whether the caller asked for
+/// something that cannot be had (exit code 2) or something failed (exit code 1).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The request itself is wrong.
+    #[error("{message}")]
+    Usage {
+        /// What is wrong.
+        message: String,
+        /// What to write instead.
+        hint: String,
+    },
+    /// The request is right but the run or the corpus does not allow it.
+    #[error("{message}")]
+    State {
+        /// What is in the way.
+        message: String,
+        /// The remedy.
+        hint: String,
+    },
+    /// A folder or an object store.
+    #[error(transparent)]
+    Store(#[from] tamis_io::store::StoreError),
+    /// A corpus file.
+    #[error(transparent)]
+    Corpus(#[from] tamis_io::corpus::CorpusError),
+    /// A file of a run directory.
+    #[error(transparent)]
+    Run(#[from] tamis_io::run::RunError),
+    /// A model, tokenizer or prompt.
+    #[error(transparent)]
+    Models(#[from] tamis_models::Error),
+    /// Parameters of a sketch.
+    #[error(transparent)]
+    Sketch(#[from] tamis_samplers::ParameterError),
+    /// Scores that cannot be compared with labels.
+    #[error(transparent)]
+    Evaluation(#[from] crate::evaluation::Error),
+    /// A batch or a signal.
+    #[error(transparent)]
+    Core(#[from] tamis_core::Error),
+}
+
+impl Error {
+    /// A request that cannot be had.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: hint.into() }
+    }
+
+    /// A state that is in the way.
+    pub fn state(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::State { message: message.into(), hint: hint.into() }
+    }
+
+    /// The remedy, where one is known.
+    #[must_use]
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { hint, .. } | Self::State { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
+            Self::Store(error) => error.hint(),
+            Self::Corpus(error) => error.hint(),
+            Self::Run(error) => error.hint(),
+            Self::Models(error) => error.hint(),
+            Self::Evaluation(error) => error.hint(),
+            _ => None,
+        }
+    }
+
+    /// Whether the caller asked for something that cannot be had.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        matches!(self, Self::Usage { .. })
+    }
+}

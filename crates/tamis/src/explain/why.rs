@@ -1,0 +1,197 @@
+//! One document: every score, and every decision with the numbers that made it.
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::Float64Type;
+use arrow_array::{Array, RecordBatch};
+use tamis_core::{DocKey, ScoreBatch};
+use tamis_io::run::{CorpusVersion, SelectionDir, ShardRecord, SignalDir};
+use tamis_io::sidecar::{SidecarColumns, SidecarReader};
+
+use super::show::{IDENTITY, identity};
+use super::{Identity, Place, Scale};
+use crate::project::Project;
+use crate::select::Manifest;
+use crate::{Error, Result};
+
+/// What a signal says of the document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Reading {
+    /// Full name of the signal.
+    pub signal: String,
+    /// Numeric columns in their order; `None` where null.
+    pub values: Vec<(String, Option<f64>)>,
+    /// Percentile of the default score in keep order, among how many documents.
+    pub percentile: Option<(f64, usize)>,
+    /// Why there are no values.
+    pub failed: Option<String>,
+}
+
+/// What a selection decided.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Decision {
+    /// Name of the selection.
+    pub selection: String,
+    /// `kept`, `beyond-threshold`, `duplicate-id` …
+    pub reason: String,
+    /// The smallest rate or budget that keeps it.
+    pub smallest_kept: Option<f64>,
+    /// Its priority; smaller is kept first.
+    pub priority: Option<f64>,
+    /// By target: label, threshold, inclusion probability.
+    pub targets: Vec<(String, Option<f64>, Option<f64>)>,
+    /// The selection's manifest.
+    pub manifest: Manifest,
+}
+
+/// Everything that the run knows of one document.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WhyReport {
+    /// Who and where.
+    pub identity: Identity,
+    /// How many documents have this id or key, this one included.
+    pub matches: usize,
+    /// Its text.
+    pub text: Option<String>,
+    /// One entry a signal.
+    pub readings: Vec<Reading>,
+    /// One entry a finished selection.
+    pub decisions: Vec<Decision>,
+}
+
+/// How a document was named.
+enum Wanted<'a> {
+    Key(DocKey),
+    Id(&'a str),
+    Row(&'a str, u64),
+}
+
+impl Project<'_> {
+    /// Explains the document with this id, 32-digit key, or `SHARD:LINE` (1-based).
+    ///
+    /// # Errors
+    /// No such document.
+    pub fn why(&self, name: &str) -> Result<WhyReport> {
+        let version = self.latest_version()?;
+        let (place, identity, matches) = self.locate(&version, name)?;
+        let shard = &version.shards[place.shard];
+        let text = self.text_of(shard, identity.row)?;
+        let scales = self.scales(&version)?;
+        let mut readings = Vec::new();
+        for signal in self.run.signals()? {
+            if signal.receipt(shard)?.is_some() {
+                readings.push(reading(&signal, shard, place, &scales)?);
+            }
+        }
+        let mut decisions = Vec::new();
+        for name in self.run.selections()? {
+            let selection = self.run.selection(&name)?;
+            if let Some(manifest) = selection.read_manifest::<Manifest>()? {
+                if selection.has_decisions(&shard.path)? {
+                    decisions.push(decision(&selection, manifest, shard, place)?);
+                }
+            }
+        }
+        Ok(WhyReport { identity, matches, text, readings, decisions })
+    }
+
+    fn locate(&self, version: &CorpusVersion, name: &str) -> Result<(Place, Identity, usize)> {
+        let key = (name.len() == 32).then(|| u128::from_str_radix(name, 16).ok()).flatten();
+        let row = name.rsplit_once(':').and_then(|(shard, line)| Some((shard, line.parse::<u64>().ok()?)));
+        let mut wanted = vec![Wanted::Id(name)];
+        wanted.extend(key.map(|key| Wanted::Key(DocKey::from_bytes(key.to_be_bytes()))));
+        wanted.extend(row.filter(|(_, line)| *line > 0).map(|(shard, line)| Wanted::Row(shard, line - 1)));
+        let mut found: Option<(Place, Identity)> = None;
+        let mut matches = 0;
+        for (shard_at, shard) in version.shards.iter().enumerate() {
+            let mut before = 0;
+            for batch in self.run.read_inventory(&shard.path, SidecarColumns::Named(&IDENTITY))? {
+                let batch = batch?;
+                for at in (0..batch.num_rows()).filter(|&at| is_wanted(&wanted, shard, &batch, at)) {
+                    matches += 1;
+                    if found.is_none() {
+                        let place = Place { shard: shard_at, document: before + at };
+                        found = Some((place, identity(shard, &batch, at)));
+                    }
+                }
+                before += batch.num_rows();
+            }
+        }
+        let (place, identity) = found.ok_or_else(|| {
+            Error::usage(
+                format!("no document `{name}` in this run"),
+                "name an id, a 32-digit document key, or SHARD:LINE; rows that could not be read are in quarantine/",
+            )
+        })?;
+        Ok((place, identity, matches))
+    }
+}
+
+fn is_wanted(wanted: &[Wanted<'_>], shard: &ShardRecord, batch: &RecordBatch, at: usize) -> bool {
+    let document = identity(shard, batch, at);
+    wanted.iter().any(|wanted| match wanted {
+        Wanted::Key(key) => document.key == *key,
+        Wanted::Id(id) => document.id.as_deref() == Some(*id),
+        Wanted::Row(path, row) => document.shard == *path && document.row == *row,
+    })
+}
+
+/// The `at`-th row of a sidecar.
+fn row_at(reader: SidecarReader, at: usize) -> Result<Option<RecordBatch>> {
+    let mut before = 0;
+    for batch in reader {
+        let batch = batch?;
+        if at < before + batch.num_rows() {
+            return Ok(Some(batch.slice(at - before, 1)));
+        }
+        before += batch.num_rows();
+    }
+    Ok(None)
+}
+
+fn reading(signal: &SignalDir, shard: &ShardRecord, place: Place, scales: &[Scale]) -> Result<Reading> {
+    let mut reading =
+        Reading { signal: signal.full_name().to_owned(), values: Vec::new(), percentile: None, failed: None };
+    let Some(row) = row_at(signal.read(shard, SidecarColumns::All)?, place.document)? else { return Ok(reading) };
+    let scores = ScoreBatch::new(row)?;
+    for name in signal.record().value_columns() {
+        // Columns that are no numbers, such as embeddings, have nothing to say here.
+        if let Ok(values) = scores.values(name) {
+            reading.values.push((name.to_owned(), values[0]));
+        }
+    }
+    reading.failed = scores.failed().is_valid(0).then(|| scores.failed().value(0).to_owned());
+    let record = signal.record();
+    if let Some(scale) = scales.iter().find(|scale| scale.name == record.name || scale.name == record.full_name) {
+        reading.percentile = scale.percentile_at(place).map(|percentile| (percentile, scale.len()));
+    }
+    Ok(reading)
+}
+
+fn decision(selection: &SelectionDir, manifest: Manifest, shard: &ShardRecord, place: Place) -> Result<Decision> {
+    let reader = selection.read_decisions(&shard.path, SidecarColumns::All)?;
+    let row = row_at(reader, place.document)?.ok_or_else(|| {
+        let message = format!("selection `{}` has no decision for this document", selection.plan().name);
+        Error::state(message, "it was made before the shard was read; select again")
+    })?;
+    let number = |name: &str| {
+        let array = row.column_by_name(name)?.as_primitive_opt::<Float64Type>()?;
+        array.is_valid(0).then(|| array.value(0))
+    };
+    let reason = row.column_by_name("reason").and_then(|array| array.as_string_opt::<i32>());
+    let targets = manifest
+        .targets
+        .iter()
+        .map(|target| {
+            let name = format!("inclusion_probability_{}", target.label);
+            (target.label.clone(), target.threshold.or(target.poisson_scale), number(&name))
+        })
+        .collect();
+    Ok(Decision {
+        selection: selection.plan().name.clone(),
+        reason: reason.map_or_else(String::new, |reason| reason.value(0).to_owned()),
+        smallest_kept: number("smallest_kept"),
+        priority: number("priority"),
+        targets,
+        manifest,
+    })
+}

@@ -1,0 +1,198 @@
+//! The first pass over a shard: which documents there are, who they are, and which rows cannot be used.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::RecordBatch;
+use tamis_io::corpus::{Block, Container, FailedRow, Shard, ShardReader};
+use tamis_io::run::{
+    CorpusVersion, InventoryWriter, KeepText, Quarantined, QuarantineWriter, RunError, ShardEnd, inventory_rows,
+};
+
+use crate::pool::{self, InOrder};
+use crate::project::Project;
+use crate::{Error, Result};
+
+/// What one shard's blocks are folded into, in block order.
+struct Assembly {
+    inventory: Option<InventoryWriter>,
+    quarantine: Option<QuarantineWriter>,
+    failed: BTreeMap<String, u64>,
+}
+
+struct Open<'s> {
+    shard: &'s Shard,
+    blocks: InOrder<Piece>,
+    assembly: Mutex<Assembly>,
+}
+
+enum Piece {
+    Rows { rows: RecordBatch, failures: Vec<FailedRow>, bytes: u64 },
+    End(ShardEnd),
+}
+
+enum Item {
+    Block(Block),
+    End(ShardEnd),
+}
+
+impl Project<'_> {
+    /// Reads every shard that has no inventory yet, checks that the others are as they were, and returns the version of the
+    /// corpus that they make.
+    ///
+    /// # Errors
+    /// A shard that changed, vanished, or cannot be read to its end.
+    pub fn inventory(&self) -> Result<CorpusVersion> {
+        let columns = self.corpus_columns();
+        let mut fresh = Vec::new();
+        let mut records = Vec::new();
+        for shard in self.corpus.shards() {
+            match self.run.inventory_receipt(&shard.path, &columns)? {
+                Some(receipt) => {
+                    if receipt.shard.version != shard.version || receipt.shard.bytes != shard.size_bytes {
+                        self.check_unchanged(shard, &receipt.shard.digest)?;
+                    }
+                    records.push(receipt.shard);
+                }
+                None => fresh.push(shard),
+            }
+        }
+        if !fresh.is_empty() {
+            self.observer.begin("read corpus", fresh.iter().map(|shard| shard.size_bytes).sum());
+            let done = Mutex::new(Vec::new());
+            let sources = fresh.into_iter().map(|shard| self.open_shard(shard)).collect::<Result<Vec<_>>>()?;
+            pool::run(
+                sources,
+                self.threads,
+                |open, feed| self.read_shard(&open, |at, item| feed.push((Arc::clone(&open), at, item))),
+                |(open, at, item)| {
+                    let piece = self.decode(item)?;
+                    open.blocks.push(at, piece, |piece| {
+                        if let Some(record) = self.assemble(&open, piece)? {
+                            done.lock().unwrap_or_else(PoisonError::into_inner).push(record);
+                        }
+                        Ok(())
+                    })
+                },
+            )?;
+            self.observer.end();
+            records.extend(done.into_inner().unwrap_or_else(PoisonError::into_inner));
+        }
+        let version = CorpusVersion::new(self.absolute_location(), columns, records);
+        Ok(self.run.write_next_corpus(version)?)
+    }
+
+    fn open_shard<'s>(&self, shard: &'s Shard) -> Result<Arc<Open<'s>>> {
+        let keep = if self.keep_text { KeepText::Cut } else { KeepText::No };
+        Ok(Arc::new(Open {
+            shard,
+            blocks: InOrder::new(),
+            assembly: Mutex::new(Assembly {
+                inventory: Some(self.run.inventory_writer(&shard.path, &self.corpus_columns())?),
+                quarantine: Some(self.run.quarantine_writer(&shard.path, keep)?),
+                failed: BTreeMap::new(),
+            }),
+        }))
+    }
+
+    fn read_shard(&self, open: &Open<'_>, mut push: impl FnMut(usize, Item) -> bool) -> Result<()> {
+        let mut reader = self.corpus.open(open.shard, 0)?;
+        let (mut at, mut rows) = (0, 0);
+        while let Some(block) = reader.next_block()? {
+            rows = block.first_row() + block.rows();
+            if !push(at, Item::Block(block)) {
+                return Ok(());
+            }
+            at += 1;
+        }
+        let end = ShardEnd {
+            rows,
+            failed: BTreeMap::new(),
+            bytes: open.shard.size_bytes,
+            digest: self.digest_of(&reader, open.shard)?,
+            version: open.shard.version.clone(),
+        };
+        let _stopped = push(at, Item::End(end));
+        Ok(())
+    }
+
+    fn decode(&self, item: Item) -> Result<Piece> {
+        Ok(match item {
+            Item::End(end) => Piece::End(end),
+            Item::Block(block) => {
+                let decoded = block.decode(&self.columns)?;
+                let rows = inventory_rows(&decoded.documents, &self.columns.carry)?;
+                Piece::Rows { rows, failures: decoded.failures, bytes: block.size_bytes() }
+            }
+        })
+    }
+
+    /// Consumes the pieces of a shard in order; the last one gives its record.
+    fn assemble(&self, open: &Open<'_>, piece: Piece) -> Result<Option<tamis_io::run::ShardRecord>> {
+        let mut assembly = open.assembly.lock().unwrap_or_else(PoisonError::into_inner);
+        match piece {
+            Piece::Rows { rows, failures, bytes } => {
+                for failure in &failures {
+                    *assembly.failed.entry(failure.reason.to_owned()).or_default() += 1;
+                    if let Some(quarantine) = &mut assembly.quarantine {
+                        quarantine.add(&Quarantined {
+                            row: failure.row,
+                            line: (open.shard.container == Container::Jsonl).then_some(failure.row + 1),
+                            reason: failure.reason,
+                            detail: &failure.detail,
+                            raw: &failure.raw,
+                        })?;
+                    }
+                }
+                if let Some(inventory) = &mut assembly.inventory {
+                    inventory.write(&rows)?;
+                }
+                self.observer.advance(rows.num_rows() as u64, 0, bytes);
+                Ok(None)
+            }
+            Piece::End(mut end) => {
+                end.failed = std::mem::take(&mut assembly.failed);
+                // The quarantine first: once the inventory has its receipt, nothing reads the shard for failures again.
+                if let Some(quarantine) = assembly.quarantine.take() {
+                    quarantine.commit()?;
+                }
+                let receipt = match assembly.inventory.take() {
+                    Some(inventory) => inventory.commit(end)?,
+                    None => return Ok(None),
+                };
+                Ok(Some(receipt.shard))
+            }
+        }
+    }
+
+    /// A shard whose time or size differs from what was recorded: it may have been copied, so its content decides.
+    fn check_unchanged(&self, shard: &Shard, digest: &str) -> Result<()> {
+        let mut reader = self.corpus.open(shard, 0)?;
+        while reader.next_block()?.is_some() {}
+        let found = self.digest_of(&reader, shard)?;
+        if found == digest {
+            return Ok(());
+        }
+        let problem = format!("shard `{}` changed since it was read: digest {digest} then, {found} now", shard.path);
+        Err(RunError::CorpusChanged { problems: vec![problem] }.into())
+    }
+
+    /// Digest of a shard that was read to its end.
+    pub(crate) fn digest_of(&self, reader: &ShardReader, shard: &Shard) -> Result<String> {
+        let digest = reader.digest().ok_or_else(|| {
+            Error::state(format!("shard `{}` was not read to its end", shard.path), "this is a bug of tamis")
+        })?;
+        Ok(digest.to_string())
+    }
+
+    fn absolute_location(&self) -> String {
+        let location = &self.options.location;
+        if location.contains("://") {
+            return location.clone();
+        }
+        match std::path::absolute(location) {
+            Ok(path) => path.display().to_string(),
+            Err(_) => location.clone(),
+        }
+    }
+}

@@ -1,0 +1,308 @@
+//! The map: one signal over every document that has no value yet, in parts that are committed one by one.
+//!
+//! A producer a shard reads rows in order and cuts them into parts; workers compute parts in any order and commit each; the
+//! one that commits the last part of a shard merges them into the sidecar. A run that is killed loses the parts under way.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
+use arrow_array::RecordBatch;
+use arrow_select::concat::concat_batches;
+use tamis_core::{DocumentBatch, Input, Parallelism, ScoreBatch, Signal, column};
+use tamis_io::run::{CorpusVersion, ShardLock, ShardRecord, SignalDir};
+use tamis_io::sidecar::SidecarColumns;
+
+use crate::cutter::{Part, PartCutter};
+use crate::pool::{self, Feed};
+use crate::project::Project;
+use crate::{Error, Result};
+
+/// What became of a map.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct MapReport {
+    /// Full name of the signal, e.g. `ask-llm@3f9a01c2`.
+    pub signal: String,
+    /// Documents that have a row in the sidecars now.
+    pub documents: u64,
+    /// Documents that were computed by this call.
+    pub computed: u64,
+    /// Tokens read by this call, where the signal counts them.
+    pub tokens: u64,
+    /// Rows without values, by reason, over all finished shards.
+    pub failed: BTreeMap<String, u64>,
+    /// Shards without a receipt, because other workers were to do them.
+    pub unfinished_shards: usize,
+    /// Time of this call in the map.
+    pub seconds: f64,
+}
+
+/// Every `of`-th shard, beginning with number `index` (1-based).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Worker {
+    /// 1 …= `of`.
+    pub index: usize,
+    /// Number of workers.
+    pub of: usize,
+}
+
+impl Worker {
+    /// The one worker there is.
+    pub const ALONE: Self = Self { index: 1, of: 1 };
+
+    /// Parses `I/N`.
+    ///
+    /// # Errors
+    /// Anything but two numbers with 1 ≤ I ≤ N.
+    pub fn parse(text: &str) -> Result<Self> {
+        let numbers = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+        match numbers {
+            Some((index, of)) if 1 <= index && index <= of => Ok(Self { index, of }),
+            _ => Err(Error::usage(format!("worker `{text}` is not I/N"), "write --worker 1/8 … --worker 8/8")),
+        }
+    }
+
+    fn takes(&self, at: usize) -> bool {
+        at % self.of == self.index - 1
+    }
+}
+
+/// One shard that is being computed. The last one to let go of it finishes the shard.
+struct Open<'s> {
+    shard: &'s ShardRecord,
+    /// Parts handed out and not committed, plus one for the producer.
+    outstanding: AtomicUsize,
+    _lock: ShardLock,
+}
+
+struct Work<'s> {
+    open: Arc<Open<'s>>,
+    part: Part,
+}
+
+struct Totals {
+    computed: AtomicU64,
+    tokens: AtomicU64,
+}
+
+impl Project<'_> {
+    /// Computes `signal` for every document of the worker's part of `shards` that has no value yet.
+    ///
+    /// # Errors
+    /// What stops the whole signal; rows that fail are counted in the report.
+    pub(crate) fn map(
+        &self,
+        version: &CorpusVersion,
+        shards: &[&ShardRecord],
+        signal: &dyn Signal,
+        directory: &SignalDir,
+        worker: Worker,
+    ) -> Result<MapReport> {
+        let info = signal.info();
+        let began = Instant::now();
+        let mine = shards.iter().enumerate().filter(|(at, _)| worker.takes(*at)).map(|(_, shard)| *shard);
+        let mut waiting = Vec::new();
+        for shard in mine {
+            if directory.receipt(shard)?.is_none() {
+                waiting.push(shard);
+            }
+        }
+        let totals = Totals { computed: AtomicU64::new(0), tokens: AtomicU64::new(0) };
+        if !waiting.is_empty() {
+            self.observer.begin(&format!("score {}", info.name), waiting.iter().map(|shard| shard.text_bytes()).sum());
+            while !waiting.is_empty() {
+                let busy = self.map_shards(&waiting, signal, directory, &totals)?;
+                waiting = Vec::new();
+                for shard in busy {
+                    if directory.receipt(shard)?.is_none() {
+                        waiting.push(shard);
+                    }
+                }
+                if !waiting.is_empty() {
+                    // Another process holds these; it finishes them, or dies and leaves them to us.
+                    std::thread::sleep(Duration::from_millis(300));
+                }
+            }
+            self.observer.end();
+        }
+        let mut report = MapReport {
+            signal: directory.full_name().to_owned(),
+            computed: totals.computed.into_inner(),
+            tokens: totals.tokens.into_inner(),
+            seconds: began.elapsed().as_secs_f64(),
+            ..MapReport::default()
+        };
+        for shard in &version.shards {
+            match directory.receipt(shard)? {
+                Some(receipt) => {
+                    report.documents += receipt.rows;
+                    for (reason, count) in receipt.failed {
+                        *report.failed.entry(reason).or_default() += count;
+                    }
+                }
+                None => report.unfinished_shards += 1,
+            }
+        }
+        Ok(report)
+    }
+
+    /// Computes shards; returns those that another process holds.
+    fn map_shards<'s>(
+        &self,
+        shards: &[&'s ShardRecord],
+        signal: &dyn Signal,
+        directory: &SignalDir,
+        totals: &Totals,
+    ) -> Result<Vec<&'s ShardRecord>> {
+        let threads = match signal.info().parallelism {
+            Parallelism::PerCore => self.threads,
+            Parallelism::Exclusive => 1,
+            Parallelism::InFlight(calls) => calls,
+        };
+        let busy = std::sync::Mutex::new(Vec::new());
+        pool::run(
+            shards.to_vec(),
+            threads,
+            |shard, feed| {
+                let Some(lock) = self.run.try_lock(directory.full_name(), &shard.path)? else {
+                    busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(shard);
+                    return Ok(());
+                };
+                if directory.receipt(shard)?.is_some() {
+                    return Ok(());
+                }
+                self.produce(shard, lock, signal, directory, feed)
+            },
+            |work| self.compute(&work, signal, directory, totals),
+        )?;
+        Ok(busy.into_inner().unwrap_or_else(std::sync::PoisonError::into_inner))
+    }
+
+    fn produce<'s>(
+        &self,
+        shard: &'s ShardRecord,
+        lock: ShardLock,
+        signal: &dyn Signal,
+        directory: &SignalDir,
+        feed: &Feed<'_, Work<'s>>,
+    ) -> Result<()> {
+        let info = signal.info();
+        let scan = directory.parts(shard)?;
+        if scan.discarded > 0 {
+            let message = format!("shard `{}`: {} damaged parts are computed again", shard.path, scan.discarded);
+            self.observer.warn(&message);
+        }
+        let missing = scan.missing(shard.rows);
+        let left: u64 = missing.iter().map(|span| span.rows).sum();
+        if shard.rows > 0 {
+            let done = shard.rows - left;
+            let bytes = (u128::from(shard.text_bytes()) * u128::from(done) / u128::from(shard.rows)) as u64;
+            self.observer.advance(0, 0, bytes);
+        }
+        let open = Arc::new(Open { shard, outstanding: AtomicUsize::new(1), _lock: lock });
+        let mut cutter = PartCutter::new(missing, info.part_bytes);
+        let send = |parts: Vec<Part>| {
+            parts.into_iter().all(|part| {
+                open.outstanding.fetch_add(1, Ordering::Relaxed);
+                feed.push(Work { open: Arc::clone(&open), part })
+            })
+        };
+        match &info.input {
+            Input::Documents => {
+                if let Some(first) = cutter.wanted_from() {
+                    self.documents_from(shard, first, |documents| {
+                        let texts = documents.texts();
+                        let parts = cutter.push(documents.as_arrow(), |at| texts.value(at).len() as u64);
+                        Ok(send(parts) && cutter.wanted_from().is_some())
+                    })?;
+                }
+            }
+            Input::Signal(name) => {
+                let input = self.run.resolve(name)?;
+                for batch in input.read(shard, SidecarColumns::All)? {
+                    let batch = batch?;
+                    // Embeddings have no text; a row counts as much as the text it stands for on average.
+                    let bytes = shard.text_bytes() / shard.documents.max(1);
+                    if !send(cutter.push(&batch, |_| bytes.max(1))) || cutter.wanted_from().is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        if send(cutter.finish()) {
+            self.let_go(&open, directory)?;
+        }
+        Ok(())
+    }
+
+    /// Documents of a shard from physical row `first` on, until `each` says that it wants no more.
+    pub(crate) fn documents_from(
+        &self,
+        shard: &ShardRecord,
+        first: u64,
+        mut each: impl FnMut(&DocumentBatch) -> Result<bool>,
+    ) -> Result<()> {
+        let mut reader = self.corpus.open(self.shard(&shard.path)?, first)?;
+        while let Some(block) = reader.next_block()? {
+            let decoded = block.decode(&self.columns)?;
+            if !each(&decoded.documents)? {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn compute(&self, work: &Work<'_>, signal: &dyn Signal, directory: &SignalDir, totals: &Totals) -> Result<()> {
+        let (part, shard) = (&work.part, work.open.shard);
+        let info = signal.info();
+        let schema = ScoreBatch::sidecar_schema(&info.schema);
+        let batch = match part.slices.first() {
+            None => RecordBatch::new_empty(schema),
+            Some(first) => {
+                let input = concat_batches(&first.schema(), &part.slices).map_err(tamis_core::Error::from)?;
+                let values = signal.annotate(&input)?;
+                if values.num_rows() != input.num_rows() {
+                    let problem = format!("{} rows in, {} out", input.num_rows(), values.num_rows());
+                    return Err(tamis_core::Error::Corrupt { what: "signal output", problem }.into());
+                }
+                let keys = [column::ROW, column::DOC_KEY].map(|name| {
+                    Arc::clone(input.column_by_name(name).expect("keyed batches have rows and keys"))
+                });
+                let columns = keys.into_iter().chain(values.columns().iter().cloned()).collect();
+                RecordBatch::try_new(schema, columns).map_err(tamis_core::Error::from)?
+            }
+        };
+        directory.commit_part(shard, part.span, &batch)?;
+        let tokens = tokens_of(&batch);
+        totals.computed.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        totals.tokens.fetch_add(tokens, Ordering::Relaxed);
+        self.observer.advance(batch.num_rows() as u64, tokens, part.bytes);
+        self.let_go(&work.open, directory)
+    }
+
+    fn let_go(&self, open: &Open<'_>, directory: &SignalDir) -> Result<()> {
+        if open.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
+            directory.finish_shard(open.shard)?;
+        }
+        Ok(())
+    }
+
+    pub(crate) fn shard(&self, path: &str) -> Result<&tamis_io::corpus::Shard> {
+        self.corpus.shards().iter().find(|shard| shard.path == path).ok_or_else(|| {
+            Error::state(
+                format!("shard `{path}` is gone from `{}`", self.options.location),
+                "put it back, or begin a new run for the corpus as it is now",
+            )
+        })
+    }
+}
+
+/// Sum of a `tokens` column; 0 where there is none.
+fn tokens_of(batch: &RecordBatch) -> u64 {
+    let tokens = batch.column_by_name("tokens").and_then(|array| array.as_primitive_opt::<UInt32Type>());
+    tokens.map_or(0, |tokens| tokens.iter().flatten().map(u64::from).sum())
+}
+

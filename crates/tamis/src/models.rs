@@ -1,0 +1,231 @@
+//! From options to loaded models and their signals.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use arrow_schema::{DataType, Field, Schema};
+use tamis_core::{
+    DocumentBatch, Fingerprint, Input, Parallelism, Result as CoreResult, Signal, SignalInfo, column,
+};
+use tamis_io::corpus::Columns;
+use tamis_kernels::Path as NumericPath;
+use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
+use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
+use tamis_models::graph::{Backend, build_causal, build_encoder};
+use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering};
+pub use tamis_models::source::KnownModel;
+use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model};
+use tamis_models::text_tokens::TextTokenizer;
+
+use crate::options::{AskOptions, CorpusOptions, Dtype, EmbedOptions, Engine, Long, SignalOptions};
+use crate::{Error, Observer, Result};
+
+pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
+
+fn open(source: &str, observer: &dyn Observer) -> Result<LoadedModel> {
+    Ok(open_model(source, &default_cache(), &|line| observer.note(line))?)
+}
+
+fn backend(dtype: Dtype, engine: Engine) -> Backend {
+    let bf16 = NumericPath::detect(tamis_kernels::Dtype::Bf16);
+    let f32 = NumericPath::detect(tamis_kernels::Dtype::F32);
+    match (engine, dtype) {
+        (Engine::Candle, _) => Backend::Candle,
+        (Engine::Native, Dtype::Bf16) => Backend::Native(bf16),
+        (Engine::Native, Dtype::F32) => Backend::Native(f32),
+        (Engine::Native, Dtype::Auto) => {
+            // bf16 in plain Rust is slower than f32 with vectors.
+            Backend::Native(if bf16 == NumericPath::Bf16Portable { f32 } else { bf16 })
+        }
+    }
+}
+
+/// A judge that is ready to score.
+pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
+    let model = open(&options.model, observer)?;
+    let causal = build_causal(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
+    let prompts = PromptSet::resolve(&options.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
+    let special = |tokens: &[u32]| tokens.first().and_then(|token| model.tokenizer.piece(*token));
+    let chat_template = model.chat_template.clone().map(|source| ChatTemplate {
+        source,
+        bos_token: special(&model.tokenizer.special().before),
+        eos_token: special(&model.tokenizer.special().after),
+    });
+    let judge = Judge {
+        model: Arc::from(causal),
+        tokenizer: Arc::new(model.tokenizer),
+        source: model.source,
+        digest: model.digest,
+        license: model.license,
+        chat_template,
+    };
+    let own = AskLlmOptions {
+        rendering: if options.chat { Rendering::Chat } else { Rendering::Raw },
+        long: match options.long {
+            Long::Head => ModelLong::Head,
+            Long::Windows => ModelLong::Windows { most: ModelLong::DEFAULT_WINDOWS },
+        },
+        max_document_tokens: options.max_tokens,
+        ..AskLlmOptions::default()
+    };
+    Ok(AskLlm::new(judge, &prompts, &own)?)
+}
+
+/// An embedder that is ready.
+pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
+    let model = open(&options.model, observer)?;
+    let encoder = build_encoder(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
+    let limit = model.sentence.as_ref().and_then(|sentence| sentence.max_tokens);
+    let embedder = Embedder {
+        model: Arc::from(encoder),
+        tokenizer: Arc::new(model.tokenizer),
+        source: model.source,
+        digest: model.digest,
+        license: model.license,
+        max_tokens: limit,
+    };
+    let own = ModelEmbedOptions {
+        max_tokens: options.max_tokens,
+        precision: if options.store_f32 { Precision::F32 } else { Precision::F16 },
+        ..ModelEmbedOptions::default()
+    };
+    Ok(Embed::new(embedder, &own)?)
+}
+
+/// A tokenizer that counts.
+pub(crate) fn tokens(source: &str, observer: &dyn Observer) -> Result<TokenCount> {
+    let model = open(source, observer)?;
+    Ok(TokenCount::new(Arc::new(model.tokenizer), &model.source))
+}
+
+/// Tokens of each document by one tokenizer, nothing cut, no special tokens.
+pub(crate) struct TokenCount {
+    tokenizer: Arc<dyn TextTokenizer>,
+    info: SignalInfo,
+}
+
+impl TokenCount {
+    fn new(tokenizer: Arc<dyn TextTokenizer>, source: &str) -> Self {
+        let schema = Schema::new(vec![
+            Field::new("tokens", DataType::UInt64, true),
+            Field::new(column::FAILED, DataType::Utf8, true),
+        ]);
+        let info = SignalInfo {
+            name: "tokens".to_owned(),
+            fingerprint: Fingerprint::new("tokens", 1).with("tokenizer", tokenizer.digest()),
+            input: Input::Documents,
+            parallelism: Parallelism::PerCore,
+            schema: Arc::new(schema),
+            ranking: None,
+            part_bytes: 32 << 20,
+            notes: BTreeMap::from([("source".to_owned(), source.to_owned())]),
+        };
+        Self { tokenizer, info }
+    }
+}
+
+impl Signal for TokenCount {
+    fn info(&self) -> &SignalInfo {
+        &self.info
+    }
+
+    fn annotate(&self, input: &RecordBatch) -> CoreResult<RecordBatch> {
+        let documents = DocumentBatch::new(input.clone())?;
+        let texts = documents.texts();
+        let mut counts = Vec::with_capacity(documents.len());
+        for at in 0..documents.len() {
+            let count = self.tokenizer.count(texts.value(at));
+            counts.push(count.map_err(|error| tamis_core::Error::signal("tokens", error))?);
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from(counts)),
+            Arc::new(StringArray::from(vec![None::<&str>; documents.len()])),
+        ];
+        Ok(RecordBatch::try_new(Arc::clone(&self.info.schema), columns)?)
+    }
+}
+
+/// What a fetched model is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PulledModel {
+    /// Its source in full.
+    pub source: String,
+    /// Name of its architecture.
+    pub architecture: String,
+    /// Its licence, as far as it states one.
+    pub license: Option<String>,
+    /// Digest of its weights.
+    pub digest: String,
+    /// Number of tokens that its tokenizer knows.
+    pub vocabulary: usize,
+}
+
+/// Models that have a short name here.
+#[must_use]
+pub fn known_models() -> &'static [KnownModel] {
+    KNOWN_MODELS
+}
+
+/// Folder that fetched models are kept in.
+#[must_use]
+pub fn model_cache() -> std::path::PathBuf {
+    default_cache()
+}
+
+/// Fetches a model into the cache, checks it, and says what it is.
+///
+/// # Errors
+/// A source that cannot be had, or files that are no model.
+pub fn pull_model(source: &str, observer: &dyn Observer) -> Result<PulledModel> {
+    let model = open(source, observer)?;
+    Ok(PulledModel {
+        source: model.source,
+        architecture: model.architecture.name().to_owned(),
+        license: model.license,
+        digest: model.digest,
+        vocabulary: model.tokenizer.vocab_size(),
+    })
+}
+
+/// The prompt of one document (the first, or that of an id), exactly as the judge reads it. Nothing is written.
+///
+/// # Errors
+/// A signal that has no prompt, no such document, or a model that cannot be loaded.
+pub fn show_prompt(
+    corpus: CorpusOptions,
+    signal: &SignalOptions,
+    id: Option<&str>,
+    observer: &dyn Observer,
+) -> Result<String> {
+    let SignalOptions::AskLlm(ask) = signal else {
+        return Err(Error::usage("only ask-llm has a prompt", "write `tamis score ask-llm CORPUS --show-prompt`"));
+    };
+    let text = first_text(&corpus, id)?;
+    let judge = ask_llm(ask, observer)?;
+    let shown = judge.show_prompt(&text)?;
+    Ok(shown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
+}
+
+fn first_text(options: &CorpusOptions, id: Option<&str>) -> Result<String> {
+    let corpus = tamis_io::corpus::discover(&options.location)?;
+    let ids = corpus.resolve_ids(&options.text, options.id.as_deref())?;
+    let columns = Columns { text: options.text.clone(), id: ids, namespace: options.namespace.clone(), carry: vec![] };
+    for shard in corpus.shards() {
+        let mut reader = corpus.open(shard, 0)?;
+        while let Some(block) = reader.next_block()? {
+            let documents = block.decode(&columns)?.documents;
+            let at = match id {
+                None => (!documents.is_empty()).then_some(0),
+                Some(id) => documents.ids().iter().position(|found| found == Some(id)),
+            };
+            if let Some(at) = at {
+                return Ok(documents.texts().value(at).to_owned());
+            }
+        }
+    }
+    Err(match id {
+        Some(id) => Error::usage(format!("no document has the id `{id}`"), "leave the id out to see the first document"),
+        None => Error::state("the corpus has no document that can be read", "score it to see why, in quarantine/"),
+    })
+}

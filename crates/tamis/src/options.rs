@@ -1,0 +1,261 @@
+//! What a caller can ask for, validated by nothing yet: plain data that the command line, recipes and programs fill in.
+//!
+//! Everything here that changes a score goes into that score's fingerprint, and everything that a later call needs to go
+//! on with the same settings is stored in `signal.json` as JSON of these types.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tamis_samplers::{Rule, Target};
+
+/// Where the documents are and which columns matter.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CorpusOptions {
+    /// A file, folder, glob or object-store URL.
+    pub location: String,
+    /// Column of the text.
+    pub text: String,
+    /// Column of the id; `None` means `id` where the corpus has it, else documents are known by their text.
+    pub id: Option<String>,
+    /// Separates corpora whose ids collide.
+    pub namespace: String,
+    /// Columns to keep in the inventory.
+    pub carry: Vec<String>,
+    /// A longer line is a failed row.
+    pub max_line_bytes: u64,
+}
+
+impl CorpusOptions {
+    /// Default columns for a location.
+    pub fn new(location: impl Into<String>) -> Self {
+        Self {
+            location: location.into(),
+            text: "text".to_owned(),
+            id: None,
+            namespace: String::new(),
+            carry: Vec::new(),
+            max_line_bytes: 256 << 20,
+        }
+    }
+}
+
+/// What to do with a document that is longer than the judge's context.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Long {
+    /// Judge its beginning.
+    #[default]
+    Head,
+    /// Judge windows that cover it and take the mean.
+    Windows,
+}
+
+/// Number format of the weights and matrix products.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Dtype {
+    /// The fastest that the machine has in hardware: bf16 where it can, else f32.
+    #[default]
+    Auto,
+    /// 16-bit brain floats with f32 sums.
+    Bf16,
+    /// 32-bit floats.
+    F32,
+}
+
+/// Which implementation of the graphs computes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Engine {
+    /// Fused kernels for this processor.
+    #[default]
+    Native,
+    /// The same graphs from candle's primitives: slower here, the reference.
+    Candle,
+}
+
+/// The Ask-LLM signal (arXiv 2402.09668, section 3.1).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskOptions {
+    /// Model source.
+    pub model: String,
+    /// Prompt names or files; `auto` is the set stored for the model, else `paper`.
+    pub prompts: Vec<String>,
+    /// Wrap each prompt in the model's chat template.
+    pub chat: bool,
+    /// Longer documents.
+    pub long: Long,
+    /// Most tokens of a document, or of one window; `None` is what the context leaves.
+    pub max_tokens: Option<usize>,
+    /// Number format.
+    pub dtype: Dtype,
+    /// Implementation.
+    pub engine: Engine,
+}
+
+impl Default for AskOptions {
+    fn default() -> Self {
+        Self {
+            model: "smollm2".to_owned(),
+            prompts: vec!["auto".to_owned()],
+            chat: false,
+            long: Long::Head,
+            max_tokens: None,
+            dtype: Dtype::Auto,
+            engine: Engine::Native,
+        }
+    }
+}
+
+/// Sentence embeddings.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct EmbedOptions {
+    /// Model source.
+    pub model: String,
+    /// Tokens after which a document is cut, markers included; `None` is the model's own limit.
+    pub max_tokens: Option<usize>,
+    /// Number format of the computation.
+    pub dtype: Dtype,
+    /// Implementation.
+    pub engine: Engine,
+    /// Store 32-bit values instead of 16-bit ones.
+    pub store_f32: bool,
+}
+
+impl Default for EmbedOptions {
+    fn default() -> Self {
+        Self {
+            model: "minilm".to_owned(),
+            max_tokens: None,
+            dtype: Dtype::Auto,
+            engine: Engine::Native,
+            store_f32: false,
+        }
+    }
+}
+
+/// Which locality-sensitive hash, and so which kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DensityKernel {
+    /// p-stable hashes of the Euclidean distance.
+    #[default]
+    L2,
+    /// Sign random projections of the angle.
+    Cosine,
+}
+
+/// How random directions are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DensityProjection {
+    /// Independent normal entries.
+    #[default]
+    Gaussian,
+    /// Three rounds of random signs and a fast Hadamard transform.
+    Hadamard,
+}
+
+/// The Density signal (arXiv 2402.09668, section 3.2 and appendix A.2).
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DensityOptions {
+    /// Embeddings it is computed from.
+    pub embed: EmbedOptions,
+    /// R, rows of the sketch.
+    pub repetitions: usize,
+    /// B, counters a row; `None` lets the default rule choose.
+    pub buckets: Option<usize>,
+    /// p, hashes a row; `None` lets the default rule choose.
+    pub hashes: Option<usize>,
+    /// r; `None` is 1.
+    pub bandwidth: Option<f64>,
+    /// The kernel.
+    pub kernel: DensityKernel,
+    /// The projection.
+    pub projection: DensityProjection,
+    /// The paper's sketch as printed: one hash a row, floor(…) mod B, no correction.
+    pub literal: bool,
+    /// Memory that the sketch may take, in bytes.
+    pub sketch_memory_bytes: u64,
+    /// Seed of the hashes and of samples.
+    pub seed: u64,
+}
+
+impl Default for DensityOptions {
+    fn default() -> Self {
+        Self {
+            embed: EmbedOptions::default(),
+            repetitions: 1000,
+            buckets: None,
+            hashes: None,
+            bandwidth: None,
+            kernel: DensityKernel::L2,
+            projection: DensityProjection::Gaussian,
+            literal: false,
+            sketch_memory_bytes: 1 << 30,
+            seed: 0,
+        }
+    }
+}
+
+/// A signal to compute.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", tag = "signal")]
+pub enum SignalOptions {
+    /// P(yes) of a judge.
+    AskLlm(AskOptions),
+    /// Sentence embeddings.
+    Embed(EmbedOptions),
+    /// Kernel density of embeddings.
+    Density(DensityOptions),
+    /// A number that the corpus already carries.
+    Column {
+        /// Name of the column.
+        name: String,
+    },
+    /// Tokens of the text by a named tokenizer.
+    Tokens {
+        /// Model source whose tokenizer counts.
+        tokenizer: String,
+    },
+}
+
+/// Whether equal texts under different ids may all stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExactDuplicates {
+    /// All are candidates.
+    #[default]
+    All,
+    /// Only one of each text is a candidate.
+    One,
+}
+
+/// How to select.
+#[derive(Clone, Debug)]
+pub struct SelectOptions {
+    /// `random`, `column:NAME`, or a signal with an optional column: `ask-llm.p_yes`.
+    pub by: String,
+    /// The rule; `None` is the signal's default.
+    pub rule: Option<Rule>,
+    /// One or more rates, or exactly one other budget.
+    pub targets: Vec<Target>,
+    /// Model source whose tokenizer counts tokens.
+    pub tokenizer: Option<String>,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Equal texts.
+    pub exact_duplicates: ExactDuplicates,
+    /// Files with one id or 32-digit document key a line: never kept.
+    pub vetoes: Vec<PathBuf>,
+    /// Folder for kept documents; `None` puts them into the run.
+    pub out: Option<PathBuf>,
+    /// Name under `selections/`; `None` makes one from the signal and the selection's fingerprint.
+    pub name: Option<String>,
+    /// Decide and record, write no documents.
+    pub decide_only: bool,
+}

@@ -1,0 +1,146 @@
+//! Every document of a shard with what decides its fate, in row order, from the inventory and the sidecars alone.
+
+
+
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use arrow_array::{Array, RecordBatch};
+use tamis_core::{Digest, DocKey, ScoreBatch, column};
+use tamis_io::run::{RunDirectory, ShardRecord, SignalDir, inventory_column};
+use tamis_io::sidecar::{SidecarColumns, zip_aligned};
+use tamis_samplers::{Priority, Ranker};
+
+use super::duplicates::Duplicates;
+use super::vetoes::Vetoes;
+use crate::Result;
+
+/// Reasons in the `reason` column of decisions, beside those of failed rows.
+pub(super) mod reason {
+    pub(crate) const KEPT: &str = "kept";
+    pub(crate) const BEYOND_THRESHOLD: &str = "beyond-threshold";
+    pub(crate) const VETOED: &str = "vetoed";
+    pub(crate) const DUPLICATE_ID: &str = "duplicate-id";
+    pub(crate) const EXACT_DUPLICATE: &str = "exact-duplicate";
+    pub(crate) const SCORE_UNUSABLE: &str = "score-unusable";
+}
+
+/// What a document can still become.
+#[derive(Clone, Debug)]
+pub(super) enum Fate {
+    /// Its priority decides.
+    Candidate(Priority),
+    /// Dropped before ranking, with the reason.
+    Dropped(&'static str),
+    /// It has no score.
+    Failed(String),
+}
+
+/// One document.
+pub(super) struct Row {
+    pub(super) row: u64,
+    pub(super) key: DocKey,
+    pub(super) bytes: u64,
+    pub(super) tokens: u64,
+    pub(super) score: f64,
+    pub(super) fate: Fate,
+}
+
+/// Where scores and tokens come from, and who is excluded.
+pub(super) struct Candidates<'a> {
+    pub(super) run: &'a RunDirectory,
+    /// Signal and column of the score; `None` for random selection.
+    pub(super) score: Option<(&'a SignalDir, &'a str)>,
+    /// The signal that counts tokens.
+    pub(super) tokens: Option<&'a SignalDir>,
+    pub(super) ranker: Ranker,
+    pub(super) vetoes: &'a Vetoes,
+    pub(super) duplicates: &'a Duplicates,
+}
+
+impl Candidates<'_> {
+    /// Calls `each` for every document of the inventory, in row order.
+    ///
+    /// # Errors
+    /// Files that cannot be read or do not line up, and what `each` says.
+    pub(super) fn for_each(&self, shard: &ShardRecord, mut each: impl FnMut(Row) -> Result<()>) -> Result<()> {
+        let mut columns = vec![column::ROW, column::DOC_KEY, inventory_column::BYTES];
+        if self.duplicates.need_digests() {
+            columns.extend([inventory_column::TEXT_DIGEST, column::RAW_DIGEST]);
+        }
+        if self.vetoes.need_ids() {
+            columns.push(column::ID);
+        }
+        let inventory = self.run.read_inventory(&shard.path, SidecarColumns::Named(&columns))?;
+        let mut sidecars = Vec::new();
+        if let Some((signal, name)) = self.score {
+            let columns = [column::ROW, column::DOC_KEY, name, column::FAILED];
+            sidecars.push(signal.read(shard, SidecarColumns::Named(&columns))?);
+        }
+        if let Some(tokens) = self.tokens {
+            let columns = [column::ROW, column::DOC_KEY, "tokens", column::FAILED];
+            sidecars.push(tokens.read(shard, SidecarColumns::Named(&columns))?);
+        }
+        for batch in zip_aligned(&shard.path, inventory, sidecars)? {
+            let batch = batch?;
+            self.batch(shard, &batch.inventory, &batch.sidecars, &mut each)?;
+        }
+        Ok(())
+    }
+
+    fn batch(
+        &self,
+        shard: &ShardRecord,
+        inventory: &RecordBatch,
+        sidecars: &[RecordBatch],
+        each: &mut impl FnMut(Row) -> Result<()>,
+    ) -> Result<()> {
+        let number = |name: &str| inventory.column_by_name(name).map(|array| array.as_primitive::<UInt64Type>());
+        let missing = || tamis_core::Error::MissingColumn { column: column::ROW.to_owned() };
+        let (rows, bytes) = number(column::ROW).zip(number(inventory_column::BYTES)).ok_or_else(missing)?;
+        let keys = inventory.column_by_name(column::DOC_KEY).ok_or_else(missing)?.as_fixed_size_binary();
+        let digest = |name: &str| inventory.column_by_name(name).map(|array| array.as_fixed_size_binary());
+        let (texts, raws) = (digest(inventory_column::TEXT_DIGEST), digest(column::RAW_DIGEST));
+        let ids = inventory.column_by_name(column::ID).map(|array| array.as_string::<i32>());
+        let mut sidecars = sidecars.iter();
+        let scored = match self.score {
+            Some((_, name)) => {
+                let batch = ScoreBatch::new(sidecars.next().expect("opened above").clone())?;
+                let values = batch.values(name)?;
+                Some((batch, values))
+            }
+            None => None,
+        };
+        let tokens = match self.tokens {
+            Some(_) => ScoreBatch::new(sidecars.next().expect("opened above").clone())?.values("tokens")?,
+            None => Vec::new(),
+        };
+        let bytes16 = |value: &[u8]| <[u8; 16]>::try_from(value).expect("16 bytes by the inventory's schema");
+        for at in 0..inventory.num_rows() {
+            let key = DocKey::from_bytes(bytes16(keys.value(at)));
+            let row = rows.value(at);
+            let score = scored.as_ref().and_then(|(_, values)| values[at]);
+            let id = ids.filter(|ids| ids.is_valid(at)).map(|ids| ids.value(at));
+            let digests = texts.zip(raws).map(|(texts, raws)| {
+                let digest = |value: &[u8]| Digest::from_bytes(bytes16(value));
+                (digest(texts.value(at)), digest(raws.value(at)))
+            });
+            let fate = if self.vetoes.contains(key, id) {
+                Fate::Dropped(reason::VETOED)
+            } else if let Some(reason) = self.duplicates.loses(key, digests, &shard.path, row) {
+                Fate::Dropped(reason)
+            } else if let (Some((batch, _)), None) = (&scored, score) {
+                let failed = batch.failed();
+                Fate::Failed(if failed.is_valid(at) { failed.value(at).to_owned() } else { "no-score".to_owned() })
+            } else {
+                match self.ranker.priority(key, score.unwrap_or(1.0)) {
+                    Ok(priority) => Fate::Candidate(priority),
+                    Err(_) => Fate::Failed(reason::SCORE_UNUSABLE.to_owned()),
+                }
+            };
+            let tokens = tokens.get(at).copied().flatten().unwrap_or(0.0) as u64;
+            each(Row { row, key, bytes: bytes.value(at), tokens, score: score.unwrap_or(1.0), fate })?;
+        }
+        Ok(())
+    }
+}
+

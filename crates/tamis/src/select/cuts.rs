@@ -1,0 +1,99 @@
+//! From candidates to thresholds: the passes of the search, over shards in parallel.
+
+use std::sync::{Mutex, PoisonError};
+
+use tamis_io::run::ShardRecord;
+use tamis_samplers::{Cut, PoissonSearch, Priority, Rule, Target, ThresholdSearch};
+
+use super::candidates::{Candidates, Fate};
+use crate::{Error, Result, pool};
+
+/// Up to this many documents are read once and held (about 60 bytes each); more are read again in every pass.
+const HELD_DOCUMENTS: u64 = 4 << 20;
+
+/// A shard's candidates: priority, tokens, bytes, score.
+type Held = Vec<(Priority, u64, u64, f64)>;
+
+/// The cut of every target, in their order.
+///
+/// # Errors
+/// Files that cannot be read or do not line up; a Poisson rule with a budget that is not in documents.
+pub(super) fn find(
+    candidates: &Candidates<'_>,
+    shards: &[ShardRecord],
+    rule: Rule,
+    targets: &[Target],
+    threads: usize,
+) -> Result<Vec<Cut>> {
+    let documents: u64 = shards.iter().map(|shard| shard.documents).sum();
+    let held = if documents <= HELD_DOCUMENTS {
+        let lists = pool::map(shards.iter().collect(), threads, |shard: &ShardRecord| {
+            let mut list = Held::new();
+            candidates.for_each(shard, |row| {
+                if let Fate::Candidate(priority) = row.fate {
+                    list.push((priority, row.tokens, row.bytes, row.score));
+                }
+                Ok(())
+            })?;
+            Ok(list)
+        })?;
+        Some(lists)
+    } else {
+        None
+    };
+    let over = |at: usize, each: &mut dyn FnMut(Priority, u64, u64, f64)| -> Result<()> {
+        match &held {
+            Some(lists) => {
+                lists[at].iter().for_each(|&(priority, tokens, bytes, score)| each(priority, tokens, bytes, score));
+                Ok(())
+            }
+            None => candidates.for_each(&shards[at], |row| {
+                if let Fate::Candidate(priority) = row.fate {
+                    each(priority, row.tokens, row.bytes, row.score);
+                }
+                Ok(())
+            }),
+        }
+    };
+    if rule == Rule::Poisson {
+        return poisson(shards.len(), targets, threads, over);
+    }
+    let mut search = ThresholdSearch::new(targets.to_vec())?;
+    while let Some(empty) = search.begin_pass() {
+        let merged = Mutex::new(empty.empty());
+        pool::map((0..shards.len()).collect(), threads, |at| {
+            let mut own = empty.empty();
+            over(at, &mut |priority, tokens, bytes, _| own.add(&priority, tokens, bytes))?;
+            Ok(merged.lock().unwrap_or_else(PoisonError::into_inner).merge(&own)?)
+        })?;
+        search.finish_pass(&merged.into_inner().unwrap_or_else(PoisonError::into_inner))?;
+    }
+    let thresholds = search.thresholds().expect("no pass is left");
+    Ok(thresholds.into_iter().map(Cut::Exact).collect())
+}
+
+fn poisson(
+    shards: usize,
+    targets: &[Target],
+    threads: usize,
+    over: impl Fn(usize, &mut dyn FnMut(Priority, u64, u64, f64)) -> Result<()> + Sync,
+) -> Result<Vec<Cut>> {
+    let merged = Mutex::new(PoissonSearch::new());
+    pool::map((0..shards).collect(), threads, |at| {
+        let mut own = PoissonSearch::new();
+        over(at, &mut |_, _, _, score| own.add(score))?;
+        Ok(merged.lock().unwrap_or_else(PoisonError::into_inner).merge(&own)?)
+    })?;
+    let search = merged.into_inner().unwrap_or_else(PoisonError::into_inner);
+    targets
+        .iter()
+        .map(|target| match *target {
+            Target::Rate(rate) => Ok(Cut::Poisson(search.solve(rate.of(search.documents())))),
+            Target::Documents(documents) => Ok(Cut::Poisson(search.solve(documents))),
+            Target::Tokens(_) | Target::Bytes(_) => Err(Error::usage(
+                "the poisson rule draws documents independently and cannot fill a budget of tokens or bytes",
+                "use --rule ips with this budget, or --rate or --documents with --rule poisson",
+            )),
+        })
+        .collect()
+}

@@ -1,0 +1,246 @@
+//! Which documents, why, and with what probability: from scores to kept files.
+//!
+//! Everything but the text comes from the inventory and the sidecars. Thresholds are found first; then one pass over each
+//! shard writes its decisions and its kept documents. What is written is never overwritten: a selection that was stopped goes
+//! on, and the same selection twice is the same bytes.
+
+mod candidates;
+mod cuts;
+mod duplicates;
+mod manifest;
+mod vetoes;
+mod write;
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use tamis_core::Fingerprint;
+use tamis_io::run::{CorpusVersion, IdColumn, SignalDir};
+use tamis_samplers::{Cut, Ranker, Rule, Target};
+
+pub use manifest::{Counts, Manifest, TargetRecord};
+
+use crate::options::{ExactDuplicates, SelectOptions};
+use crate::project::Project;
+use crate::{Error, Result};
+use candidates::{Candidates, Fate};
+use duplicates::Duplicates;
+use vetoes::Vetoes;
+
+/// Raised when the same options and inputs select other documents than before.
+const SELECTION_VERSION: u32 = 1;
+
+/// What a selection did.
+#[derive(Clone, Debug)]
+pub struct SelectReport {
+    /// Name under `selections/`.
+    pub name: String,
+    /// What stands in its manifest.
+    pub manifest: Manifest,
+    /// Folder of the kept documents; `None` when only decisions were written.
+    pub out: Option<String>,
+    /// Time of this call.
+    pub seconds: f64,
+}
+
+/// One target with its place in the output.
+pub(crate) struct Labelled {
+    pub(crate) target: Target,
+    pub(crate) label: String,
+}
+
+/// Sorts rates, refuses mixtures, and gives every target its label.
+fn label(targets: &[Target]) -> Result<Vec<Labelled>> {
+    let rates = targets.iter().filter(|target| matches!(target, Target::Rate(_))).count();
+    if targets.is_empty() || (targets.len() > 1 && rates != targets.len()) {
+        return Err(Error::usage(
+            "a selection needs one or more rates, or exactly one budget",
+            "give one of --rate 10%,20%, --documents N, --tokens N --tokenizer M, --bytes N",
+        ));
+    }
+    let mut targets = targets.to_vec();
+    let order = |target: &Target| match target {
+        Target::Rate(rate) => rate.of(10_u64.pow(17)),
+        _ => 0,
+    };
+    targets.sort_by_key(order);
+    targets.dedup();
+    Ok(targets
+        .into_iter()
+        .map(|target| {
+            let label = match target {
+                Target::Rate(rate) => format!("rate-{}", rate.percent().trim_end_matches('%').trim()),
+                Target::Documents(n) => format!("documents-{n}"),
+                Target::Tokens(n) => format!("tokens-{n}"),
+                Target::Bytes(n) => format!("bytes-{n}"),
+            };
+            Labelled { target, label }
+        })
+        .collect())
+}
+
+impl Project<'_> {
+    /// Selects by a finished signal (`None`: at random) and writes decisions and kept documents.
+    ///
+    /// # Errors
+    /// A wrong mixture of targets, a shard without scores, files that cannot be written or hold something else.
+    pub fn select(
+        &self,
+        version: &CorpusVersion,
+        by: Option<(&SignalDir, &str)>,
+        tokens: Option<&SignalDir>,
+        options: &SelectOptions,
+    ) -> Result<SelectReport> {
+        let began = Instant::now();
+        let targets = label(&options.targets)?;
+        let rule = self.rule(by, options)?;
+        if tokens.is_none() && targets.iter().any(|target| matches!(target.target, Target::Tokens(_))) {
+            let hint = "add --tokenizer SOURCE, e.g. --tokenizer smollm2";
+            return Err(Error::usage("a budget in tokens needs a tokenizer that counts them", hint));
+        }
+        let vetoes = Vetoes::read(&options.vetoes)?;
+        let plan = self.selection_plan(version, by, tokens, rule, options, &targets, &vetoes);
+        let stem = options.by.replace([':', '/', ' '], "-");
+        let name = options.name.clone().unwrap_or_else(|| format!("{stem}@{}", plan.short()));
+        let directory = self.run.open_selection(&name, &plan)?;
+        self.observer.begin("find thresholds", 0);
+        let ids = matches!(version.columns.id, IdColumn::Column(_));
+        let duplicates =
+            Duplicates::find(&self.run, &version.shards, ids, options.exact_duplicates, self.threads)?;
+        if duplicates.repeated_ids() > 0 {
+            let count = duplicates.repeated_ids();
+            self.observer.warn(&format!(
+                "{count} ids occur more than once: of each the row with the smallest text digest is a candidate, the others \
+                 are dropped as `duplicate-id`; --namespace separates corpora whose ids collide"
+            ));
+        }
+        let candidates = Candidates {
+            run: &self.run,
+            score: by,
+            tokens,
+            ranker: Ranker::new(rule, options.seed),
+            vetoes: &vetoes,
+            duplicates: &duplicates,
+        };
+        let plain: Vec<Target> = targets.iter().map(|target| target.target).collect();
+        let cuts = cuts::find(&candidates, &version.shards, rule, &plain, self.threads)?;
+        self.observer.end();
+        let out = if options.decide_only { None } else { Some(self.out(&directory, options)?) };
+        if let Some(out) = &out {
+            write::claim(out, version, &targets, &plan)?;
+        }
+        let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out.as_ref())?;
+        let manifest = self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
+        directory.write_manifest(&manifest)?;
+        let out = out.map(|out| out.location(""));
+        Ok(SelectReport { name, manifest, out, seconds: began.elapsed().as_secs_f64() })
+    }
+
+    fn rule(&self, by: Option<(&SignalDir, &str)>, options: &SelectOptions) -> Result<Rule> {
+        match (by, options.rule) {
+            (None, None | Some(Rule::Random)) => Ok(Rule::Random),
+            (None, Some(Rule::Poisson)) => Ok(Rule::Poisson),
+            (None, Some(rule)) => Err(Error::usage(
+                format!("rule `{rule}` needs a score, and `--by random` has none"),
+                "leave --rule out, or name a signal with --by",
+            )),
+            (Some(_), Some(rule)) => Ok(rule),
+            (Some((signal, _)), None) => Ok(signal.record().ranking().map_or(Rule::Top, |ranking| ranking.rule.into())),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "everything that decides a selection, in one place")]
+    fn selection_plan(
+        &self,
+        version: &CorpusVersion,
+        by: Option<(&SignalDir, &str)>,
+        tokens: Option<&SignalDir>,
+        rule: Rule,
+        options: &SelectOptions,
+        targets: &[Labelled],
+        vetoes: &Vetoes,
+    ) -> Fingerprint {
+        let shards: Vec<String> =
+            version.shards.iter().map(|shard| format!("{} {}", shard.path, shard.digest)).collect();
+        let labels: Vec<&str> = targets.iter().map(|target| target.label.as_str()).collect();
+        let mut plan = Fingerprint::new("selection", SELECTION_VERSION)
+            .with("corpus", tamis_core::Digest::of(shards.join("\n").as_bytes()))
+            .with("rule", rule)
+            .with("seed", options.seed)
+            .with("targets", labels.join(","))
+            .with("exact-duplicates", format!("{:?}", options.exact_duplicates).to_lowercase());
+        if let Some((signal, column)) = by {
+            plan = plan.with("by", signal.full_name()).with("column", column);
+        }
+        if let Some(tokens) = tokens {
+            plan = plan.with("tokens", tokens.full_name());
+        }
+        if let Some(digest) = vetoes.digest {
+            plan = plan.with("vetoes", digest);
+        }
+        plan
+    }
+}
+
+/// What a pass over the decisions counts.
+#[derive(Default)]
+pub(crate) struct Tally {
+    documents: u64,
+    dropped: BTreeMap<String, u64>,
+    failed: BTreeMap<String, u64>,
+    kept: Vec<manifest::Sums>,
+}
+
+impl Tally {
+    fn new(targets: usize) -> Self {
+        Self { kept: vec![manifest::Sums::default(); targets], ..Self::default() }
+    }
+
+    fn merge(&mut self, other: Self) {
+        self.documents += other.documents;
+        for (reason, count) in other.dropped {
+            *self.dropped.entry(reason).or_default() += count;
+        }
+        for (reason, count) in other.failed {
+            *self.failed.entry(reason).or_default() += count;
+        }
+        for (sum, more) in self.kept.iter_mut().zip(other.kept) {
+            sum.add(more);
+        }
+    }
+}
+
+/// A tally that threads share.
+#[derive(Default)]
+pub(crate) struct SharedTally(Mutex<Tally>);
+
+impl SharedTally {
+    fn merge(&self, other: Tally, targets: usize) {
+        let mut tally = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if tally.kept.is_empty() {
+            *tally = Tally::new(targets);
+        }
+        tally.merge(other);
+    }
+
+    fn into_inner(self) -> Tally {
+        self.0.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The smallest target that keeps a document; targets are in ascending order and nest.
+fn smallest(cuts: &[Cut], fate: &Fate) -> Option<usize> {
+    match fate {
+        Fate::Candidate(priority) => cuts.iter().position(|cut| cut.keeps(priority)),
+        _ => None,
+    }
+}
+
+/// Whether equal texts are resolved; named here so that the manifest and the plan say the same.
+fn duplicates_name(duplicates: ExactDuplicates) -> &'static str {
+    match duplicates {
+        ExactDuplicates::All => "all",
+        ExactDuplicates::One => "one",
+    }
+}

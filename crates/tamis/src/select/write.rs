@@ -1,0 +1,381 @@
+//! One pass over each shard: its decisions, and its kept documents in the corpus' own layout.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use arrow_array::builder::{FixedSizeBinaryBuilder, Float64Builder, StringBuilder, UInt64Builder};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use serde::{Deserialize, Serialize};
+use tamis_core::{Fingerprint, column};
+use tamis_io::corpus::{Block, KeptWriter};
+use tamis_io::store::{Created, Store};
+use tamis_io::run::{CorpusVersion, SelectionDir, ShardRecord, shard_name};
+use tamis_io::sidecar::SidecarWriter;
+use tamis_samplers::{Cut, Rule};
+
+use super::candidates::{Candidates, Fate, reason};
+use super::{Labelled, SharedTally, Tally, smallest};
+use crate::options::SelectOptions;
+use crate::pool::{self, Feed, InOrder};
+use crate::project::Project;
+use crate::{Error, Result};
+
+const ROWS_A_BATCH: usize = 16_384;
+const NOT_KEPT: u8 = u8::MAX;
+
+/// Says that a shard's kept documents were written completely.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputReceipt {
+    format_version: u64,
+    out: String,
+    files: Vec<OutputFile>,
+}
+
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct OutputFile {
+    path: String,
+    bytes: u64,
+}
+
+/// A shard whose kept documents are being written.
+struct Open {
+    path: String,
+    /// By physical row: the smallest target that keeps it, or [`NOT_KEPT`].
+    smallest: Vec<u8>,
+    blocks: InOrder<Option<Block>>,
+    writers: Mutex<Option<Vec<(String, KeptWriter)>>>,
+}
+
+type Item = (Arc<Open>, usize, Option<Block>);
+
+impl Project<'_> {
+    pub(super) fn out(&self, directory: &SelectionDir, options: &SelectOptions) -> Result<Store> {
+        match &options.out {
+            Some(folder) => Ok(Store::local(folder)),
+            None => Ok(directory.documents()?),
+        }
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the inputs of the last step are the results of all others")]
+    pub(super) fn write(
+        &self,
+        version: &CorpusVersion,
+        directory: &SelectionDir,
+        candidates: &Candidates<'_>,
+        rule: Rule,
+        targets: &[Labelled],
+        cuts: &[Cut],
+        out: Option<&Store>,
+    ) -> Result<Tally> {
+        let tally = SharedTally::default();
+        self.observer.begin("write kept documents", version.shards.iter().map(|shard| shard.bytes).sum());
+        pool::run(
+            version.shards.iter().collect(),
+            self.threads,
+            |shard: &ShardRecord, feed| {
+                let (own, smallest) = self.decide(shard, directory, candidates, rule, targets, cuts)?;
+                tally.merge(own, targets.len());
+                match out {
+                    Some(out) => self.produce_kept(shard, directory, smallest, out, targets, feed),
+                    None => Ok(()),
+                }
+            },
+            |(open, at, block): Item| {
+                open.blocks.push(at, block, |block| match block {
+                    Some(block) => self.keep(&open, &block),
+                    None => match out {
+                        Some(out) => self.commit_kept(&open, directory, out),
+                        None => Ok(()),
+                    },
+                })
+            },
+        )?;
+        self.observer.end();
+        Ok(tally.into_inner())
+    }
+
+    /// Writes the decisions of a shard and counts them.
+    fn decide(
+        &self,
+        shard: &ShardRecord,
+        directory: &SelectionDir,
+        candidates: &Candidates<'_>,
+        rule: Rule,
+        targets: &[Labelled],
+        cuts: &[Cut],
+    ) -> Result<(Tally, Vec<u8>)> {
+        let mut tally = Tally::new(targets.len());
+        let rows = usize::try_from(shard.rows).map_err(|_| {
+            Error::state(format!("shard `{}` has too many rows for this machine", shard.path), "split the shard")
+        })?;
+        let mut keeps = vec![NOT_KEPT; rows];
+        let mut batch = DecisionBatch::new(targets);
+        let mut writer = directory.decisions_writer(&shard.path, &batch.schema)?;
+        candidates.for_each(shard, |row| {
+            tally.documents += 1;
+            let keeps_at = smallest(cuts, &row.fate);
+            let (why, priority) = match (&row.fate, keeps_at) {
+                (Fate::Candidate(priority), Some(_)) => (reason::KEPT, Some(priority.value())),
+                (Fate::Candidate(priority), None) => (reason::BEYOND_THRESHOLD, Some(priority.value())),
+                (Fate::Dropped(why), _) => (*why, None),
+                (Fate::Failed(why), _) => (why.as_str(), None),
+            };
+            match (&row.fate, keeps_at) {
+                (Fate::Failed(why), _) => *tally.failed.entry(why.clone()).or_default() += 1,
+                (_, None) => *tally.dropped.entry(why.to_owned()).or_default() += 1,
+                (_, Some(at)) => {
+                    keeps[row.row as usize] = at as u8;
+                    for kept in &mut tally.kept[at..] {
+                        let (documents, tokens, bytes) = (1, row.tokens, row.bytes);
+                        kept.add(super::manifest::Sums { documents, tokens, bytes });
+                    }
+                }
+            }
+            let candidate = matches!(row.fate, Fate::Candidate(_));
+            let probabilities =
+                cuts.iter().map(|cut| candidate.then(|| cut.inclusion_probability(rule, row.score)).flatten());
+            batch.push(row.row, &row.key.to_bytes(), keeps_at, why, priority, probabilities);
+            if batch.rows == ROWS_A_BATCH {
+                batch.flush(&mut writer)?;
+            }
+            Ok(())
+        })?;
+        batch.flush(&mut writer)?;
+        directory.commit_decisions(&shard.path, writer)?;
+        Ok((tally, keeps))
+    }
+
+    fn produce_kept(
+        &self,
+        shard: &ShardRecord,
+        directory: &SelectionDir,
+        smallest: Vec<u8>,
+        out: &Store,
+        targets: &[Labelled],
+        feed: &Feed<'_, Item>,
+    ) -> Result<()> {
+        if self.is_written(shard, directory, out)? {
+            self.observer.advance(0, 0, shard.bytes);
+            return Ok(());
+        }
+        let source = self.shard(&shard.path)?;
+        let writers = targets
+            .iter()
+            .map(|target| {
+                let path = kept_path(targets, target, &shard.path);
+                let writer = self.corpus.kept_writer(source, out, &path)?;
+                Ok((path, writer))
+            })
+            .collect::<Result<Vec<_>>>()?;
+        let open = Arc::new(Open {
+            path: shard.path.clone(),
+            smallest,
+            blocks: InOrder::new(),
+            writers: Mutex::new(Some(writers)),
+        });
+        let mut reader = self.corpus.open(source, 0)?;
+        let mut at = 0;
+        while let Some(block) = reader.next_block()? {
+            if !feed.push((Arc::clone(&open), at, Some(block))) {
+                return Ok(());
+            }
+            at += 1;
+        }
+        let found = self.digest_of(&reader, source)?;
+        if found != shard.digest {
+            let problem = format!("shard `{}` changed since it was read: digest {} then, {found} now", shard.path, shard.digest);
+            return Err(tamis_io::run::RunError::CorpusChanged { problems: vec![problem] }.into());
+        }
+        let _stopped = feed.push((open, at, None));
+        Ok(())
+    }
+
+    fn keep(&self, open: &Open, block: &Block) -> Result<()> {
+        let mut writers = open.writers.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut kept = 0;
+        for (at, (_, writer)) in writers.iter_mut().flatten().enumerate() {
+            let mut keep = |row: u64| {
+                let keeps = open.smallest.get(row as usize).is_some_and(|smallest| usize::from(*smallest) <= at);
+                kept += u64::from(keeps && at == 0);
+                keeps
+            };
+            block.write_kept(&mut keep, writer)?;
+        }
+        self.observer.advance(kept, 0, block.size_bytes());
+        Ok(())
+    }
+
+    fn commit_kept(&self, open: &Open, directory: &SelectionDir, out: &Store) -> Result<()> {
+        let writers = open.writers.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
+        let mut files = Vec::new();
+        for (path, writer) in writers {
+            // The folder was claimed for this selection: what stands there is a file that was written just before a stop.
+            writer.replace()?;
+            let bytes = out.size(&path)?.unwrap_or(0);
+            files.push(OutputFile { path, bytes });
+        }
+        let out = out.location("");
+        let receipt = OutputReceipt { format_version: tamis_io::run::FORMAT_VERSION, out, files };
+        let bytes = serde_json::to_vec_pretty(&receipt)
+            .map_err(|error| Error::state(format!("output receipt: {error}"), String::new()))?;
+        self.run.store().create_new(&receipt_path(directory, &open.path)?, &bytes)?;
+        Ok(())
+    }
+
+    /// Whether an earlier call wrote the kept documents of a shard to this place, and they are still there.
+    fn is_written(&self, shard: &ShardRecord, directory: &SelectionDir, out: &Store) -> Result<bool> {
+        let path = receipt_path(directory, &shard.path)?;
+        let store = self.run.store();
+        if !store.exists(&path)? {
+            return Ok(false);
+        }
+        let bytes = store.read(&path)?;
+        let Ok(receipt) = serde_json::from_slice::<OutputReceipt>(&bytes) else { return Ok(false) };
+        if receipt.out != out.location("") {
+            return Ok(false);
+        }
+        for file in &receipt.files {
+            if out.size(&file.path)? != Some(file.bytes) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn kept_path(targets: &[Labelled], target: &Labelled, shard_path: &str) -> String {
+    if targets.len() == 1 { shard_path.to_owned() } else { format!("{}/{shard_path}", target.label) }
+}
+
+/// Says whose kept documents a folder holds.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Claim {
+    format_version: u64,
+    selection: BTreeMap<String, String>,
+}
+
+const CLAIM: &str = ".tamis-selection.json";
+
+/// Takes a folder for a selection, so that kept documents of two selections never mix.
+pub(super) fn claim(out: &Store, version: &CorpusVersion, targets: &[Labelled], plan: &Fingerprint) -> Result<()> {
+    let refuse = |message: String| Err(Error::state(message, "choose another --out, or remove what is there"));
+    let claim = Claim { format_version: tamis_io::run::FORMAT_VERSION, selection: plan.fields().clone() };
+    if out.exists(CLAIM)? {
+        let stored = serde_json::from_slice::<Claim>(&out.read(CLAIM)?).map(|claim| claim.selection).unwrap_or_default();
+        let changes = Fingerprint::from_fields(stored).changes(plan);
+        if changes.is_empty() {
+            return Ok(());
+        }
+        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        return refuse(format!("`{}` holds another selection: {}", out.location(""), changes.join("; ")));
+    }
+    for shard in &version.shards {
+        for target in targets {
+            let path = kept_path(targets, target, &shard.path);
+            if out.exists(&path)? {
+                return refuse(format!("`{}` is there already and no selection wrote it", out.location(&path)));
+            }
+        }
+    }
+    let bytes = serde_json::to_vec_pretty(&claim)
+        .map_err(|error| Error::state(format!("claim: {error}"), "this is a bug of tamis"))?;
+    if out.create_new(CLAIM, &bytes)? == Created::Existed && out.read(CLAIM)? != bytes {
+        return refuse(format!("`{}` was taken by another selection just now", out.location("")));
+    }
+    Ok(())
+}
+
+fn receipt_path(directory: &SelectionDir, shard_path: &str) -> Result<String> {
+    let name = shard_name(shard_path)?;
+    Ok(format!("selections/{}/outputs/{name}.json", directory.plan().name))
+}
+
+/// Rows of a decisions file that are not written yet.
+struct DecisionBatch {
+    schema: SchemaRef,
+    rows: usize,
+    row: UInt64Builder,
+    doc_key: FixedSizeBinaryBuilder,
+    smallest: Float64Builder,
+    reason: StringBuilder,
+    priority: Float64Builder,
+    probabilities: Vec<Float64Builder>,
+    asked: Vec<f64>,
+}
+
+impl DecisionBatch {
+    fn new(targets: &[Labelled]) -> Self {
+        let mut fields = vec![
+            Field::new(column::ROW, DataType::UInt64, false),
+            Field::new(column::DOC_KEY, DataType::FixedSizeBinary(16), false),
+            Field::new("smallest_kept", DataType::Float64, true),
+            Field::new("reason", DataType::Utf8, false),
+            Field::new("priority", DataType::Float64, true),
+        ];
+        for target in targets {
+            let name = format!("inclusion_probability_{}", target.label);
+            fields.push(Field::new(name, DataType::Float64, true));
+        }
+        let asked = targets
+            .iter()
+            .map(|target| match target.target {
+                tamis_samplers::Target::Rate(rate) => rate.as_f64(),
+                tamis_samplers::Target::Documents(n)
+                | tamis_samplers::Target::Tokens(n)
+                | tamis_samplers::Target::Bytes(n) => n as f64,
+            })
+            .collect();
+        Self {
+            schema: Arc::new(Schema::new(fields)),
+            rows: 0,
+            row: UInt64Builder::new(),
+            doc_key: FixedSizeBinaryBuilder::new(16),
+            smallest: Float64Builder::new(),
+            reason: StringBuilder::new(),
+            priority: Float64Builder::new(),
+            probabilities: targets.iter().map(|_| Float64Builder::new()).collect(),
+            asked,
+        }
+    }
+
+    fn push(
+        &mut self,
+        row: u64,
+        key: &[u8; 16],
+        smallest: Option<usize>,
+        reason: &str,
+        priority: Option<f64>,
+        probabilities: impl Iterator<Item = Option<f64>>,
+    ) {
+        self.rows += 1;
+        self.row.append_value(row);
+        self.doc_key.append_value(key).expect("a key has 16 bytes");
+        self.smallest.append_option(smallest.map(|at| self.asked[at]));
+        self.reason.append_value(reason);
+        self.priority.append_option(priority);
+        for (builder, probability) in self.probabilities.iter_mut().zip(probabilities) {
+            builder.append_option(probability);
+        }
+    }
+
+    fn flush(&mut self, writer: &mut SidecarWriter) -> Result<()> {
+        if self.rows == 0 {
+            return Ok(());
+        }
+        self.rows = 0;
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(self.row.finish()),
+            Arc::new(self.doc_key.finish()),
+            Arc::new(self.smallest.finish()),
+            Arc::new(self.reason.finish()),
+            Arc::new(self.priority.finish()),
+        ];
+        columns.extend(self.probabilities.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(tamis_core::Error::from)?;
+        Ok(writer.write(&batch)?)
+    }
+}
