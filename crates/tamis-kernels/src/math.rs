@@ -121,7 +121,7 @@ pub(crate) fn sum_of(row: &[f32], f: impl Fn(f32, f32) -> f32) -> f32 {
 #[inline(always)]
 pub(crate) fn maximum_of(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
     // Several chains, since each waits for its last result; a maximum does not depend on the order.
-    const CHAINS: usize = 4;
+    const CHAINS: usize = 2;
     let mut best = [f32::NEG_INFINITY; CHAINS * LANES];
     let larger = |old: f32, new: f32| if new > old { new } else { old };
     let (chunks, rest) = row.as_chunks::<{ CHAINS * LANES }>();

@@ -280,3 +280,221 @@ fn mean_rows_body<const FUSED: bool>(x: &[f32], out: &mut [f32]) {
         *out /= rows.max(1) as f32;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::matrix::numbers;
+    use proptest::prelude::*;
+
+    fn double(x: &[f32]) -> Vec<f64> {
+        x.iter().map(|&x| f64::from(x)).collect()
+    }
+
+    /// The largest difference, relative to the larger of 1 and the largest expected value.
+    fn difference(got: &[f32], expected: &[f64]) -> f64 {
+        let size = expected.iter().fold(1.0_f64, |size, x| size.max(x.abs()));
+        assert_eq!(got.len(), expected.len());
+        got.iter()
+            .zip(expected)
+            .map(|(got, expected)| (f64::from(*got) - expected).abs() / size)
+            .fold(0.0, f64::max)
+    }
+
+    type Loop<'a> = Box<dyn Fn(Path, &[f32]) -> Vec<f32> + 'a>;
+    type Reference<'a> = Box<dyn Fn(&[f64]) -> Vec<f64> + 'a>;
+
+    /// Every loop over one row: its name, itself, and the same in f64.
+    fn loops<'a>(
+        weight: &'a [f32],
+        bias: &'a [f32],
+        valid: usize,
+    ) -> Vec<(&'static str, Loop<'a>, Reference<'a>)> {
+        let width = weight.len();
+        let in_place = |f: fn(Path, &mut [f32])| -> Loop<'a> {
+            Box::new(move |path, x| {
+                let mut x = x.to_vec();
+                f(path, &mut x);
+                x
+            })
+        };
+        let into = |len: usize, f: Box<dyn Fn(Path, &[f32], &mut [f32]) + 'a>| -> Loop<'a> {
+            Box::new(move |path, x| {
+                let mut out = vec![f32::NAN; x.len() / width * len];
+                f(path, x, &mut out);
+                out
+            })
+        };
+        let each =
+            |f: fn(f64) -> f64| -> Reference<'a> { Box::new(move |x| x.iter().map(|&x| f(x)).collect()) };
+        let mean = |x: &[f64]| x.iter().sum::<f64>() / x.len() as f64;
+        vec![
+            (
+                "rms_norm",
+                into(width, Box::new(|path, x, out| rms_norm(path, x, weight, 1e-5, out))),
+                Box::new(move |x| {
+                    let scale = 1.0 / (mean(&x.iter().map(|x| x * x).collect::<Vec<_>>()) + 1e-5).sqrt();
+                    x.iter().zip(weight).map(|(x, w)| x * scale * f64::from(*w)).collect()
+                }),
+            ),
+            (
+                "layer_norm",
+                Box::new(|path, x| {
+                    let mut x = x.to_vec();
+                    layer_norm(path, &mut x, weight, bias, 1e-3);
+                    x
+                }),
+                Box::new(move |x| {
+                    let middle = mean(x);
+                    let variance = mean(&x.iter().map(|x| (x - middle) * (x - middle)).collect::<Vec<_>>());
+                    let scale = 1.0 / (variance + 1e-3).sqrt();
+                    x.iter()
+                        .zip(weight)
+                        .zip(bias)
+                        .map(|((x, w), b)| (x - middle) * scale * f64::from(*w) + f64::from(*b))
+                        .collect()
+                }),
+            ),
+            (
+                "softmax",
+                Box::new(move |path, x| {
+                    let mut x = x.to_vec();
+                    x.chunks_exact_mut(width).for_each(|row| softmax(path, row, 0.5, valid));
+                    x
+                }),
+                Box::new(move |x| {
+                    let sum: f64 = x[..valid].iter().map(|x| (0.5 * x).exp()).sum();
+                    x.iter()
+                        .enumerate()
+                        .map(|(i, x)| if i < valid { (0.5 * x).exp() / sum } else { 0.0 })
+                        .collect()
+                }),
+            ),
+            (
+                "silu_gate",
+                into(width / 2, Box::new(move |path, x, out| silu_gate(path, x, width / 2, out))),
+                Box::new(move |x| {
+                    x.iter().zip(&x[width / 2..]).map(|(g, u)| g / (1.0 + (-g).exp()) * u).collect()
+                }),
+            ),
+            (
+                "multiply_gate",
+                into(width / 2, Box::new(move |path, x, out| multiply_gate(path, x, width / 2, out))),
+                Box::new(move |x| x.iter().zip(&x[width / 2..]).map(|(g, u)| g * u).collect()),
+            ),
+            ("gelu_erf", in_place(gelu_erf), each(|x| x * 0.5 * libm::erfc(-x / std::f64::consts::SQRT_2))),
+            (
+                "gelu_tanh",
+                in_place(gelu_tanh),
+                each(|x| {
+                    x / 2.0
+                        * (1.0 + ((2.0 / std::f64::consts::PI).sqrt() * (x + 0.044_715 * x * x * x)).tanh())
+                }),
+            ),
+            (
+                "add_bias",
+                Box::new(|path, x| {
+                    let mut x = x.to_vec();
+                    add_bias(path, &mut x, bias);
+                    x
+                }),
+                Box::new(move |x| x.iter().zip(bias).map(|(x, b)| x + f64::from(*b)).collect()),
+            ),
+            (
+                "l2_normalize",
+                Box::new(move |path, x| {
+                    let mut x = x.to_vec();
+                    l2_normalize(path, &mut x, width);
+                    x
+                }),
+                Box::new(|x| {
+                    let length = x.iter().map(|x| x * x).sum::<f64>().sqrt();
+                    x.iter().map(|x| x / length).collect()
+                }),
+            ),
+            (
+                "log_sum_exp",
+                Box::new(move |path, x| {
+                    x.chunks_exact(width).map(|row| log_sum_exp(path, row) as f32).collect()
+                }),
+                Box::new(|x| vec![x.iter().map(|x| x.exp()).sum::<f64>().ln()]),
+            ),
+        ]
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn every_loop_matches_f64_and_a_row_does_not_depend_on_its_batch(
+            half in 1_usize..90, rows in 1_usize..6, scale in 0.5_f32..12.0, valid in 0.0_f64..1.0, seed: u64,
+        ) {
+            let width = 2 * half;
+            let valid = 1 + (valid * (width - 1) as f64) as usize;
+            let x: Vec<f32> = numbers(seed, rows * width).iter().map(|x| scale * x).collect();
+            let (weight, bias) = (numbers(seed ^ 1, width), numbers(seed ^ 2, width));
+            for (name, run, exact) in loops(&weight, &bias, valid) {
+                for path in Path::supported() {
+                    let batch = run(path, &x);
+                    let len = batch.len() / rows;
+                    for (row, got) in x.chunks_exact(width).zip(batch.chunks_exact(len)) {
+                        let alone: Vec<u32> = run(path, row).iter().map(|x| x.to_bits()).collect();
+                        prop_assert_eq!(alone, got.iter().map(|x| x.to_bits()).collect::<Vec<_>>(), "{} {}", name, path.name());
+                        let error = difference(got, &exact(&double(row)));
+                        prop_assert!(error < 1.5e-6, "{name} {}: {error:.2e}", path.name());
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn log_sum_exp_keeps_what_a_large_vocabulary_needs_and_names_what_is_not_a_number() {
+        let logits: Vec<f32> = numbers(3, 49_152).iter().map(|x| 12.0 * x).collect();
+        let exact = double(&logits).iter().map(|x| x.exp()).sum::<f64>().ln();
+        for path in Path::supported() {
+            assert!((log_sum_exp(path, &logits) - exact).abs() < 1e-7, "{}", path.name());
+            assert_eq!(log_sum_exp(path, &[]), f64::NEG_INFINITY);
+            assert_eq!(log_sum_exp(path, &[f32::NEG_INFINITY; 40]), f64::NEG_INFINITY);
+            for bad in [f32::NAN, f32::INFINITY] {
+                let mut row = vec![1.0; 70];
+                row[66] = bad;
+                assert!(log_sum_exp(path, &row).is_nan());
+                row.fill(bad);
+                assert!(log_sum_exp(path, &row).is_nan());
+            }
+        }
+    }
+
+    #[test]
+    fn a_row_with_nan_stays_visible_as_nan() {
+        for path in Path::supported() {
+            let mut row = numbers(4, 50);
+            row[33] = f32::NAN;
+            softmax(path, &mut row, 1.0, 50);
+            assert!(row.iter().all(|x| x.is_nan()), "{}", path.name());
+            let mut x = [f32::NAN, 1.0];
+            gelu_erf(path, &mut x);
+            assert!(x[0].is_nan());
+            let mut out = [0.0];
+            silu_gate(path, &[f32::NAN, 1.0], 1, &mut out);
+            assert!(out[0].is_nan());
+        }
+    }
+
+    #[test]
+    fn means_and_zero_rows() {
+        for path in Path::supported() {
+            let mut out = [9.0; 3];
+            mean_rows(path, &[1.0, 2.0, 3.0, 3.0, 4.0, 5.0], &mut out);
+            assert_eq!(out, [2.0, 3.0, 4.0]);
+            mean_rows(path, &[], &mut out);
+            assert_eq!(out, [0.0; 3]);
+            let mut x = [0.0, 0.0, 3.0, 4.0];
+            l2_normalize(path, &mut x, 2);
+            assert_eq!(x, [0.0, 0.0, 0.6, 0.8]);
+            let mut x = [1.0, 2.0];
+            add(path, &mut x, &[0.5, 0.25]);
+            assert_eq!(x, [1.5, 2.25]);
+        }
+    }
+}

@@ -159,9 +159,9 @@ fn weigh_body<const FUSED: bool>(
     let largest = match bias {
         Some(bias) => {
             seen.iter_mut().zip(bias).for_each(|(score, bias)| *score = *score * scale + bias);
-            maximum_of(seen, |score| score)
+            maximum_of(scores, |score| score)
         }
-        None => maximum_of(seen, |score| score * scale),
+        None => maximum_of(scores, |score| score * scale),
     };
     let factor = if bias.is_some() { 1.0 } else { scale };
     let mut sums = [0.0_f32; LANES];
