@@ -2,7 +2,7 @@
 //!
 //! The crate `hf-hub` does the fetching into the Hub's own cache, so that files which Python already downloaded are
 //! used, and the other way round. What it does not do is done here: a model that is whole in the cache is opened without
-//! any network; all files come from one commit; HF_HUB_OFFLINE and HF_HUB_CACHE are honoured; a token comes from the
+//! any network; all files come from one commit; `HF_HUB_OFFLINE` and `HF_HUB_CACHE` are honoured; a token comes from the
 //! environment alone and is shown nowhere; another process that is fetching the same file is waited for; a file whose
 //! name on the Hub is its SHA-256 is checked against it.
 
@@ -56,7 +56,7 @@ pub(super) struct Found {
 }
 
 impl Settings {
-    /// HF_HUB_CACHE, HF_HOME, HF_ENDPOINT, HF_HUB_OFFLINE and HF_TOKEN, as Hugging Face's own tools read them.
+    /// `HF_HUB_CACHE`, `HF_HOME`, `HF_ENDPOINT`, `HF_HUB_OFFLINE` and `HF_TOKEN`, as Hugging Face's own tools read them.
     pub(super) fn from_environment() -> Self {
         Self::from(|name| std::env::var_os(name))
     }

@@ -37,7 +37,7 @@ pub use sentence::SentenceConfig;
 
 use crate::error::Result;
 use crate::graph::Architecture;
-use crate::tokenizer::Tokenizer;
+use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::weights::gguf::GgufWeights;
 use crate::weights::{SafetensorsWeights, Weights};
 use folder::ModelFiles;
@@ -110,6 +110,23 @@ pub fn open_model(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<L
 }
 
 fn open_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
+    let model = read_files(files, source)?;
+    let rows = match &model.architecture {
+        Architecture::Llama(config) => config.vocabulary,
+        Architecture::Bert(config) => config.vocabulary,
+    };
+    // Embeddings are often padded to more rows than there are tokens; the other way round is another model's tokenizer.
+    if model.tokenizer.vocab_size() > rows {
+        let problem = format!(
+            "it has tokens up to {}, but the model has {rows} of them",
+            model.tokenizer.vocab_size() - 1
+        );
+        return Err(TokenizerError::Malformed { file: model.source, problem }.into());
+    }
+    Ok(model)
+}
+
+fn read_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
     match files {
         ModelFiles::Gguf(path) => {
             let weights = GgufWeights::open(path)?;

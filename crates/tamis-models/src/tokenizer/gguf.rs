@@ -52,7 +52,7 @@ impl Tokenizer {
     /// # Errors
     /// Metadata that is missing or does not fit together; a model or pre-tokenizer that is not known.
     pub fn from_gguf(gguf: &GgufWeights) -> Result<Self> {
-        Ok(build(gguf)?)
+        build(gguf)
     }
 }
 

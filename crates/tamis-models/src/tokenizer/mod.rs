@@ -203,6 +203,7 @@ impl Tokenizer {
     }
 }
 
+#[expect(clippy::needless_pass_by_value, reason = "so that it can be named in map_err")]
 fn failed(error: tokenizers::Error) -> TokenizerError {
     TokenizerError::Failed { problem: error.to_string() }
 }

@@ -63,6 +63,17 @@ fn what_a_folder_lacks_is_named() {
 }
 
 #[test]
+fn a_tokenizer_with_more_tokens_than_the_model_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let path = folder.path().join("config.json");
+    let config = std::fs::read_to_string(&path).unwrap().replace("413", "412");
+    std::fs::write(&path, config).unwrap();
+    let error = open(folder.path().to_str().unwrap()).unwrap_err();
+    assert!(error.to_string().contains("tokens up to 412, but the model has 412"), "{error}");
+}
+
+#[test]
 fn an_unknown_name_suggests_the_nearest_one() {
     let error = open("smollm").unwrap_err();
     assert!(matches!(error, Error::Source(SourceError::Unknown { .. })), "{error}");
