@@ -8,9 +8,10 @@
 
 use std::fmt;
 
-use memchr::memchr;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
+
+use super::scan;
 
 /// The values that are wanted of every line.
 #[derive(Clone, Debug)]
@@ -174,7 +175,7 @@ impl<'l> Value<'l> {
 /// # Errors
 /// An escape that stands for no character: half of a surrogate pair. `out` then holds what came before it.
 pub(super) fn unescape(mut string: &str, out: &mut String) -> Result<(), LoneSurrogate> {
-    while let Some(at) = next_backslash(string.as_bytes()) {
+    while let Some(at) = scan::find(b'\\', string.as_bytes()) {
         out.push_str(&string[..at]);
         let escape = string.as_bytes().get(at + 1).copied().unwrap_or(b'\\');
         let mut length = 2;
@@ -206,25 +207,6 @@ pub(super) fn unescape(mut string: &str, out: &mut String) -> Result<(), LoneSur
     }
     out.push_str(string);
     Ok(())
-}
-
-/// `memchr`, but faster where the next backslash is near, as the line breaks of a text are: eight bytes at a time first.
-fn next_backslash(bytes: &[u8]) -> Option<usize> {
-    const NEAR: usize = 128;
-    const ONES: u64 = u64::from_le_bytes([1; 8]);
-    const HIGH: u64 = ONES << 7;
-    let (words, _) = bytes[..bytes.len().min(NEAR)].as_chunks::<8>();
-    for (at, word) in words.iter().enumerate() {
-        // A byte is zero where there is a backslash; subtracting 1 from it then borrows into its high bit, and no other
-        // byte's below the first such one.
-        let word = u64::from_le_bytes(*word) ^ (ONES * u64::from(b'\\'));
-        let found = word.wrapping_sub(ONES) & !word & HIGH;
-        if found != 0 {
-            return Some(at * 8 + found.trailing_zeros() as usize / 8);
-        }
-    }
-    let searched = words.len() * 8;
-    memchr(b'\\', &bytes[searched..]).map(|at| searched + at)
 }
 
 /// Half of a surrogate pair, as its code.

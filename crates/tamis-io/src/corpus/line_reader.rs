@@ -6,9 +6,10 @@
 use std::io::{self, Read};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use memchr::{memchr, memchr_iter, memrchr};
+use memchr::{memchr_iter, memrchr};
 
 use super::decoded::RAW_LIMIT;
+use super::scan;
 
 /// Size of an ordinary block.
 pub(super) const BLOCK_BYTES: usize = 4 << 20;
@@ -152,7 +153,7 @@ impl<R: Read> LineReader<R> {
         let memory = std::mem::replace(&mut self.next, fresh);
         self.filled = rest;
         let bytes = Buffer { memory, start: 0, end: whole, pool: Arc::clone(&self.pool) };
-        let ends = memchr_iter(b'\n', bytes.bytes()).count() as u64;
+        let ends = scan::count(b'\n', bytes.bytes());
         let rows = ends + u64::from(bytes.bytes().last() != Some(&b'\n'));
         Cut::Lines { bytes, rows }
     }
@@ -166,7 +167,7 @@ impl<R: Read> LineReader<R> {
         loop {
             self.filled = 0;
             self.fill();
-            if let Some(at) = memchr(b'\n', &self.next[..self.filled]) {
+            if let Some(at) = scan::find(b'\n', &self.next[..self.filled]) {
                 length += at as u64;
                 self.next.copy_within(at + 1..self.filled, 0);
                 self.filled -= at + 1;

@@ -2,12 +2,14 @@
 
 use std::ops::Range;
 
-use memchr::memchr;
 use tamis_core::{Digest, reason};
 
 use super::decoded::{Builder, Decoded};
 use super::json::{self, Line, LoneSurrogate, Value, Wanted};
-use super::{Columns, CorpusResult, IdMode};
+use super::{Columns, CorpusResult, IdMode, scan};
+
+/// Bytes of lines that are parsed in one go.
+const STRETCH_BYTES: usize = 1 << 17;
 
 const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
@@ -23,7 +25,7 @@ pub(super) struct Lines<'b> {
 pub(super) fn each_line(bytes: &[u8], mut visit: impl FnMut(Range<usize>)) {
     let mut at = 0;
     while at < bytes.len() {
-        let end = memchr(b'\n', &bytes[at..]).map_or(bytes.len(), |found| at + found + 1);
+        let end = scan::find(b'\n', &bytes[at..]).map_or(bytes.len(), |found| at + found + 1);
         visit(at..end);
         at = end;
     }
@@ -35,32 +37,28 @@ impl Lines<'_> {
         let wanted = Wanted::new(columns.names());
         let mut parser = Parser {
             columns,
-            line: Line::new(&wanted),
+            values: Line::new(&wanted),
             builder: Builder::new(columns, self.bytes.len()),
             text: String::new(),
             carried: String::new(),
             carried_ends: Vec::new(),
         };
-        // One look at the whole block is faster than one a line; only a block that is not UTF-8 is looked at line by line.
-        let whole = std::str::from_utf8(self.bytes).ok();
         let mut row = self.first_row;
-        each_line(self.bytes, |range| {
-            let line = &self.bytes[range.clone()];
-            let line = line.strip_suffix(b"\n").unwrap_or(line);
-            if line.len() as u64 > self.max_line_bytes {
-                parser.too_long(row, line, line.len() as u64, self.max_line_bytes);
-            } else {
-                let marked = row == 0 && line.starts_with(BYTE_ORDER_MARK);
-                let start = range.start + if marked { BYTE_ORDER_MARK.len() } else { 0 };
-                let end = range.start + line.strip_suffix(b"\r").unwrap_or(line).len();
-                let content = &self.bytes[start..end];
-                match whole.map_or_else(|| std::str::from_utf8(content), |whole| Ok(&whole[start..end])) {
-                    Ok(content) => parser.parse(row, content),
-                    Err(error) => parser.not_utf8(row, content, error.valid_up_to()),
-                }
-            }
-            row += 1;
-        });
+        let mut at = 0;
+        while at < self.bytes.len() {
+            // Some lines together: enough for one check of their UTF-8 to be faster than one a line, so few that a line
+            // which is none makes few others be checked again.
+            let near = self.bytes.len().min(at + STRETCH_BYTES);
+            let end =
+                scan::find(b'\n', &self.bytes[near..]).map_or(self.bytes.len(), |found| near + found + 1);
+            let stretch = &self.bytes[at..end];
+            let whole = std::str::from_utf8(stretch).ok();
+            each_line(stretch, |range| {
+                parser.line(row, stretch, whole, range, self.max_line_bytes);
+                row += 1;
+            });
+            at = end;
+        }
         parser.builder.finish()
     }
 }
@@ -84,7 +82,7 @@ fn too_long_detail(length: u64, limit: u64) -> String {
 
 struct Parser<'c, 'w, 'b> {
     columns: &'c Columns,
-    line: Line<'w, 'b>,
+    values: Line<'w, 'b>,
     builder: Builder<'c>,
     /// Text of the current line, when it has escapes.
     text: String,
@@ -95,6 +93,23 @@ struct Parser<'c, 'w, 'b> {
 }
 
 impl<'b> Parser<'_, '_, 'b> {
+    /// Takes in the line at `range` of a stretch of lines, which are `whole` where all of them are UTF-8.
+    fn line(&mut self, row: u64, stretch: &'b [u8], whole: Option<&'b str>, range: Range<usize>, limit: u64) {
+        let line = &stretch[range.clone()];
+        let line = line.strip_suffix(b"\n").unwrap_or(line);
+        if line.len() as u64 > limit {
+            return self.too_long(row, line, line.len() as u64, limit);
+        }
+        let marked = row == 0 && line.starts_with(BYTE_ORDER_MARK);
+        let start = range.start + if marked { BYTE_ORDER_MARK.len() } else { 0 };
+        let end = range.start + line.strip_suffix(b"\r").unwrap_or(line).len();
+        let content = &stretch[start..end];
+        match whole.map_or_else(|| std::str::from_utf8(content), |whole| Ok(&whole[start..end])) {
+            Ok(content) => self.parse(row, content),
+            Err(error) => self.not_utf8(row, content, error.valid_up_to()),
+        }
+    }
+
     fn fail(&mut self, row: u64, content: &str, reason: &'static str, detail: String) {
         self.builder.failed(row, reason, detail, content.as_bytes(), content.len() as u64);
     }
@@ -115,7 +130,7 @@ impl<'b> Parser<'_, '_, 'b> {
             self.builder.blank += 1;
             return;
         }
-        if let Err(error) = self.line.parse(content) {
+        if let Err(error) = self.values.parse(content) {
             let detail = if content.trim_start().starts_with('[') {
                 "an array: expected one object a line".to_owned()
             } else {
@@ -139,7 +154,7 @@ impl<'b> Parser<'_, '_, 'b> {
         scratch: &mut String,
     ) -> Result<(), (&'static str, String)> {
         let name = &self.columns.text;
-        let json = self.line.value(0).ok_or_else(|| {
+        let json = self.values.value(0).ok_or_else(|| {
             let keys = json::keys(content, 8).join("`, `");
             (reason::MISSING_TEXT, format!("there is no `{name}`; keys are `{keys}`"))
         })?;
@@ -168,7 +183,7 @@ impl<'b> Parser<'_, '_, 'b> {
         self.carried.clear();
         self.carried_ends.clear();
         for (at, name) in self.columns.carry.iter().enumerate() {
-            let json = self.line.value(first_carried + at);
+            let json = self.values.value(first_carried + at);
             let start = self.carried.len();
             match json.map(Value::of) {
                 None | Some(Value::Null) => {
@@ -199,7 +214,7 @@ impl<'b> Parser<'_, '_, 'b> {
     where
         'b: 's,
     {
-        let Some(json) = self.line.value(1) else {
+        let Some(json) = self.values.value(1) else {
             return Err((reason::MISSING_ID, format!("there is no `{name}`")));
         };
         match Value::of(json) {
@@ -220,7 +235,7 @@ impl<'b> Parser<'_, '_, 'b> {
 
 /// The text of a string: a slice of the line where it has no escapes.
 fn resolve<'s>(string: &'s str, scratch: &'s mut String) -> Result<&'s str, LoneSurrogate> {
-    if memchr(b'\\', string.as_bytes()).is_none() {
+    if scan::find(b'\\', string.as_bytes()).is_none() {
         return Ok(string);
     }
     scratch.clear();

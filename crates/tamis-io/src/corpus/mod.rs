@@ -23,6 +23,7 @@ mod lines;
 mod parquet_shard;
 mod parquet_values;
 mod reader;
+mod scan;
 
 pub use block::Block;
 pub use columns::{Columns, DEFAULT_ID, IdMode};
