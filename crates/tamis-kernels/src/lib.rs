@@ -18,6 +18,10 @@
     unsafe_code,
     reason = "vector instructions; each loop has a safe portable twin that the tests hold it against"
 )]
+#![expect(
+    clippy::needless_range_loop,
+    reason = "loops over lanes and registers are written by index, as the arithmetic they are"
+)]
 
 mod aligned;
 mod attention;

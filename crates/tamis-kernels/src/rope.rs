@@ -1,5 +1,5 @@
 //! Rotary position embedding, half-split convention (Su et al. 2021, arXiv:2104.09864, as laid out by GPT-NeoX and
-//! Hugging Face): dimension i of a head is rotated together with dimension i + head_dim / 2.
+//! Hugging Face): dimension i of a head is rotated together with dimension i + `head_dim` / 2.
 //!
 //! Angles are position · frequency in f32, as the reference implementations compute them, their cosine and sine in f64.
 
@@ -34,7 +34,7 @@ impl RopeTable {
         Self { half, positions, values }
     }
 
-    /// A table for frequencies theta^(−2i / head_dim).
+    /// A table for frequencies theta^(−2i / `head_dim`).
     ///
     /// # Panics
     /// If `head_dim` is zero or odd.

@@ -215,7 +215,7 @@ fn gelu_erf_body<const FUSED: bool>(x: &mut [f32]) {
 #[inline(always)]
 fn gelu_tanh_body<const FUSED: bool>(x: &mut [f32]) {
     // (1 + tanh u) / 2 is the sigmoid of 2u.
-    const TWO_ROOT_2_OVER_PI: f32 = 1.595_769_1;
+    const TWO_ROOT_2_OVER_PI: f32 = 1.595_769_2;
     for x in x {
         let cubic = multiply_add::<FUSED>(*x * *x, 0.044_715, 1.0) * *x;
         *x *= sigmoid::<FUSED>(TWO_ROOT_2_OVER_PI * cubic);
@@ -302,6 +302,7 @@ mod tests {
     }
 
     type Loop<'a> = Box<dyn Fn(Path, &[f32]) -> Vec<f32> + 'a>;
+    type IntoLoop<'a> = Box<dyn Fn(Path, &[f32], &mut [f32]) + 'a>;
     type Reference<'a> = Box<dyn Fn(&[f64]) -> Vec<f64> + 'a>;
 
     /// Every loop over one row: its name, itself, and the same in f64.
@@ -318,7 +319,7 @@ mod tests {
                 x
             })
         };
-        let into = |len: usize, f: Box<dyn Fn(Path, &[f32], &mut [f32]) + 'a>| -> Loop<'a> {
+        let into = |len: usize, f: IntoLoop<'a>| -> Loop<'a> {
             Box::new(move |path, x| {
                 let mut out = vec![f32::NAN; x.len() / width * len];
                 f(path, x, &mut out);

@@ -1,5 +1,5 @@
 //! Attention on AMX tiles: queries, keys, softmax weights and values are rounded to bf16 at the entrance of the two
-//! products, as PyTorch's bf16 attention does; scores, maxima and sums are f32. The sum is that of the rounded weights, so
+//! products, as `PyTorch`'s bf16 attention does; scores, maxima and sums are f32. The sum is that of the rounded weights, so
 //! that they add up to one.
 //!
 //! Keys are cut into tiles counted from the first position of the prefix. The last positions of a prefix that do not fill
@@ -14,6 +14,7 @@ use crate::matrix::amx::{self, BLOCK, DEPTH, SIDE, TILE, Tiles};
 use crate::path::Mode;
 use crate::scratch::TileScratch;
 use crate::view::{Rows, RowsMut};
+use std::arch::x86_64::*;
 
 /// Keys and values of one head of a prefix.
 #[derive(Debug, Clone)]
@@ -97,7 +98,7 @@ pub(super) fn attend(
                 Mask::Causal => before + position + rows,
                 Mask::Bidirectional => whole + own,
             };
-            amx::cut(Mode::Avx512, group.queries.part(first, rows, head * head_dim, head_dim), queries);
+            amx::cut(group.queries.part(first, rows, head * head_dim, head_dim), queries);
             let cached = prefix.map_or(&[][..], |prefix| prefix.keys.as_slice());
             let blocks = cached.chunks_exact(depth * 2 * TILE).chain(keys.chunks_exact(depth * 2 * TILE));
             for (column, keys) in (0..seen).step_by(BLOCK).zip(blocks) {
@@ -113,7 +114,8 @@ pub(super) fn attend(
                 let bias = bias.map(|bias| bias.at(at, visible));
                 let to = &mut weights[row / SIDE * TILE + row % SIDE * DEPTH..];
                 let from = &mut scores[row * stride..][..steps * DEPTH];
-                *inverse = weigh(Mode::Avx512, from, visible, attention.scale, bias, to);
+                // SAFETY: tiles are granted only where AVX-512 and AVX-512-BF16 were detected.
+                *inverse = unsafe { weigh(from, visible, attention.scale, bias, to) };
             }
             let (cached_weights, own_weights) =
                 weights[..steps * 2 * TILE].split_at(whole / DEPTH * 2 * TILE);
@@ -137,23 +139,14 @@ pub(super) fn attend(
 }
 
 dispatched! {
-    fn weigh(
-        scores: &mut [f32], visible: usize, scale: f32, bias: Option<&[f32]>, weights: &mut [u16],
-    ) -> f32 = weigh_body;
     fn divide(sums: &[f32], inverse_sums: &[f32], out: RowsMut<'_>) = divide_body;
     fn pack_values(values: Rows<'_>, out: &mut [u16]) = pack_values_body;
 }
 
 /// Turns a row of scores into softmax weights not yet divided by their sum, zero after `visible`, in a row of tiles (32
 /// values, then the next two tiles on); gives 1 / sum.
-#[inline(always)]
-fn weigh_body<const FUSED: bool>(
-    scores: &mut [f32],
-    visible: usize,
-    scale: f32,
-    bias: Option<&[f32]>,
-    weights: &mut [u16],
-) -> f32 {
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
+fn weigh(scores: &mut [f32], visible: usize, scale: f32, bias: Option<&[f32]>, weights: &mut [u16]) -> f32 {
     let (seen, masked) = scores.split_at_mut(visible);
     masked.fill(f32::NEG_INFINITY);
     let largest = match bias {
@@ -164,19 +157,26 @@ fn weigh_body<const FUSED: bool>(
         None => maximum_of(scores, |score| score * scale),
     };
     let factor = if bias.is_some() { 1.0 } else { scale };
-    let mut sums = [0.0_f32; LANES];
+    let mut sums = [_mm512_setzero_ps(); 2];
     for (step, scores) in scores.as_chunks::<DEPTH>().0.iter().enumerate() {
-        let weights = &mut weights[step * 2 * TILE..][..DEPTH];
-        for half in 0..DEPTH / LANES {
-            for i in 0..LANES {
-                let weight =
-                    bf16::from_f32(exp_of_nonpositive::<FUSED>(scores[half * LANES + i] * factor - largest));
-                weights[half * LANES + i] = weight;
-                sums[i] += bf16::to_f32(weight);
-            }
+        let mut exact = [0.0_f32; DEPTH];
+        for i in 0..DEPTH {
+            exact[i] = exp_of_nonpositive::<true>(scores[i] * factor - largest);
         }
+        let rounded = amx::round(&exact);
+        let halves = [_mm512_castsi512_si256(rounded), _mm512_extracti64x4_epi64::<1>(rounded)];
+        for (sum, half) in sums.iter_mut().zip(halves) {
+            let widened = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half));
+            *sum = _mm512_add_ps(*sum, _mm512_castsi512_ps(widened));
+        }
+        let weights = &mut weights[step * 2 * TILE..][..DEPTH];
+        // SAFETY: the slice is 64 bytes long.
+        unsafe { _mm512_storeu_si512(weights.as_mut_ptr().cast(), rounded) };
     }
-    1.0 / sum_lanes(sums)
+    let mut lanes = [0.0_f32; LANES];
+    // SAFETY: the array is 64 bytes long.
+    unsafe { _mm512_storeu_ps(lanes.as_mut_ptr(), _mm512_add_ps(sums[0], sums[1])) };
+    1.0 / sum_lanes(lanes)
 }
 
 /// Copies sums, each row times its factor.

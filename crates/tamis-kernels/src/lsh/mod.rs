@@ -104,9 +104,12 @@ pub struct HashOptions {
     pub reduction: Reduction,
 }
 
+/// Takes the first row, the number of rows, the first item, and rows × items buckets.
+type EachRows<'a> = dyn FnMut(usize, usize, usize, &[u32]) + 'a;
+
 /// The hash functions of a sketch.
 ///
-/// [`Reduction::Mixed`]: with hash values v₁ … v_p (as u32) and 64-bit keys m₀ … m_p of the sketch row, the state is
+/// [`Reduction::Mixed`]: with hash values v₁, v₂ … (as u32) and 64-bit keys m₀, m₁ … of the sketch row, the state is
 /// m₀ + Σ mⱼ · vⱼ modulo 2⁶⁴ and the bucket ⌊(state / 2³²) · B / 2³²⌋ (Lemire and Kaser 2014, arXiv:1202.4961, §3,
 /// MULTILINEAR; Lemire 2019, arXiv:1805.10941 for the reduction). Key j of row r is output r · (p + 1) + j of
 /// `SplitMix64` started at zero. The keys are constants: the randomness of a sketch is in its projections.
@@ -243,12 +246,7 @@ impl HashFamily {
 
     /// Calls `each(first row, rows, first item, buckets)` for groups of items and of sketch rows, `buckets` being rows ×
     /// items of the group; for one item rows come in order.
-    fn for_rows(
-        &self,
-        items: Rows<'_>,
-        scratch: &mut Scratch,
-        each: &mut dyn FnMut(usize, usize, usize, &[u32]),
-    ) {
+    fn for_rows(&self, items: Rows<'_>, scratch: &mut Scratch, each: &mut EachRows<'_>) {
         let options = &self.options;
         assert_eq!(
             items.width(),

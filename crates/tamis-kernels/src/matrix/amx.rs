@@ -12,12 +12,12 @@
 
 use super::panels::Output;
 use crate::aligned::Aligned;
-use crate::bf16;
 use crate::dispatch::dispatched;
 use crate::path::{Mode, Path};
 use crate::scratch::Scratch;
 use crate::view::{Rows, RowsMut};
 use std::arch::asm;
+use std::arch::x86_64::{__m512i, _mm512_cvtne2ps_pbh, _mm512_loadu_ps, _mm512_storeu_si512};
 use std::marker::PhantomData;
 
 /// Rows of a tile, and outputs of a tile of weights.
@@ -86,19 +86,79 @@ pub(crate) fn packed_len(outputs: usize, inputs: usize) -> usize {
     outputs.div_ceil(BLOCK) * inputs.div_ceil(DEPTH) * 2 * TILE
 }
 
+/// Rounds 32 values to bf16 as the tile instructions read them: to nearest even, subnormal numbers to zero.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+pub(crate) fn round(values: &[f32; DEPTH]) -> __m512i {
+    // SAFETY: both halves lie within the array; 32 numbers of 16 bits are 64 bytes without invalid bit patterns.
+    unsafe {
+        let (low, high) = (_mm512_loadu_ps(values.as_ptr()), _mm512_loadu_ps(values.as_ptr().add(SIDE)));
+        std::mem::transmute(_mm512_cvtne2ps_pbh(high, low))
+    }
+}
+
+/// [`round`] into memory.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn round_to(values: &[f32; DEPTH], out: &mut [u16; DEPTH]) {
+    // SAFETY: the array is 64 bytes long.
+    unsafe { _mm512_storeu_si512(out.as_mut_ptr().cast(), round(values)) };
+}
+
+/// Up to 32 values, zeros after them.
+#[inline]
+fn padded(values: &[f32]) -> [f32; DEPTH] {
+    let mut all = [0.0; DEPTH];
+    all[..values.len()].copy_from_slice(values);
+    all
+}
+
 /// Writes weights as outputs `first` … of a packed form; what it does not hold stays as it is.
 pub(crate) fn pack_into(weights: Rows<'_>, first: usize, out: &mut [u16]) {
+    assert!(Path::Bf16Amx.is_supported(), "tiles were not granted");
+    // SAFETY: the instructions were detected.
+    unsafe { pack_rows(weights, first, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn pack_rows(weights: Rows<'_>, first: usize, out: &mut [u16]) {
     let depth = weights.width().div_ceil(DEPTH);
     for row in 0..weights.rows() {
         let output = first + row;
         let tile = output / BLOCK * depth * 2 + output % BLOCK / SIDE;
+        let column = output % SIDE * 2;
         for (step, chunk) in weights.row(row).chunks(DEPTH).enumerate() {
-            let out = &mut out[(tile + step * 2) * TILE..][..TILE];
-            let column = output % SIDE * 2;
-            for (pairs, out) in chunk.chunks(2).zip(out.as_chunks_mut::<DEPTH>().0) {
-                out[column] = bf16::from_f32(pairs[0]);
-                out[column + 1] = pairs.get(1).map_or(0, |&second| bf16::from_f32(second));
+            let mut rounded = [0; DEPTH];
+            round_to(&padded(chunk), &mut rounded);
+            let out = out[(tile + step * 2) * TILE..][..TILE].as_chunks_mut::<DEPTH>().0;
+            for pair in 0..SIDE {
+                out[pair][column] = rounded[2 * pair];
+                out[pair][column + 1] = rounded[2 * pair + 1];
             }
+        }
+    }
+}
+
+/// Rounds rows to bf16 and cuts them into tiles, for every 32 rows and 32 inputs two. Missing inputs are zero, missing
+/// rows of the last tiles are left as they are: they reach no result.
+pub(crate) fn cut(a: Rows<'_>, out: &mut [u16]) {
+    assert!(Path::Bf16Amx.is_supported(), "tiles were not granted");
+    // SAFETY: the instructions were detected.
+    unsafe { cut_rows(a, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn cut_rows(a: Rows<'_>, out: &mut [u16]) {
+    let depth = a.width().div_ceil(DEPTH);
+    let out = out.as_chunks_mut::<DEPTH>().0;
+    for at in 0..a.rows() {
+        let first = (at / BLOCK * depth * 2 + at % BLOCK / SIDE) * SIDE + at % SIDE;
+        let (chunks, rest) = a.row(at).as_chunks::<DEPTH>();
+        for (step, chunk) in chunks.iter().enumerate() {
+            round_to(chunk, &mut out[first + step * 2 * SIDE]);
+        }
+        if !rest.is_empty() {
+            round_to(&padded(rest), &mut out[first + chunks.len() * 2 * SIDE]);
         }
     }
 }
@@ -121,7 +181,7 @@ pub(super) fn product(
     let tiles = Tiles::take();
     for from in (0..rows).step_by(group) {
         let count = group.min(rows - from);
-        cut(Mode::Avx512, a.part(from, count, 0, a.width()), left);
+        cut(a.part(from, count, 0, a.width()), left);
         for (first, weights) in (0..outputs).step_by(BLOCK).zip(packed.chunks_exact(depth * 2 * TILE)) {
             let width = BLOCK.min(outputs - first);
             for (at, left) in (0..count).step_by(BLOCK).zip(left.chunks_exact(depth * 2 * TILE)) {
@@ -145,34 +205,7 @@ pub(super) fn product(
 #[repr(align(64))]
 struct Block([f32; BLOCK * BLOCK]);
 
-dispatched! {
-    pub(crate) fn cut(a: Rows<'_>, out: &mut [u16]) = cut_body;
-    fn store(block: &[f32], c: RowsMut<'_>, output: Output) = store_body;
-}
-
-/// Rounds rows to bf16 and cuts them into tiles, for every 32 rows and 32 inputs two. Missing inputs are zero, missing
-/// rows of the last tiles are left as they are: they reach no result.
-#[inline(always)]
-fn cut_body<const FUSED: bool>(a: Rows<'_>, out: &mut [u16]) {
-    let depth = a.width().div_ceil(DEPTH);
-    for at in 0..a.rows() {
-        let first = at / BLOCK * depth * 2 + at % BLOCK / SIDE;
-        let (chunks, rest) = a.row(at).as_chunks::<DEPTH>();
-        for (step, chunk) in chunks.iter().enumerate() {
-            let out = &mut out[(first + 2 * step) * TILE + at % SIDE * DEPTH..][..DEPTH];
-            for i in 0..DEPTH {
-                out[i] = bf16::from_f32(chunk[i]);
-            }
-        }
-        if !rest.is_empty() {
-            let out = &mut out[(first + 2 * chunks.len()) * TILE + at % SIDE * DEPTH..][..DEPTH];
-            out.fill(0);
-            for (out, value) in out.iter_mut().zip(rest) {
-                *out = bf16::from_f32(*value);
-            }
-        }
-    }
-}
+dispatched! { fn store(block: &[f32], c: RowsMut<'_>, output: Output) = store_body; }
 
 /// Copies the rows and outputs that exist from a block to the result, or adds them.
 #[inline(always)]
