@@ -101,8 +101,8 @@ impl Project<'_> {
         }
         let vetoes = Vetoes::read(&options.vetoes)?;
         let plan = self.selection_plan(version, by, tokens, rule, options, &targets, &vetoes);
-        let stem = options.by.replace([':', '/', ' '], "-");
-        let name = options.name.clone().unwrap_or_else(|| format!("{stem}@{}", plan.short()));
+        let stem = options.by.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
+        let name = options.name.clone().unwrap_or_else(|| format!("{stem}-{}", plan.short()));
         let directory = self.run.open_selection(&name, &plan)?;
         self.observer.begin("find thresholds", 0);
         let ids = matches!(version.columns.id, IdColumn::Column(_));
