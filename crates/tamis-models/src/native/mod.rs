@@ -27,8 +27,9 @@ use crate::graph::blocks::{Activation, Attention, Blocks, FeedForward, LinearPar
 use crate::graph::pack::Pack;
 use crate::weights::Weights;
 
-/// Rows of a feed-forward at once: its two wide activations stay in the second-level cache.
-const FEED_FORWARD_ROWS: usize = 128;
+/// Rows of a feed-forward at once: enough to use each weight often, few enough that its wide activations stay in the
+/// cache.
+const FEED_FORWARD_ROWS: usize = 256;
 /// Rows that see the head at once for log probabilities: enough to read its weights seldom, few enough to bound memory.
 const HEAD_ROWS: usize = 128;
 
