@@ -29,7 +29,7 @@ pub(crate) const TILE: usize = SIDE * DEPTH;
 /// Rows, and outputs, of a block: two tiles.
 pub(crate) const BLOCK: usize = 2 * SIDE;
 /// Bytes of the left operand that are gone through for one block of outputs: they stay in the second-level cache.
-const LEFT_BYTES: usize = 768 << 10;
+const LEFT_BYTES: usize = 512 << 10;
 
 /// Whether the processor has AMX with bf16, the operating system keeps its state, and it lets this process use it.
 pub(crate) fn available() -> bool {

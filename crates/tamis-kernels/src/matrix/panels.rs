@@ -94,18 +94,23 @@ pub(crate) fn packed_len(kernel: F32Kernel, outputs: usize, inputs: usize) -> us
     outputs.next_multiple_of(GRAIN) * inputs
 }
 
+/// Inputs that are transposed together, so that the lines they are written to stay in the nearest cache.
+const TRANSPOSED: usize = 16;
+
 /// Packs N × K weights into `out`, which is [`packed_len`] long; every value of it is written.
 pub(crate) fn pack_f32(kernel: F32Kernel, weights: Rows<'_>, out: &mut [f32]) {
-    let (outputs, inputs) = (weights.rows(), weights.width());
-    for panel in panels(outputs, kernel.width()) {
+    let inputs = weights.width();
+    for panel in panels(weights.rows(), kernel.width()) {
         let block = &mut out[panel.first * inputs..][..panel.width * inputs];
-        for j in 0..panel.width {
-            if j < panel.outputs {
-                for (k, &weight) in weights.row(panel.first + j).iter().enumerate() {
-                    block[k * panel.width + j] = weight;
+        for (part, block) in block.chunks_mut(TRANSPOSED * panel.width).enumerate() {
+            for j in 0..panel.width {
+                let to = block.iter_mut().skip(j).step_by(panel.width);
+                if j < panel.outputs {
+                    let from = &weights.row(panel.first + j)[part * TRANSPOSED..];
+                    to.zip(from).for_each(|(to, &weight)| *to = weight);
+                } else {
+                    to.for_each(|to| *to = 0.0);
                 }
-            } else {
-                block.iter_mut().skip(j).step_by(panel.width).for_each(|value| *value = 0.0);
             }
         }
     }
