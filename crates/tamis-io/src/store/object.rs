@@ -208,7 +208,12 @@ fn cloud(location: &str, scheme: &str) -> StoreResult<(Arc<dyn ObjectStore>, Str
     if feature_of(scheme).is_none_or(|(_, built)| !built) {
         return Err(unknown_scheme(location, scheme));
     }
-    let settings = std::env::vars().map(|(name, value)| (name.to_ascii_lowercase(), value));
+    // Settings have short aliases too (`token`, `region`); only a variable with the provider's name in front is meant so.
+    let settings = std::env::vars_os().filter_map(|(name, value)| {
+        let name = name.to_str()?.to_ascii_lowercase();
+        let ours = ["aws_", "google_", "azure_"].iter().any(|provider| name.starts_with(provider));
+        ours.then(|| Some((name, value.into_string().ok()?)))?
+    });
     let (store, path) =
         object_store::parse_url_opts(&url, settings).map_err(|error| invalid(error.to_string()))?;
     let base = format!("{scheme}://{}", url.authority());
