@@ -1,6 +1,8 @@
 //! Integration tests of tamis-models, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod embed;
+mod reference;
 mod sources;
 mod tokenizers;
 mod weights;
