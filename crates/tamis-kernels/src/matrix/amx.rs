@@ -270,16 +270,18 @@ impl Tiles {
     /// If the runs are not equally long, or empty, or end within a pair of tiles.
     pub(crate) fn accumulate(&self, left: &[u16], right: &[u16]) {
         assert!(left.len() == right.len() && !left.is_empty() && left.len().is_multiple_of(2 * TILE));
+        // The left tiles are loaded with the hint that they pass by (`t1`), so that in the nearest cache the right ones stay,
+        // which the next rows need again.
         // SAFETY: tiles are configured, and the loop reads the 2 · depth tiles that both slices hold.
         unsafe {
             asm!(
                 "2:",
-                "tileloadd tmm4, [{left} + {line}]",
+                "tileloaddt1 tmm4, [{left} + {line}]",
                 "tileloadd tmm6, [{right} + {line}]",
                 "tdpbf16ps tmm0, tmm4, tmm6",
                 "tileloadd tmm7, [{right} + {line} + 1024]",
                 "tdpbf16ps tmm1, tmm4, tmm7",
-                "tileloadd tmm5, [{left} + {line} + 1024]",
+                "tileloaddt1 tmm5, [{left} + {line} + 1024]",
                 "tdpbf16ps tmm2, tmm5, tmm6",
                 "tdpbf16ps tmm3, tmm5, tmm7",
                 "add {left}, 2048",
