@@ -27,7 +27,7 @@ struct Open<'s> {
 }
 
 enum Piece {
-    Rows { rows: RecordBatch, failures: Vec<FailedRow>, bytes: u64 },
+    Rows { rows: RecordBatch, failures: Vec<FailedRow> },
     End(ShardEnd),
 }
 
@@ -60,11 +60,16 @@ impl Project<'_> {
         if !fresh.is_empty() {
             self.observer.begin("read corpus", fresh.iter().map(|shard| shard.size_bytes).sum());
             let done = Mutex::new(Vec::new());
-            let sources = fresh.into_iter().map(|shard| self.open_shard(shard)).collect::<Result<Vec<_>>>()?;
+            let sources = fresh.len();
             pool::run(
-                sources,
+                fresh,
                 self.threads,
-                |open, feed| self.read_shard(&open, |at, item| feed.push((Arc::clone(&open), at, item))),
+                |shard, feed| {
+                    let open = self.open_shard(shard, sources)?;
+                    self.read_shard(&open, |at, item| {
+                        open.blocks.wait_for_room(at, feed) && feed.push((Arc::clone(&open), at, item))
+                    })
+                },
                 |(open, at, item)| {
                     let piece = self.decode(item)?;
                     open.blocks.push(at, piece, |piece| {
@@ -82,11 +87,12 @@ impl Project<'_> {
         Ok(self.run.write_next_corpus(version)?)
     }
 
-    fn open_shard<'s>(&self, shard: &'s Shard) -> Result<Arc<Open<'s>>> {
+    /// Begins a shard, one of `sources`.
+    fn open_shard<'s>(&self, shard: &'s Shard, sources: usize) -> Result<Arc<Open<'s>>> {
         let keep = if self.keep_text { KeepText::Cut } else { KeepText::No };
         Ok(Arc::new(Open {
             shard,
-            blocks: InOrder::new(),
+            blocks: InOrder::new(self.threads, sources),
             assembly: Mutex::new(Assembly {
                 inventory: Some(self.run.inventory_writer(&shard.path, &self.corpus_columns())?),
                 quarantine: Some(self.run.quarantine_writer(&shard.path, keep)?),
@@ -97,14 +103,16 @@ impl Project<'_> {
 
     fn read_shard(&self, open: &Open<'_>, mut push: impl FnMut(usize, Item) -> bool) -> Result<()> {
         let mut reader = self.corpus.open(open.shard, 0)?;
-        let (mut at, mut rows) = (0, 0);
+        let (mut at, mut rows, mut told) = (0, 0, 0);
         while let Some(block) = reader.next_block()? {
             rows = block.first_row() + block.rows();
+            told += self.tell(&reader, told);
             if !push(at, Item::Block(block)) {
                 return Ok(());
             }
             at += 1;
         }
+        self.tell(&reader, told);
         let end = ShardEnd {
             rows,
             failed: BTreeMap::new(),
@@ -122,7 +130,7 @@ impl Project<'_> {
             Item::Block(block) => {
                 let decoded = block.decode(&self.columns)?;
                 let rows = inventory_rows(&decoded.documents, &self.columns.carry)?;
-                Piece::Rows { rows, failures: decoded.failures, bytes: block.size_bytes() }
+                Piece::Rows { rows, failures: decoded.failures }
             }
         })
     }
@@ -131,7 +139,7 @@ impl Project<'_> {
     fn assemble(&self, open: &Open<'_>, piece: Piece) -> Result<Option<tamis_io::run::ShardRecord>> {
         let mut assembly = open.assembly.lock().unwrap_or_else(PoisonError::into_inner);
         match piece {
-            Piece::Rows { rows, failures, bytes } => {
+            Piece::Rows { rows, failures } => {
                 for failure in &failures {
                     *assembly.failed.entry(failure.reason.to_owned()).or_default() += 1;
                     if let Some(quarantine) = &mut assembly.quarantine {
@@ -147,7 +155,7 @@ impl Project<'_> {
                 if let Some(inventory) = &mut assembly.inventory {
                     inventory.write(&rows)?;
                 }
-                self.observer.advance(rows.num_rows() as u64, 0, bytes);
+                self.observer.advance(rows.num_rows() as u64, 0, 0);
                 Ok(None)
             }
             Piece::End(mut end) => {
@@ -163,6 +171,13 @@ impl Project<'_> {
                 Ok(Some(receipt.shard))
             }
         }
+    }
+
+    /// Reports the bytes of a file that were read since `told`; returns how many.
+    pub(crate) fn tell(&self, reader: &ShardReader, told: u64) -> u64 {
+        let more = reader.file_bytes().saturating_sub(told);
+        self.observer.advance(0, 0, more);
+        more
     }
 
     /// A shard whose time or size differs from what was recorded: it may have been copied, so its content decides.

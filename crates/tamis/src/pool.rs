@@ -1,11 +1,15 @@
 //! Producers and workers over a bounded queue: the one place where the driver starts threads.
 //!
 //! Producers do what must be sequential within a shard (decompress, split lines); workers do what is not. A queue of two
-//! items a worker keeps memory bounded whatever the corpus. The first error stops everything that has not begun.
+//! items a worker keeps memory bounded whatever the corpus, and where results have to come back into order a producer is
+//! never further ahead than a window. The first error stops everything that has not begun. A panic in a worker, of an
+//! observer say, stops it likewise and goes on in the caller once all threads have ended: nobody waits for ever.
 
+use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use crate::{Error, Result};
 
@@ -19,14 +23,28 @@ impl<T> Feed<'_, T> {
     /// Queues an item, waiting while the queue is full. `false` means: stop producing, the run has failed elsewhere.
     #[must_use]
     pub(crate) fn push(&self, item: T) -> bool {
-        !self.stop.load(Ordering::Relaxed) && self.sender.send(item).is_ok()
+        !self.stopped() && self.sender.send(item).is_ok()
     }
+
+    /// Whether something failed, so that nothing more is wanted.
+    pub(crate) fn stopped(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
+/// What ended a run early.
+enum Failure {
+    Error(Error),
+    Panic(Box<dyn std::any::Any + Send>),
 }
 
 /// Runs `produce` on every source, at most `threads` sources at once and in their order, and `work` on every item.
 ///
 /// # Errors
 /// The first error of either; work that is under way is finished first.
+///
+/// # Panics
+/// When either panics, after everything has come to rest.
 pub(crate) fn run<S, T>(
     sources: Vec<S>,
     threads: usize,
@@ -43,10 +61,15 @@ where
         return Ok(());
     }
     let stop = AtomicBool::new(false);
-    let failure: Mutex<Option<Error>> = Mutex::new(None);
-    let fail = |error: Error| {
+    let failure: Mutex<Option<Failure>> = Mutex::new(None);
+    let guarded = |step: &mut dyn FnMut() -> Result<()>| {
+        let failed = match catch_unwind(AssertUnwindSafe(step)) {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => Failure::Error(error),
+            Err(panic) => Failure::Panic(panic),
+        };
         stop.store(true, Ordering::Relaxed);
-        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(error);
+        failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
     };
     let sources = Mutex::new(sources.into_iter());
     let (sender, receiver) = sync_channel(2 * threads);
@@ -54,33 +77,33 @@ where
     std::thread::scope(|scope| {
         for _ in 0..producers {
             let feed = Feed { sender: sender.clone(), stop: &stop };
-            let (sources, produce, fail, stop) = (&sources, &produce, &fail, &stop);
+            let (sources, produce, guarded) = (&sources, &produce, &guarded);
             scope.spawn(move || {
-                while !stop.load(Ordering::Relaxed) {
-                    let Some(source) = sources.lock().unwrap_or_else(PoisonError::into_inner).next() else { break };
-                    if let Err(error) = produce(source, &feed) {
-                        fail(error);
-                    }
+                while !feed.stopped() {
+                    let next = sources.lock().unwrap_or_else(PoisonError::into_inner).next();
+                    let Some(source) = next else { break };
+                    let mut source = Some(source);
+                    guarded(&mut || source.take().map_or(Ok(()), |source| produce(source, &feed)));
                 }
             });
         }
         drop(sender);
         for _ in 0..threads {
-            let (receiver, work, fail, stop) = (&receiver, &work, &fail, &stop);
+            let (receiver, work, guarded, stop) = (&receiver, &work, &guarded, &stop);
             scope.spawn(move || {
                 while let Some(item) = receive(receiver) {
                     if stop.load(Ordering::Relaxed) {
                         continue; // drain, so that no producer waits for ever
                     }
-                    if let Err(error) = work(item) {
-                        fail(error);
-                    }
+                    let mut item = Some(item);
+                    guarded(&mut || item.take().map_or(Ok(()), work));
                 }
             });
         }
     });
     match failure.into_inner().unwrap_or_else(PoisonError::into_inner) {
-        Some(error) => Err(error),
+        Some(Failure::Error(error)) => Err(error),
+        Some(Failure::Panic(panic)) => resume_unwind(panic),
         None => Ok(()),
     }
 }
@@ -118,8 +141,13 @@ pub(crate) fn map<S: Send, R: Send>(
 }
 
 /// Brings results that arrive in any order back into sequence, and hands each to one consumer at a time.
+///
+/// A consumer may be slower than all who feed it, one that compresses say: what waits for it is bounded by the producer,
+/// which asks for room before it goes on.
 pub(crate) struct InOrder<T> {
     state: Mutex<OrderState<T>>,
+    advanced: Condvar,
+    window: usize,
 }
 
 struct OrderState<T> {
@@ -129,8 +157,32 @@ struct OrderState<T> {
 }
 
 impl<T> InOrder<T> {
-    pub(crate) fn new() -> Self {
-        Self { state: Mutex::new(OrderState { next: 0, waiting: std::collections::BTreeMap::new(), draining: false }) }
+    /// For one of `sources` sequences that `threads` threads work on at the same time: together they hold a few items a
+    /// thread, one alone may have all of that.
+    pub(crate) fn new(threads: usize, sources: usize) -> Self {
+        let at_once = sources.clamp(1, threads.max(1));
+        let state = OrderState { next: 0, waiting: std::collections::BTreeMap::new(), draining: false };
+        Self {
+            state: Mutex::new(state),
+            advanced: Condvar::new(),
+            window: (4 * threads.max(1)).div_ceil(at_once).max(4),
+        }
+    }
+
+    /// Waits until item `at` is among the next few to be consumed; for producers, before they make it. `false` means:
+    /// stop producing, the run has failed elsewhere.
+    #[must_use]
+    pub(crate) fn wait_for_room<I>(&self, at: usize, feed: &Feed<'_, I>) -> bool {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        while at >= state.next + self.window {
+            if feed.stopped() {
+                return false;
+            }
+            // What stops the run may be elsewhere and tell nobody here.
+            let waited = self.advanced.wait_timeout(state, Duration::from_millis(20));
+            state = waited.unwrap_or_else(PoisonError::into_inner).0;
+        }
+        !feed.stopped()
     }
 
     /// Adds item `at`; whoever completes a sequence consumes it, others return at once.
@@ -149,6 +201,7 @@ impl<T> InOrder<T> {
             let Some(item) = state.waiting.remove(&next) else { break };
             state.next += 1;
             drop(state);
+            self.advanced.notify_all();
             consume(item)?;
             state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         }
@@ -173,13 +226,13 @@ mod tests {
 
     #[test]
     fn in_order_consumes_in_sequence() {
-        let order = InOrder::new();
+        let order = InOrder::new(4, 1);
         let seen = Mutex::new(Vec::new());
         run(
             vec![0..500_usize],
             4,
             |range, feed| {
-                range.for_each(|at| assert!(feed.push(at)));
+                range.for_each(|at| assert!(order.wait_for_room(at, feed) && feed.push(at)));
                 Ok(())
             },
             |at| {
@@ -217,5 +270,85 @@ mod tests {
         );
         assert!(result.is_err());
         assert!(done.load(Ordering::Relaxed) < 10_000);
+    }
+
+    #[test]
+    fn a_slow_consumer_holds_the_producer_back() {
+        let order = InOrder::new(4, 1);
+        let (made, most) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        run(
+            vec![0..300_usize],
+            4,
+            |range, feed| {
+                for at in range {
+                    assert!(order.wait_for_room(at, feed));
+                    made.fetch_add(1, Ordering::SeqCst);
+                    assert!(feed.push(at));
+                }
+                Ok(())
+            },
+            |at| {
+                order.push(at, at, |item| {
+                    std::thread::sleep(Duration::from_micros(200));
+                    most.fetch_max(made.load(Ordering::SeqCst) - item, Ordering::SeqCst);
+                    Ok(())
+                })
+            },
+        )
+        .unwrap();
+        assert_eq!(made.into_inner(), 300);
+        let most = most.into_inner();
+        assert!(most <= 17, "{most} items were under way");
+    }
+
+    #[test]
+    fn an_item_that_fails_before_its_turn_keeps_no_producer_waiting() {
+        for threads in 1..4 {
+            let order = InOrder::new(threads, 1);
+            let result = run(
+                vec![0..10_000_usize],
+                threads,
+                |range, feed| {
+                    for at in range {
+                        if !order.wait_for_room(at, feed) || !feed.push(at) {
+                            break;
+                        }
+                    }
+                    Ok(())
+                },
+                |at| match at {
+                    7 => Err(Error::usage("seven", "choose another")),
+                    _ => order.push(at, at, |_| Ok(())),
+                },
+            );
+            assert!(result.is_err());
+        }
+    }
+
+    #[test]
+    fn a_panic_of_a_worker_or_a_producer_reaches_the_caller() {
+        for threads in 1..4 {
+            let caught = catch_unwind(|| {
+                run(
+                    vec![0..10_000_usize, 0..10_000],
+                    threads,
+                    |range, feed| {
+                        for at in range {
+                            if !feed.push(at) {
+                                break;
+                            }
+                        }
+                        Ok(())
+                    },
+                    |at| if at == 9 { panic!("nine") } else { Ok(()) },
+                )
+            });
+            assert_eq!(caught.unwrap_err().downcast_ref::<&str>(), Some(&"nine"));
+            let caught = catch_unwind(|| {
+                let produce = |_: usize, _: &Feed<'_, usize>| -> Result<()> { panic!("no source") };
+                run(vec![1, 2], threads, produce, |_| Ok(()))
+            });
+            assert!(caught.is_err());
+        }
     }
 }

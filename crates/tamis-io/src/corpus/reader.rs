@@ -15,6 +15,7 @@ use super::{Block, Compression, Container, Corpus, CorpusError, CorpusResult, Sh
 pub struct ShardReader {
     shard: Arc<str>,
     compression: Compression,
+    size_bytes: u64,
     from_row: u64,
     next_row: u64,
     max_line_bytes: u64,
@@ -53,6 +54,7 @@ impl ShardReader {
         Ok(Self {
             shard: shard.path.as_str().into(),
             compression: shard.compression,
+            size_bytes: shard.size_bytes,
             from_row,
             next_row: 0,
             max_line_bytes: corpus.max_line_bytes,
@@ -119,6 +121,17 @@ impl ShardReader {
             _ => 0,
         };
         State::Failed { byte, problem: input::explain(self.compression, error) }
+    }
+
+    /// Bytes of the file that were read so far, for shares of the work: 0 for Parquet until its end.
+    #[must_use]
+    pub fn file_bytes(&self) -> u64 {
+        match &self.state {
+            State::Lines(lines) => lines.stream().file_bytes(),
+            State::Parquet { .. } => 0,
+            State::Ended(_) => self.size_bytes,
+            State::Failed { byte, .. } => *byte,
+        }
     }
 
     /// Rows that were read or skipped so far; all of the shard's, once [`Self::next_block`] gave `None`.

@@ -1,11 +1,9 @@
 //! Every document of a shard with what decides its fate, in row order, from the inventory and the sidecars alone.
 
-
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_array::{Array, RecordBatch};
-use tamis_core::{Digest, DocKey, ScoreBatch, column};
+use tamis_core::{DocKey, ScoreBatch, column};
 use tamis_io::run::{RunDirectory, ShardRecord, SignalDir, inventory_column};
 use tamis_io::sidecar::{SidecarColumns, zip_aligned};
 use tamis_samplers::{Priority, Ranker};
@@ -64,9 +62,6 @@ impl Candidates<'_> {
     /// Files that cannot be read or do not line up, and what `each` says.
     pub(super) fn for_each(&self, shard: &ShardRecord, mut each: impl FnMut(Row) -> Result<()>) -> Result<()> {
         let mut columns = vec![column::ROW, column::DOC_KEY, inventory_column::BYTES];
-        if self.duplicates.need_digests() {
-            columns.extend([inventory_column::TEXT_DIGEST, column::RAW_DIGEST]);
-        }
         if self.vetoes.need_ids() {
             columns.push(column::ID);
         }
@@ -80,16 +75,19 @@ impl Candidates<'_> {
             let columns = [column::ROW, column::DOC_KEY, "tokens", column::FAILED];
             sidecars.push(tokens.read(shard, SidecarColumns::Named(&columns))?);
         }
+        let at = self.duplicates.shard(&shard.path);
+        let mut before = 0;
         for batch in zip_aligned(&shard.path, inventory, sidecars)? {
             let batch = batch?;
-            self.batch(shard, &batch.inventory, &batch.sidecars, &mut each)?;
+            self.batch((at, before), &batch.inventory, &batch.sidecars, &mut each)?;
+            before += batch.inventory.num_rows();
         }
         Ok(())
     }
 
     fn batch(
         &self,
-        shard: &ShardRecord,
+        (shard, before): (usize, usize),
         inventory: &RecordBatch,
         sidecars: &[RecordBatch],
         each: &mut impl FnMut(Row) -> Result<()>,
@@ -98,8 +96,6 @@ impl Candidates<'_> {
         let missing = || tamis_core::Error::MissingColumn { column: column::ROW.to_owned() };
         let (rows, bytes) = number(column::ROW).zip(number(inventory_column::BYTES)).ok_or_else(missing)?;
         let keys = inventory.column_by_name(column::DOC_KEY).ok_or_else(missing)?.as_fixed_size_binary();
-        let digest = |name: &str| inventory.column_by_name(name).map(|array| array.as_fixed_size_binary());
-        let (texts, raws) = (digest(inventory_column::TEXT_DIGEST), digest(column::RAW_DIGEST));
         let ids = inventory.column_by_name(column::ID).map(|array| array.as_string::<i32>());
         let mut sidecars = sidecars.iter();
         let scored = match self.score {
@@ -120,13 +116,9 @@ impl Candidates<'_> {
             let row = rows.value(at);
             let score = scored.as_ref().and_then(|(_, values)| values[at]);
             let id = ids.filter(|ids| ids.is_valid(at)).map(|ids| ids.value(at));
-            let digests = texts.zip(raws).map(|(texts, raws)| {
-                let digest = |value: &[u8]| Digest::from_bytes(bytes16(value));
-                (digest(texts.value(at)), digest(raws.value(at)))
-            });
             let fate = if self.vetoes.contains(key, id) {
                 Fate::Dropped(reason::VETOED)
-            } else if let Some(reason) = self.duplicates.loses(key, digests, &shard.path, row) {
+            } else if let Some(reason) = self.duplicates.loses(shard, before + at) {
                 Fate::Dropped(reason)
             } else if let (Some((batch, _)), None) = (&scored, score) {
                 let failed = batch.failed();

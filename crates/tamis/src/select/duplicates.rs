@@ -4,32 +4,49 @@
 //! smallest document key. Nothing depends on the names or the order of shards: rows that are equal in all of that are equal
 //! byte for byte, and any one of them may stand for the others.
 //!
-//! Memory: 16 bytes for each document of one range of keys (at most 512 MiB; a larger corpus is gone through range by
-//! range, reading one column), and about 100 bytes for each key that occurs twice.
+//! A row that gives way to another of its id, or that is vetoed, stands for no text: otherwise a text would vanish although
+//! another row has it. So of each text exactly one row stays, unless all of its rows are out for another reason. A veto names
+//! documents, not texts: copies of a vetoed text under other ids are vetoed by their own ids. Whether a row has a score is
+//! not looked at, so the same rows stay under every signal.
+//!
+//! Memory: 16 bytes a document of one range of keys (at most 256 MiB; a larger corpus is gone through range by range,
+//! reading one column), about 70 bytes for each key of the range that occurs more than once, and one bit a document.
 
-use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
-use arrow_array::types::UInt64Type;
-use tamis_core::{Digest, DocKey, column};
+use arrow_array::{Array, RecordBatch};
+use tamis_core::{DocKey, column};
 use tamis_io::run::{RunDirectory, ShardRecord, inventory_column};
 use tamis_io::sidecar::SidecarColumns;
 
 use super::candidates::reason;
+use super::vetoes::Vetoes;
 use crate::options::ExactDuplicates;
 use crate::{Result, pool};
 
-const KEYS_IN_MEMORY: u64 = 32 << 20;
+const KEYS_IN_MEMORY: u64 = 16 << 20;
 
-/// What a group of equal documents is ordered by: the first stays. Shard and row break ties between equal bytes only.
-type Rank = ([u8; 16], [u8; 16], String, u64);
+type Bytes = [u8; 16];
 
-/// The one that stays of each group with more than one member.
+/// What the members of a group are ordered by, the first stays. Shard and document break ties between equal bytes only.
+type Rank = (Bytes, Bytes, usize, usize);
+
+/// One bit a document, by shard; empty for a shard without any.
+type Marks = Vec<Vec<u64>>;
+
+fn is_marked(marks: &Marks, shard: usize, document: usize) -> bool {
+    marks.get(shard).and_then(|words| words.get(document / 64)).is_some_and(|word| word >> (document % 64) & 1 == 1)
+}
+
+/// The documents that give way to others.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
-    by_key: BTreeMap<[u8; 16], Rank>,
-    by_text: BTreeMap<[u8; 16], Rank>,
+    /// Paths of the shards, in the order of the corpus version.
+    shards: Vec<String>,
+    by_id: Marks,
+    by_text: Marks,
+    repeated_ids: u64,
 }
 
 impl Duplicates {
@@ -39,141 +56,188 @@ impl Duplicates {
         shards: &[ShardRecord],
         ids: bool,
         texts: ExactDuplicates,
+        vetoes: &Vetoes,
         threads: usize,
     ) -> Result<Self> {
-        let mut found = Self::default();
+        let mut found = Self { shards: shards.iter().map(|shard| shard.path.clone()).collect(), ..Self::default() };
+        let groups = |group, rank| Groups { run, shards, threads, group, rank, keys: KEYS_IN_MEMORY, vetoes: None, out: None };
         if ids {
-            let repeated = repeated(run, shards, column::DOC_KEY, threads)?;
-            let other = [inventory_column::TEXT_DIGEST, column::RAW_DIGEST];
-            found.by_key = winners(run, shards, column::DOC_KEY, other, repeated, threads)?;
+            let groups = groups(column::DOC_KEY, [inventory_column::TEXT_DIGEST, column::RAW_DIGEST]);
+            (found.by_id, found.repeated_ids) = groups.losers()?;
         }
         if texts == ExactDuplicates::One {
-            let repeated = repeated(run, shards, inventory_column::TEXT_DIGEST, threads)?;
-            let other = [column::DOC_KEY, column::RAW_DIGEST];
-            found.by_text = winners(run, shards, inventory_column::TEXT_DIGEST, other, repeated, threads)?;
+            let groups = groups(inventory_column::TEXT_DIGEST, [column::DOC_KEY, column::RAW_DIGEST]);
+            let vetoes = vetoes.need_ids().then_some(vetoes);
+            found.by_text = Groups { vetoes, out: Some(&found.by_id), ..groups }.losers()?.0;
         }
         Ok(found)
     }
 
     /// Ids that occur more than once.
-    pub(super) fn repeated_ids(&self) -> usize {
-        self.by_key.len()
+    pub(super) fn repeated_ids(&self) -> u64 {
+        self.repeated_ids
     }
 
-    pub(super) fn need_digests(&self) -> bool {
-        !self.by_key.is_empty() || !self.by_text.is_empty()
+    /// Position of a shard, for [`Duplicates::loses`].
+    pub(super) fn shard(&self, path: &str) -> usize {
+        self.shards.iter().position(|shard| shard == path).unwrap_or(usize::MAX)
     }
 
-    /// The reason for which a document gives way to another one.
-    pub(super) fn loses(
-        &self,
-        key: DocKey,
-        digests: Option<(Digest, Digest)>,
-        shard: &str,
-        row: u64,
-    ) -> Option<&'static str> {
-        let (text, raw) = digests?;
-        let (key, text, raw) = (key.to_bytes(), text.to_bytes(), raw.to_bytes());
-        let stays = |group: Option<&Rank>, rank: (&[u8; 16], &[u8; 16])| {
-            group.is_none_or(|(a, b, first_shard, first_row)| {
-                (a, b, first_shard.as_str(), *first_row) == (rank.0, rank.1, shard, row)
-            })
-        };
-        if !stays(self.by_key.get(&key), (&text, &raw)) {
+    /// The reason for which the `document`-th of a shard gives way to another one.
+    pub(super) fn loses(&self, shard: usize, document: usize) -> Option<&'static str> {
+        if is_marked(&self.by_id, shard, document) {
             return Some(reason::DUPLICATE_ID);
         }
-        (!stays(self.by_text.get(&text), (&key, &raw))).then_some(reason::EXACT_DUPLICATE)
+        is_marked(&self.by_text, shard, document).then_some(reason::EXACT_DUPLICATE)
     }
 }
 
-fn read(
-    run: &RunDirectory,
-    shard: &ShardRecord,
-    columns: &[&str],
-    mut each: impl FnMut(&RecordBatch) -> Result<()>,
-) -> Result<()> {
-    for batch in run.read_inventory(&shard.path, SidecarColumns::Named(columns))? {
-        each(&batch?)?;
+/// A partition of the documents by a column of the inventory.
+#[derive(Clone, Copy)]
+struct Groups<'a> {
+    run: &'a RunDirectory,
+    shards: &'a [ShardRecord],
+    threads: usize,
+    /// Members of a group are equal in this column.
+    group: &'a str,
+    /// The member that is first by these columns stays.
+    rank: [&'a str; 2],
+    /// Keys that are held at a time.
+    keys: u64,
+    /// Documents that belong to no group, …
+    vetoes: Option<&'a Vetoes>,
+    /// … and more of them.
+    out: Option<&'a Marks>,
+}
+
+impl Groups<'_> {
+    /// Marks all but the first of each group, and counts the groups of more than one.
+    fn losers(&self) -> Result<(Marks, u64)> {
+        let documents: u64 = self.shards.iter().map(|shard| shard.documents).sum();
+        let ranges = u128::from(documents.div_ceil(self.keys).max(1));
+        let mut marks = vec![Vec::new(); self.shards.len()];
+        let mut groups = 0;
+        for range in 0..ranges {
+            let within = |value: &Bytes| {
+                let prefix = u64::from_be_bytes(value[..8].try_into().expect("8 of 16 bytes"));
+                (u128::from(prefix) * ranges) >> 64 == range
+            };
+            let repeated = self.repeated(within)?;
+            if !repeated.is_empty() {
+                groups += repeated.len() as u64;
+                let first = self.first(&repeated)?;
+                self.mark(&repeated, &first, &mut marks)?;
+            }
+        }
+        Ok((marks, groups))
     }
-    Ok(())
-}
 
-fn bytes16(batch: &RecordBatch, name: &str, at: usize) -> [u8; 16] {
-    let array = batch.column_by_name(name).expect("the column was asked for").as_fixed_size_binary();
-    array.value(at).try_into().expect("16 bytes by the inventory's schema")
-}
+    /// Calls `each` with the position and value of every document that belongs to a group, a batch at a time.
+    fn members(
+        &self,
+        shard: usize,
+        more: &[&str],
+        mut each: impl FnMut(&RecordBatch, &mut dyn Iterator<Item = (usize, usize, Bytes)>) -> Result<()>,
+    ) -> Result<()> {
+        let mut columns = vec![self.group];
+        if self.vetoes.is_some() {
+            columns.extend([column::ID, column::DOC_KEY]);
+        }
+        columns.extend(more);
+        columns.sort_unstable();
+        columns.dedup();
+        let mut before = 0;
+        for batch in self.run.read_inventory(&self.shards[shard].path, SidecarColumns::Named(&columns))? {
+            let batch = batch?;
+            let vetoed = |at: usize| {
+                self.vetoes.is_some_and(|vetoes| {
+                    let ids = batch.column_by_name(column::ID).expect("the column was asked for").as_string::<i32>();
+                    let id = ids.is_valid(at).then(|| ids.value(at));
+                    vetoes.contains(DocKey::from_bytes(bytes16(&batch, column::DOC_KEY, at)), id)
+                })
+            };
+            let belongs =
+                |at: &usize| !self.out.is_some_and(|out| is_marked(out, shard, before + at)) && !vetoed(*at);
+            let mut members = (0..batch.num_rows())
+                .filter(belongs)
+                .map(|at| (at, before + at, bytes16(&batch, self.group, at)));
+            each(&batch, &mut members)?;
+            before += batch.num_rows();
+        }
+        Ok(())
+    }
 
-/// Values of a 16-byte column that occur more than once, sorted.
-fn repeated(run: &RunDirectory, shards: &[ShardRecord], name: &str, threads: usize) -> Result<Vec<[u8; 16]>> {
-    let documents: u64 = shards.iter().map(|shard| shard.documents).sum();
-    let ranges = documents.div_ceil(KEYS_IN_MEMORY).max(1);
-    let mut repeated = Vec::new();
-    for range in 0..ranges {
-        let of = |value: &[u8; 16]| {
-            let prefix = u64::from_be_bytes(value[..8].try_into().expect("8 of 16 bytes"));
-            (u128::from(prefix) * u128::from(ranges)) >> 64
-        };
-        let lists = pool::map(shards.iter().collect(), threads, |shard: &ShardRecord| {
-            let mut values = Vec::new();
-            read(run, shard, &[name], |batch| {
-                let all = (0..batch.num_rows()).map(|at| bytes16(batch, name, at));
-                values.extend(all.filter(|value| of(value) == u128::from(range)));
+    fn over_shards<R: Send>(&self, work: impl Fn(usize) -> Result<R> + Sync) -> Result<Vec<R>> {
+        pool::map((0..self.shards.len()).collect(), self.threads, work)
+    }
+
+    /// Values of a range that occur more than once, sorted.
+    fn repeated(&self, within: impl Fn(&Bytes) -> bool + Sync) -> Result<Vec<Bytes>> {
+        let values = Mutex::new(Vec::new());
+        self.over_shards(|shard| {
+            self.members(shard, &[], |_, members| {
+                let own: Vec<Bytes> = members.map(|(_, _, value)| value).filter(&within).collect();
+                values.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
+                Ok(())
+            })
+        })?;
+        let mut values = values.into_inner().unwrap_or_else(PoisonError::into_inner);
+        values.sort_unstable();
+        let mut repeated: Vec<Bytes> =
+            values.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+        repeated.dedup();
+        Ok(repeated)
+    }
+
+    /// The first member of each group.
+    fn first(&self, repeated: &[Bytes]) -> Result<Vec<Option<Rank>>> {
+        let first: Mutex<Vec<Option<Rank>>> = Mutex::new(vec![None; repeated.len()]);
+        self.over_shards(|shard| {
+            self.members(shard, &self.rank, |batch, members| {
+                let own: Vec<(usize, Rank)> = members
+                    .filter_map(|(at, document, value)| {
+                        let group = repeated.binary_search(&value).ok()?;
+                        let [a, b] = self.rank.map(|name| bytes16(batch, name, at));
+                        Some((group, (a, b, shard, document)))
+                    })
+                    .collect();
+                let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
+                for (group, rank) in own {
+                    if first[group].is_none_or(|other| rank < other) {
+                        first[group] = Some(rank);
+                    }
+                }
+                Ok(())
+            })
+        })?;
+        Ok(first.into_inner().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn mark(&self, repeated: &[Bytes], first: &[Option<Rank>], marks: &mut Marks) -> Result<()> {
+        let losers = self.over_shards(|shard| {
+            let mut losers: Vec<u64> = Vec::new();
+            self.members(shard, &[], |_, members| {
+                for (_, document, value) in members {
+                    let Ok(group) = repeated.binary_search(&value) else { continue };
+                    let stays = first[group].is_some_and(|(_, _, a, b)| (a, b) == (shard, document));
+                    if !stays {
+                        losers.resize(losers.len().max(document / 64 + 1), 0);
+                        losers[document / 64] |= 1 << (document % 64);
+                    }
+                }
                 Ok(())
             })?;
-            Ok(values)
+            Ok(losers)
         })?;
-        let mut values = lists.concat();
-        values.sort_unstable();
-        let mut last = None;
-        for pair in values.windows(2).filter(|pair| pair[0] == pair[1]) {
-            if last != Some(pair[0]) {
-                repeated.push(pair[0]);
-                last = Some(pair[0]);
-            }
+        for (marks, losers) in marks.iter_mut().zip(losers) {
+            marks.resize(marks.len().max(losers.len()), 0);
+            marks.iter_mut().zip(losers).for_each(|(word, more)| *word |= more);
         }
+        Ok(())
     }
-    Ok(repeated)
 }
 
-fn winners(
-    run: &RunDirectory,
-    shards: &[ShardRecord],
-    name: &str,
-    other: [&str; 2],
-    repeated: Vec<[u8; 16]>,
-    threads: usize,
-) -> Result<BTreeMap<[u8; 16], Rank>> {
-    let mut best: BTreeMap<[u8; 16], Rank> = BTreeMap::new();
-    if repeated.is_empty() {
-        return Ok(best);
-    }
-    let found = pool::map(shards.iter().collect(), threads, |shard: &ShardRecord| {
-        let mut ranks = Vec::new();
-        read(run, shard, &[column::ROW, name, other[0], other[1]], |batch| {
-            let rows = batch.column_by_name(column::ROW).expect("the column was asked for");
-            for at in 0..batch.num_rows() {
-                let value = bytes16(batch, name, at);
-                if repeated.binary_search(&value).is_ok() {
-                    let row = rows.as_primitive::<UInt64Type>().value(at);
-                    let rank = (bytes16(batch, other[0], at), bytes16(batch, other[1], at), shard.path.clone(), row);
-                    ranks.push((value, rank));
-                }
-            }
-            Ok(())
-        })?;
-        Ok(ranks)
-    })?;
-    for (value, rank) in found.into_iter().flatten() {
-        match best.entry(value) {
-            std::collections::btree_map::Entry::Vacant(entry) => {
-                entry.insert(rank);
-            }
-            std::collections::btree_map::Entry::Occupied(mut entry) => {
-                if rank < *entry.get() {
-                    entry.insert(rank);
-                }
-            }
-        }
-    }
-    Ok(best)
+fn bytes16(batch: &RecordBatch, name: &str, at: usize) -> Bytes {
+    let array = batch.column_by_name(name).expect("the column was asked for").as_fixed_size_binary();
+    array.value(at).try_into().expect("16 bytes by the inventory's schema")
 }

@@ -107,7 +107,7 @@ impl Project<'_> {
         self.observer.begin("find thresholds", 0);
         let ids = matches!(version.columns.id, IdColumn::Column(_));
         let duplicates =
-            Duplicates::find(&self.run, &version.shards, ids, options.exact_duplicates, self.threads)?;
+            Duplicates::find(&self.run, &version.shards, ids, options.exact_duplicates, &vetoes, self.threads)?;
         if duplicates.repeated_ids() > 0 {
             let count = duplicates.repeated_ids();
             self.observer.warn(&format!(

@@ -79,7 +79,10 @@ impl Project<'_> {
                 let (own, smallest) = self.decide(shard, directory, candidates, rule, targets, cuts)?;
                 tally.merge(own, targets.len());
                 match out {
-                    Some(out) => self.produce_kept(shard, directory, smallest, out, targets, feed),
+                    Some(out) => {
+                        let blocks = InOrder::new(self.threads, version.shards.len());
+                        self.produce_kept(shard, directory, (smallest, blocks), out, targets, feed)
+                    }
                     None => Ok(()),
                 }
             },
@@ -152,7 +155,7 @@ impl Project<'_> {
         &self,
         shard: &ShardRecord,
         directory: &SelectionDir,
-        smallest: Vec<u8>,
+        (smallest, blocks): (Vec<u8>, InOrder<Option<Block>>),
         out: &Store,
         targets: &[Labelled],
         feed: &Feed<'_, Item>,
@@ -173,17 +176,19 @@ impl Project<'_> {
         let open = Arc::new(Open {
             path: shard.path.clone(),
             smallest,
-            blocks: InOrder::new(),
+            blocks,
             writers: Mutex::new(Some(writers)),
         });
         let mut reader = self.corpus.open(source, 0)?;
-        let mut at = 0;
+        let (mut at, mut told) = (0, 0);
         while let Some(block) = reader.next_block()? {
-            if !feed.push((Arc::clone(&open), at, Some(block))) {
+            if !open.blocks.wait_for_room(at, feed) || !feed.push((Arc::clone(&open), at, Some(block))) {
                 return Ok(());
             }
             at += 1;
+            told += self.tell(&reader, told);
         }
+        self.tell(&reader, told);
         let found = self.digest_of(&reader, source)?;
         if found != shard.digest {
             let problem = format!("shard `{}` changed since it was read: digest {} then, {found} now", shard.path, shard.digest);
@@ -204,7 +209,7 @@ impl Project<'_> {
             };
             block.write_kept(&mut keep, writer)?;
         }
-        self.observer.advance(kept, 0, block.size_bytes());
+        self.observer.advance(kept, 0, 0);
         Ok(())
     }
 
