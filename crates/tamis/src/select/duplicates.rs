@@ -42,7 +42,7 @@ fn is_marked(marks: &Marks, shard: usize, document: usize) -> bool {
 /// The documents that give way to others.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
-    /// Paths of the shards, in the order of the corpus version.
+    /// Paths of the shards, sorted as those of a corpus version are.
     shards: Vec<String>,
     by_id: Marks,
     by_text: Marks,
@@ -80,7 +80,7 @@ impl Duplicates {
 
     /// Position of a shard, for [`Duplicates::loses`].
     pub(super) fn shard(&self, path: &str) -> usize {
-        self.shards.iter().position(|shard| shard == path).unwrap_or(usize::MAX)
+        self.shards.binary_search_by(|shard| shard.as_str().cmp(path)).unwrap_or(usize::MAX)
     }
 
     /// The reason for which the `document`-th of a shard gives way to another one.
