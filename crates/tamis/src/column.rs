@@ -42,7 +42,7 @@ impl ColumnSignal {
                 direction: Direction::HigherIsBetter,
                 rule: RuleKind::Top,
             }),
-            part_bytes: 256 << 20,
+            part_bytes: 32 << 20,
             notes: BTreeMap::new(),
         };
         Self { name: name.to_owned(), info }

@@ -38,8 +38,10 @@ impl Project<'_> {
                 "score `embed` with --worker, then `density` without it: its two passes take minutes",
             ));
         }
-        let (embedding, _) =
-            self.signal_for(version, &SignalOptions::Embed(density.embed.clone()), true, ScoreOptions::default())?;
+        let embed = SignalOptions::Embed(density.embed.clone());
+        // Other embeddings may stand beside those that are there where another density may.
+        let own = ScoreOptions { beside: options.beside, ..ScoreOptions::default() };
+        let (embedding, _) = self.score(version, &embed, own)?;
         let asked = SignalOptions::Density(density.clone());
         let frozen = if options.refit { None } else { self.frozen(&asked, &embedding)? };
         let (sketch, notes, findings) = match frozen {

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::UInt32Type;
+use arrow_array::types::{UInt32Type, UInt64Type};
 use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use tamis_core::{DocumentBatch, Input, Parallelism, ScoreBatch, Signal, column};
@@ -224,9 +224,10 @@ impl Project<'_> {
                 let input = self.run.resolve(name)?;
                 for batch in input.read(shard, SidecarColumns::All)? {
                     let batch = batch?;
-                    // Embeddings have no text; a row counts as much as the text it stands for on average.
-                    let bytes = shard.text_bytes() / shard.documents.max(1);
-                    if !send(cutter.push(&batch, |_| bytes.max(1))) || cutter.wanted_from().is_none() {
+                    // Embeddings have no text: a row counts as much as the text it stands for on average, or as it has itself.
+                    let text = shard.text_bytes() / shard.documents.max(1);
+                    let own = batch.get_array_memory_size() as u64 / batch.num_rows().max(1) as u64;
+                    if !send(cutter.push(&batch, |_| text.max(own).max(1))) || cutter.wanted_from().is_none() {
                         break;
                     }
                 }
@@ -302,7 +303,10 @@ impl Project<'_> {
 
 /// Sum of a `tokens` column; 0 where there is none.
 fn tokens_of(batch: &RecordBatch) -> u64 {
-    let tokens = batch.column_by_name("tokens").and_then(|array| array.as_primitive_opt::<UInt32Type>());
-    tokens.map_or(0, |tokens| tokens.iter().flatten().map(u64::from).sum())
+    let Some(tokens) = batch.column_by_name("tokens") else { return 0 };
+    if let Some(tokens) = tokens.as_primitive_opt::<UInt32Type>() {
+        return tokens.iter().flatten().map(u64::from).sum();
+    }
+    tokens.as_primitive_opt::<UInt64Type>().map_or(0, |tokens| tokens.iter().flatten().sum())
 }
 

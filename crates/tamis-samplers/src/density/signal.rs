@@ -62,8 +62,8 @@ impl Density {
                 direction: Direction::LowerIsBetter,
                 rule: RuleKind::Ips,
             }),
-            // About ten seconds of one core at two kilobytes of text a document.
-            part_bytes: 256 << 20,
+            // A few seconds of one core at two kilobytes of text a document.
+            part_bytes: 64 << 20,
             notes: BTreeMap::new(),
         };
         Self { sketch, membership, info }

@@ -1,7 +1,8 @@
 //! Why a document was kept: where it stands under every signal, and what every selection decided.
 //!
 //! Percentiles are in keep order: 100 is what the signal's default rule would keep first, whatever the sign of the score.
-//! They are mid-ranks over the documents that have a score, so equal scores share one. Memory: 16 bytes a document and signal.
+//! They are mid-ranks over the documents that have a score, so equal scores share one. Memory: 16 bytes a document and signal,
+//! and 24 bytes a document while `show` puts them in order.
 
 mod show;
 mod why;
@@ -21,8 +22,8 @@ use crate::{Error, Result, pool};
 pub(crate) struct Scale {
     /// Full name of the signal.
     pub(crate) name: String,
-    /// By shard, then by document; `None` where the row failed.
-    scores: Vec<Vec<Option<f64>>>,
+    /// By shard, then by document; NaN where the row failed.
+    scores: Vec<Vec<f64>>,
     sorted: Vec<f64>,
     direction: Direction,
 }
@@ -40,7 +41,7 @@ impl Scale {
     }
 
     fn score(&self, at: Place) -> Option<f64> {
-        self.scores[at.shard][at.document]
+        Some(self.scores[at.shard][at.document]).filter(|score| !score.is_nan())
     }
 
     fn percentile_at(&self, at: Place) -> Option<f64> {
@@ -130,11 +131,11 @@ impl Project<'_> {
             let mut scores = Vec::new();
             let columns = [column::ROW, column::DOC_KEY, column, column::FAILED];
             for batch in signal.read(shard, SidecarColumns::Named(&columns))? {
-                scores.extend(ScoreBatch::new(batch?)?.values(column)?);
+                scores.extend(ScoreBatch::new(batch?)?.values(column)?.into_iter().map(|score| score.unwrap_or(f64::NAN)));
             }
             Ok(scores)
         })?;
-        let mut sorted: Vec<f64> = scores.iter().flatten().flatten().copied().collect();
+        let mut sorted: Vec<f64> = scores.iter().flatten().copied().filter(|score| !score.is_nan()).collect();
         sorted.sort_by(f64::total_cmp);
         let direction = match signal.record().ranking() {
             Some(ranking) if ranking.column == column => ranking.direction,

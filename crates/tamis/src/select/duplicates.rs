@@ -15,6 +15,7 @@
 use std::sync::{Mutex, PoisonError};
 
 use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
 use arrow_array::{Array, RecordBatch};
 use tamis_core::{DocKey, column};
 use tamis_io::run::{RunDirectory, ShardRecord, inventory_column};
@@ -47,9 +48,18 @@ pub(super) struct Duplicates {
     by_id: Marks,
     by_text: Marks,
     repeated_ids: u64,
+    example: Option<(String, u64)>,
 }
 
 impl Duplicates {
+    /// Shard and document, by their positions, of the first that gives way to another one of its id.
+    pub(super) fn example(&self) -> Option<(usize, usize)> {
+        self.by_id.iter().enumerate().find_map(|(shard, words)| {
+            let word = words.iter().position(|word| *word != 0)?;
+            Some((shard, word * 64 + words[word].trailing_zeros() as usize))
+        })
+    }
+
     /// Goes through the inventories. `ids` says whether the corpus has ids; without them equal keys are equal texts.
     pub(super) fn find(
         run: &RunDirectory,
@@ -64,6 +74,7 @@ impl Duplicates {
         if ids {
             let groups = groups(column::DOC_KEY, [inventory_column::TEXT_DIGEST, column::RAW_DIGEST]);
             (found.by_id, found.repeated_ids) = groups.losers()?;
+            found.example = example(run, shards, &found.by_id)?;
         }
         if texts == ExactDuplicates::One {
             let groups = groups(inventory_column::TEXT_DIGEST, [column::DOC_KEY, column::RAW_DIGEST]);
@@ -76,6 +87,11 @@ impl Duplicates {
     /// Ids that occur more than once.
     pub(super) fn repeated_ids(&self) -> u64 {
         self.repeated_ids
+    }
+
+    /// Shard and row of a document that gives way to another one of its id, for messages.
+    pub(super) fn example(&self) -> Option<(&str, u64)> {
+        self.example.as_ref().map(|(shard, row)| (shard.as_str(), *row))
     }
 
     /// Position of a shard, for [`Duplicates::loses`].
@@ -235,6 +251,23 @@ impl Groups<'_> {
         }
         Ok(())
     }
+}
+
+/// Shard and row of the first marked document.
+fn example(run: &RunDirectory, shards: &[ShardRecord], marks: &Marks) -> Result<Option<(String, u64)>> {
+    for (shard, words) in shards.iter().zip(marks) {
+        let Some(at) = words.iter().position(|word| *word != 0) else { continue };
+        let mut document = at * 64 + words[at].trailing_zeros() as usize;
+        for batch in run.read_inventory(&shard.path, SidecarColumns::Named(&[column::ROW]))? {
+            let batch = batch?;
+            if document < batch.num_rows() {
+                let row = batch.column(0).as_primitive::<UInt64Type>().value(document);
+                return Ok(Some((shard.path.clone(), row)));
+            }
+            document -= batch.num_rows();
+        }
+    }
+    Ok(None)
 }
 
 fn bytes16(batch: &RecordBatch, name: &str, at: usize) -> Bytes {
