@@ -75,6 +75,20 @@ impl Error {
     /// Whether the caller asked for something that cannot be had.
     #[must_use]
     pub fn is_usage(&self) -> bool {
-        matches!(self, Self::Usage { .. })
+        use tamis_io::{corpus::CorpusError, run::RunError};
+        use tamis_models::{Error as ModelError, prompt::PromptError, source::SourceError};
+        match self {
+            Self::Usage { .. } => true,
+            Self::Corpus(error) => matches!(
+                error,
+                CorpusError::MissingColumn { .. } | CorpusError::Columns { .. } | CorpusError::Pattern { .. }
+            ),
+            Self::Run(error) => matches!(error, RunError::Unknown { .. } | RunError::Ambiguous { .. }),
+            Self::Models(ModelError::Source(error)) => {
+                matches!(error, SourceError::Unknown { .. } | SourceError::Spelling { .. })
+            }
+            Self::Models(ModelError::Prompt(error)) => matches!(error, PromptError::Unknown { .. }),
+            _ => false,
+        }
     }
 }

@@ -72,6 +72,21 @@ pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<A
     Ok(AskLlm::new(judge, &prompts, &own)?)
 }
 
+/// Opens the models of a signal and looks its prompts up, to learn early that they can be had.
+pub(crate) fn check(signal: &SignalOptions, observer: &dyn Observer) -> Result<()> {
+    match signal {
+        SignalOptions::AskLlm(ask) => {
+            let model = open(&ask.model, observer)?;
+            PromptSet::resolve(&ask.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
+        }
+        SignalOptions::Embed(embed) => drop(open(&embed.model, observer)?),
+        SignalOptions::Density(density) => drop(open(&density.embed.model, observer)?),
+        SignalOptions::Tokens { tokenizer } => drop(open(tokenizer, observer)?),
+        SignalOptions::Column { .. } => {}
+    }
+    Ok(())
+}
+
 /// An embedder that is ready.
 pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
     let model = open(&options.model, observer)?;

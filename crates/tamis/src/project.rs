@@ -33,16 +33,40 @@ impl<'a> Project<'a> {
         threads: usize,
         observer: &'a dyn Observer,
     ) -> Result<Self> {
+        Self::open_with(corpus, run, threads, observer, RunDirectory::open_or_create)
+    }
+
+    /// Opens a corpus and its run directory to look and not to write: nothing is made.
+    ///
+    /// # Errors
+    /// As [`Project::open`].
+    pub fn peek(
+        corpus: Option<CorpusOptions>,
+        run: &Path,
+        threads: usize,
+        observer: &'a dyn Observer,
+    ) -> Result<Self> {
+        Self::open_with(corpus, run, threads, observer, RunDirectory::peek)
+    }
+
+    fn open_with(
+        corpus: Option<CorpusOptions>,
+        run: &Path,
+        threads: usize,
+        observer: &'a dyn Observer,
+        open_run: impl FnOnce(Store) -> tamis_io::run::RunResult<RunDirectory>,
+    ) -> Result<Self> {
         let store = Store::local(run);
-        let (run_directory, stored) = if corpus.is_none() {
-            let opened = RunDirectory::open(store)?;
-            let stored = opened.latest_corpus()?;
-            (opened, stored)
-        } else {
-            let opened = RunDirectory::open_or_create(store)?;
-            let stored = opened.latest_corpus()?;
-            (opened, stored)
+        // What is wrong with the corpus is told before a run directory is made for it.
+        let (run_directory, found) = match &corpus {
+            None => (RunDirectory::open(store)?, None),
+            Some(options) => {
+                refuse_inside_corpus(&options.location, "--run", run)?;
+                let found = tamis_io::corpus::discover(&options.location)?;
+                (open_run(store)?, Some(found))
+            }
         };
+        let stored = run_directory.latest_corpus()?;
         let options = match (corpus, &stored) {
             (Some(options), _) => options,
             (None, Some(version)) => options_of(version),
@@ -53,8 +77,11 @@ impl<'a> Project<'a> {
                 ));
             }
         };
-        let corpus =
-            tamis_io::corpus::discover(&options.location)?.with_max_line_bytes(options.max_line_bytes);
+        let found = match found {
+            Some(found) => found,
+            None => tamis_io::corpus::discover(&options.location)?,
+        };
+        let corpus = found.with_max_line_bytes(options.max_line_bytes);
         let id = match (&stored, &options.id) {
             (_, Some(column)) => IdMode::Column(column.clone()),
             (Some(version), None) => match &version.columns.id {
@@ -99,21 +126,10 @@ impl<'a> Project<'a> {
     /// # Errors
     /// A folder, of kept documents or of the run, inside the corpus.
     pub fn refuse_output_inside_corpus(&self, out: Option<&Path>) -> Result<()> {
-        let run = self.run.store().local_path("");
-        let Ok(corpus) = std::path::absolute(&self.options.location) else { return Ok(()) };
-        if !corpus.is_dir() {
-            return Ok(());
+        if let Some(run) = self.run.store().local_path("") {
+            refuse_inside_corpus(&self.options.location, "--run", &run)?;
         }
-        for (what, path) in [("--run", run.as_deref()), ("--out", out)] {
-            let Some(inside) = path.and_then(|path| std::path::absolute(path).ok()) else { continue };
-            let Ok(rest) = inside.strip_prefix(&corpus) else { continue };
-            let hidden = rest.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
-            if !hidden {
-                let message = format!("{what} `{}` lies inside the corpus `{}`", inside.display(), corpus.display());
-                return Err(Error::usage(message, "choose a folder beside the corpus: files in it would be read as shards"));
-            }
-        }
-        Ok(())
+        refuse_output_inside_corpus(&self.options.location, out)
     }
 
     /// Leaves the texts of failed rows out of the quarantine.
@@ -147,6 +163,25 @@ impl<'a> Project<'a> {
             max_line_bytes: self.options.max_line_bytes,
         }
     }
+}
+
+/// [`Project::refuse_output_inside_corpus`] before a project is opened.
+///
+/// # Errors
+/// A folder of kept documents inside the corpus.
+pub fn refuse_output_inside_corpus(corpus: &str, out: Option<&Path>) -> Result<()> {
+    out.map_or(Ok(()), |out| refuse_inside_corpus(corpus, "--out", out))
+}
+
+fn refuse_inside_corpus(corpus: &str, what: &str, path: &Path) -> Result<()> {
+    let (Ok(corpus), Ok(inside)) = (std::path::absolute(corpus), std::path::absolute(path)) else { return Ok(()) };
+    let Ok(rest) = inside.strip_prefix(&corpus) else { return Ok(()) };
+    let hidden = rest.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
+    if hidden || !corpus.is_dir() {
+        return Ok(());
+    }
+    let message = format!("{what} `{}` lies inside the corpus `{}`", inside.display(), corpus.display());
+    Err(Error::usage(message, "choose a folder beside the corpus: files in it would be read as shards"))
 }
 
 fn options_of(version: &CorpusVersion) -> CorpusOptions {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow_array::Array;
 use tamis_core::Signal;
 use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::SidecarColumns;
@@ -106,7 +107,9 @@ impl Project<'_> {
                 if !own.carry.contains(name) {
                     own.carry.push(name.clone());
                 }
-                self.with_columns(own).score_one(version, Arc::new(ColumnSignal::new(name)), signal, options)
+                let project = self.with_columns(own);
+                project.refuse_unknown_column(name)?;
+                project.score_one(version, Arc::new(ColumnSignal::new(name)), signal, options)
             }
             SignalOptions::AskLlm(ask) => {
                 let built = models::ask_llm(ask, self.observer)?;
@@ -194,6 +197,67 @@ impl Project<'_> {
         let begun = begun.and_then(|text| serde_json::from_str::<SignalOptions>(text).ok());
         let (directory, report) = self.score(version, begun.as_ref().unwrap_or(asked), options)?;
         Ok((directory, Some(report)))
+    }
+
+    /// The options that a stored signal, named in full, was computed with.
+    ///
+    /// # Errors
+    /// A name that no stored signal has; one of a tamis whose options this one does not know.
+    pub fn stored_options(&self, full_name: &str) -> Result<SignalOptions> {
+        let directory = self.run.resolve(full_name)?;
+        let options = directory.record().notes.get(OPTIONS_NOTE).and_then(|text| serde_json::from_str(text).ok());
+        options.ok_or_else(|| {
+            let message = format!("signal `{full_name}` does not state options that this tamis knows");
+            Error::state(message, "compute it again with the options you want")
+        })
+    }
+
+    /// A stored signal by its full name, with what it lacks computed by the settings it was begun with.
+    ///
+    /// # Errors
+    /// As [`Project::score`]; a name that no stored signal has.
+    pub fn stored_signal(
+        &self,
+        version: &CorpusVersion,
+        full_name: &str,
+    ) -> Result<(SignalDir, Option<ScoreReport>)> {
+        let directory = self.run.resolve(full_name)?;
+        if self.is_complete(version, &directory)? {
+            return Ok((directory, None));
+        }
+        let options = ScoreOptions { beside: true, ..ScoreOptions::default() };
+        let (directory, report) = self.score(version, &self.stored_options(full_name)?, options)?;
+        Ok((directory, Some(report)))
+    }
+
+    /// Refuses a column that no document at the beginning of any shard has.
+    fn refuse_unknown_column(&self, name: &str) -> Result<()> {
+        let stored = stored_name(name);
+        if self.run.signals()?.iter().any(|signal| signal.record().name == stored) {
+            return Ok(());
+        }
+        let mut known = std::collections::BTreeSet::new();
+        let mut documents = 0;
+        for shard in self.corpus.shards() {
+            let Some(block) = self.corpus.open(shard, 0)?.next_block()? else { continue };
+            let batch = block.decode(&self.columns)?.documents;
+            let values = batch.as_arrow().column_by_name(name);
+            if values.is_some_and(|values| values.null_count() < values.len()) {
+                return Ok(());
+            }
+            documents += batch.len();
+            known.extend(block.column_names());
+        }
+        if documents == 0 {
+            return Ok(());
+        }
+        let nearest = tamis_core::nearest(name, known.iter().map(String::as_str));
+        let all = known.iter().take(30).cloned().collect::<Vec<_>>().join(", ");
+        let hint = match nearest {
+            Some(nearest) => format!("did you mean `column:{nearest}`? columns are {all}"),
+            None => format!("columns are {all}"),
+        };
+        Err(Error::usage(format!("no document has a column `{name}`"), hint))
     }
 
     /// Counts of tokens: by this tokenizer, else by the one that counted before where there is exactly one, else none.

@@ -10,7 +10,7 @@ pub mod why;
 use std::path::Path;
 
 use serde_json::Value;
-use tamis::{Project, Started};
+use tamis::{CorpusVersion, Observer, Project, Started};
 
 use crate::args::{CorpusArgs, Global};
 use crate::options;
@@ -31,11 +31,31 @@ pub enum Outcome {
     TooManyFailed,
 }
 
+/// What a command may write.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Writes {
+    /// Its run directory, which is made when absent.
+    Run,
+    /// Nothing.
+    Nothing,
+}
+
+impl Writes {
+    /// Nothing under `--dry-run`.
+    pub fn unless(dry_run: bool) -> Self {
+        if dry_run { Self::Nothing } else { Self::Run }
+    }
+}
+
 impl<'a> Context<'a> {
     /// Opens a run, with its corpus where one is named.
-    pub fn open(&self, corpus: Option<&CorpusArgs>, run: &Path) -> anyhow::Result<Project<'a>> {
+    pub fn open(&self, corpus: Option<&CorpusArgs>, run: &Path, writes: Writes) -> anyhow::Result<Project<'a>> {
         let named = corpus.and_then(options::corpus);
-        let project = Project::open(named, run, self.global.threads.unwrap_or(0), self.terminal)?;
+        let threads = self.global.threads.unwrap_or(0);
+        let project = match writes {
+            Writes::Run => Project::open(named, run, threads, self.terminal)?,
+            Writes::Nothing => Project::peek(named, run, threads, self.terminal)?,
+        };
         Ok(if corpus.is_some_and(|corpus| corpus.no_text) { project.without_text_in_quarantine() } else { project })
     }
 
@@ -54,7 +74,6 @@ impl<'a> Context<'a> {
             Err(error) => format!("{error:#}"),
         };
         if let Err(error) = project.write_audit(started, &arguments, &outcome, &changed) {
-            use tamis::Observer;
             self.terminal.warn(&format!("the audit record could not be written: {error}"));
         }
         result
@@ -70,7 +89,25 @@ impl<'a> Context<'a> {
     }
 }
 
-/// Whether more rows failed than allowed.
-pub fn judge_failures(failed: u64, documents_in: u64, max_failed: f64) -> Outcome {
-    if failed as f64 > max_failed * documents_in as f64 { Outcome::TooManyFailed } else { Outcome::Done }
+impl Context<'_> {
+    /// Tells of the rows that could not be read, with their places.
+    pub fn tell_unreadable(&self, project: &Project<'_>, version: &CorpusVersion) -> anyhow::Result<()> {
+        for line in project.unreadable_rows(version)? {
+            self.terminal.warn(&line);
+        }
+        Ok(())
+    }
+
+    /// Whether more rows failed than allowed; if so, why the exit code will be 3.
+    pub fn judge_failures(&self, failed: u64, documents_in: u64, max_failed: f64) -> Outcome {
+        if failed as f64 <= max_failed * documents_in as f64 {
+            return Outcome::Done;
+        }
+        let share = 100.0 * failed as f64 / documents_in.max(1) as f64;
+        self.terminal.warn(&format!(
+            "{failed} of {documents_in} rows failed ({share:.1} %), more than --max-failed {}% allows: exit code 3",
+            100.0 * max_failed
+        ));
+        Outcome::TooManyFailed
+    }
 }

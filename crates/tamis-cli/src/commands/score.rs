@@ -1,9 +1,11 @@
 //! `tamis score`
 
-use serde_json::json;
-use tamis::{Observer, ScoreOptions, ScoreReport, Worker};
+use std::collections::BTreeMap;
 
-use super::{Context, Outcome, judge_failures};
+use serde_json::json;
+use tamis::{CorpusVersion, Observer, ScoreOptions, ScoreReport, Worker};
+
+use super::{Context, Outcome, Writes};
 use crate::args::Score;
 use crate::options;
 use crate::progress::{count, duration, rate};
@@ -20,14 +22,17 @@ pub fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
         return Ok(Outcome::Done);
     }
     let run = options::run(args.run.run.as_ref(), None)?;
-    let project = context.open(Some(&args.corpus), &run)?;
+    let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {
         let plan = project.plan(Some(&asked))?;
         context.print(|| plan.json(), || plan.text());
         return Ok(Outcome::Done);
     }
     let (version, report) = context.audited(&project, |changed| {
+        project.check_signal(&asked)?;
         let version = project.inventory()?;
+        project.refuse_empty(&version)?;
+        context.tell_unreadable(&project, &version)?;
         let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
         let (_, report) = project.score(&version, &asked, score)?;
         changed.push(format!("computed {} documents of `{}`", report.map.computed, report.map.signal));
@@ -41,19 +46,28 @@ pub fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
             context.terminal.note(finding);
         }
     }
-    context.print(|| json_of(&report, documents_in, failed), || text_of(&report, documents_in, failed));
-    Ok(judge_failures(failed, documents_in, max_failed))
+    context.print(|| json_of(&report, &version, failed), || text_of(&report, &version, failed));
+    Ok(context.judge_failures(failed, documents_in, max_failed))
 }
 
-fn json_of(report: &ScoreReport, documents_in: u64, failed: u64) -> serde_json::Value {
+/// Rows that could not be read, and rows without a score, by reason.
+fn reasons(report: &ScoreReport, version: &CorpusVersion) -> BTreeMap<String, u64> {
+    let mut reasons = report.map.failed.clone();
+    for (reason, count) in version.shards.iter().flat_map(|shard| &shard.failed) {
+        *reasons.entry(reason.clone()).or_default() += count;
+    }
+    reasons
+}
+
+fn json_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> serde_json::Value {
     let map = &report.map;
     json!({
         "signal": map.signal,
-        "documents_in": documents_in,
+        "documents_in": version.documents() + version.failed_rows(),
         "documents": map.documents,
         "computed": map.computed,
         "failed": failed,
-        "failed_by_reason": map.failed,
+        "failed_by_reason": reasons(report, version),
         "tokens": map.tokens,
         "unfinished_shards": map.unfinished_shards,
         "findings": report.findings,
@@ -61,7 +75,7 @@ fn json_of(report: &ScoreReport, documents_in: u64, failed: u64) -> serde_json::
     })
 }
 
-fn text_of(report: &ScoreReport, documents_in: u64, failed: u64) -> String {
+fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String {
     let map = &report.map;
     let speed = if map.tokens > 0 {
         format!(", {} tokens, {} tokens/s", count(map.tokens), rate(map.tokens as f64 / map.seconds.max(1e-9)))
@@ -69,16 +83,17 @@ fn text_of(report: &ScoreReport, documents_in: u64, failed: u64) -> String {
         String::new()
     };
     let mut text = format!(
-        "{}: {} of {} documents have a row ({} computed now{speed}) in {}",
+        "{}: {} of {} documents done ({} computed now{speed}) in {}",
         map.signal,
         count(map.documents),
-        count(documents_in),
+        count(version.documents()),
         count(map.computed),
         duration(map.seconds)
     );
     if failed > 0 {
-        let reasons: Vec<String> = map.failed.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
-        text += &format!("\n{} rows failed, unreadable ones included {}", count(failed), reasons.join(", "));
+        let reasons = reasons(report, version);
+        let reasons: Vec<String> = reasons.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
+        text += &format!("\n{} rows failed: {}", count(failed), reasons.join(", "));
     }
     if map.unfinished_shards > 0 {
         text += &format!("\n{} shards are left to other workers", count(map.unfinished_shards as u64));

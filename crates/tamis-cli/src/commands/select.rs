@@ -4,7 +4,7 @@ use serde_json::json;
 use tamis::options::{SelectOptions, SignalOptions};
 use tamis::{Observer, Project, ScoreOptions, SelectReport};
 
-use super::{Context, Outcome, judge_failures};
+use super::{Context, Outcome, Writes};
 use crate::args::Select;
 use crate::options;
 use crate::output::table;
@@ -15,40 +15,74 @@ pub fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcome> {
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     let run = options::run(args.run.run.as_ref(), args.out.as_ref())?;
     let (name, column) = tamis::split_score(&args.by);
-    let asked = if name == "random" { None } else { Some(options::signal(name, &args.signal, None)?) };
-    if asked.is_none() && column.is_some() {
+    let flags = options::is_explicit(&args.signal);
+    if name == "random" && column.is_some() {
         return Err(tamis::Error::usage(format!("`--by {}`: random has no columns", args.by), "write --by random").into());
     }
-    let project = context.open(Some(&args.corpus), &run)?;
+    if let Some(corpus) = &args.corpus.corpus {
+        tamis::refuse_output_inside_corpus(corpus, args.out.as_deref())?;
+    }
+    let by = match name {
+        "random" => By::Random,
+        // A full name is that of a stored signal: its settings are known.
+        full if full.contains('@') && !full.starts_with("column:") => {
+            if flags {
+                let hint = format!("leave them out, or write --by {}", full.split('@').next().unwrap_or(full));
+                return Err(tamis::Error::usage(format!("`{full}` was computed with settings of its own"), hint).into());
+            }
+            By::Stored(full)
+        }
+        name => By::Signal(options::signal(name, &args.signal, None)?),
+    };
+    let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     project.refuse_output_inside_corpus(args.out.as_deref())?;
+    let settings = match &by {
+        By::Random => None,
+        By::Stored(full) => Some(project.stored_options(full)?),
+        By::Signal(asked) => Some(asked.clone()),
+    };
+    project.check_select(&select, settings.as_ref())?;
     if args.run.dry_run {
-        let plan = project.plan(asked.as_ref())?;
+        let plan = project.plan(settings.as_ref())?;
         context.print(|| plan.json(), || plan.text());
         return Ok(Outcome::Done);
     }
     let report = context.audited(&project, |changed| {
-        let report = execute(context, args, &project, asked.as_ref(), &select)?;
+        let report = execute(context, args, &project, &by, &select)?;
         changed.push(format!("selected {} documents as `{}`", report.manifest.counts.kept, report.name));
         Ok(report)
     })?;
     context.print(|| json_of(&report), || text_of(&report));
     let counts = &report.manifest.counts;
-    Ok(judge_failures(counts.failed_rows(), counts.documents_in, max_failed))
+    Ok(context.judge_failures(counts.failed_rows(), counts.documents_in, max_failed))
+}
+
+/// What `--by` means.
+enum By<'a> {
+    Random,
+    Stored(&'a str),
+    Signal(SignalOptions),
 }
 
 fn execute(
     context: &Context<'_>,
     args: &Select,
     project: &Project<'_>,
-    asked: Option<&SignalOptions>,
+    by: &By<'_>,
     select: &SelectOptions,
 ) -> anyhow::Result<SelectReport> {
     let version = project.inventory()?;
+    project.refuse_empty(&version)?;
+    context.tell_unreadable(project, &version)?;
     let explicit = options::is_explicit(&args.signal);
     let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };
-    let by = match asked {
-        Some(asked) => {
-            let (signal, report) = project.signal_for(&version, asked, explicit, score)?;
+    let signal = match by {
+        By::Random => None,
+        By::Stored(full) => Some(project.stored_signal(&version, full)?),
+        By::Signal(asked) => Some(project.signal_for(&version, asked, explicit, score)?),
+    };
+    let by = match signal {
+        Some((signal, report)) => {
             for finding in report.iter().flat_map(|report| &report.findings) {
                 context.terminal.note(finding);
             }

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tamis::{Order, ShowReport};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, Writes};
 use crate::args::Show;
 use crate::options;
 use crate::output::snippet;
@@ -21,7 +21,7 @@ pub fn run(context: &Context<'_>, args: &Show) -> anyhow::Result<Outcome> {
             return Err(tamis::Error::usage("--disagree needs exactly two signals", hint).into());
         }
     };
-    let project = context.open(None, &args.run)?;
+    let project = context.open(None, &args.run, Writes::Nothing)?;
     let report = project.show(args.by.as_deref(), &order, number)?;
     context.print(|| json_of(&report, args.characters), || text_of(&report, args.characters));
     Ok(Outcome::Done)

@@ -3,7 +3,7 @@
 use serde_json::json;
 use tamis::{Decision, Reading, WhyReport};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, Writes};
 use crate::args::Why;
 use crate::output::snippet;
 use crate::progress::count;
@@ -11,7 +11,7 @@ use crate::progress::count;
 const SNIPPET_CHARACTERS: usize = 400;
 
 pub fn run(context: &Context<'_>, args: &Why) -> anyhow::Result<Outcome> {
-    let project = context.open(None, &args.run)?;
+    let project = context.open(None, &args.run, Writes::Nothing)?;
     let report = project.why(&args.id)?;
     context.print(|| json_of(&report), || text_of(&report));
     Ok(Outcome::Done)

@@ -1,8 +1,10 @@
 //! Some rows of a shard, decompressed but not parsed.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use super::decoded::Decoded;
+use super::json;
 use super::line_reader::Buffer;
 use super::lines::{self, Lines, each_line};
 use super::parquet_shard::{ParquetShard, Slice};
@@ -81,6 +83,23 @@ impl Block {
                 lines::too_long(self.first_row, head, *length, self.max_line_bytes, columns)
             }
             Content::Parquet { file, slice } => file.decode(*slice, self.first_row, columns),
+        }
+    }
+
+    /// Names of the columns that its first rows have, nested ones as `outer.inner`; for hints in messages.
+    #[must_use]
+    pub fn column_names(&self) -> Vec<String> {
+        const LINES: usize = 100;
+        match &self.content {
+            Content::Lines(bytes) => {
+                let text = String::from_utf8_lossy(&bytes.bytes()[..bytes.bytes().len().min(1 << 20)]);
+                let names: BTreeSet<String> = text.lines().take(LINES).flat_map(json::names).collect();
+                names.into_iter().collect()
+            }
+            Content::TooLong { .. } => Vec::new(),
+            Content::Parquet { file, .. } => {
+                file.schema().fields().iter().map(|field| field.name().clone()).collect()
+            }
         }
     }
 

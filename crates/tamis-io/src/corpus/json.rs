@@ -218,6 +218,19 @@ fn hex(string: &str, at: usize) -> u32 {
     string.get(at..at + 4).and_then(|digits| u32::from_str_radix(digits, 16).ok()).unwrap_or(0xd800)
 }
 
+/// Keys of a line, and of the objects in it as `outer.inner`; none where it is no object.
+pub(super) fn names(line: &str) -> Vec<String> {
+    let Ok(serde_json::Value::Object(object)) = serde_json::from_str(line) else { return Vec::new() };
+    let mut names = Vec::new();
+    for (key, value) in object {
+        match value {
+            serde_json::Value::Object(inner) => names.extend(inner.keys().map(|inner| format!("{key}.{inner}"))),
+            _ => names.push(key),
+        }
+    }
+    names
+}
+
 /// The keys of a line that is known to be an object, for messages: at most `limit` of them.
 pub(super) fn keys(line: &str, limit: usize) -> Vec<String> {
     let Ok(object) = serde_json::from_str::<std::collections::BTreeMap<String, IgnoredAny>>(line) else {

@@ -163,7 +163,11 @@ fn redact_url(word: &str) -> String {
     let tail = match tail.split_once('?') {
         Some((path, query)) => {
             let parameter = |parameter: &str| match parameter.split_once('=') {
-                Some((name, _)) if names_a_secret(name) => format!("{name}={REDACTED}"),
+                Some((name, value)) if names_a_secret(name) => {
+                    // In a message the URL may stand in backticks.
+                    let quoted = value.find('`').map_or("", |end| &value[end..]);
+                    format!("{name}={REDACTED}{quoted}")
+                }
                 _ => parameter.to_owned(),
             };
             format!("{path}?{}", query.split('&').map(parameter).collect::<Vec<_>>().join("&"))
@@ -212,6 +216,8 @@ mod tests {
             redacted(&["https://me:pw@host/a?X-Amz-Signature=00&part=1&sig=2", "s3://bucket/x@y"], &[]),
             ["https://[redacted]@host/a?X-Amz-Signature=[redacted]&part=1&sig=[redacted]", "s3://bucket/x@y"]
         );
+        let message = ["corpus `https://host/a?sig=2`: not found"];
+        assert_eq!(redacted(&message, &[]), ["corpus `https://host/a?sig=[redacted]`: not found"]);
     }
 
     #[test]

@@ -184,7 +184,7 @@ impl RunError {
             Self::NotARun { .. } => "give the folder that `--run` named when the run was made".to_owned(),
             Self::Collision { .. } => "rename one of the two files".to_owned(),
             Self::CorpusChanged { .. } => {
-                "put the corpus back as it was, or start another run directory for the changed one".to_owned()
+                "put the corpus and its options back as they were, or start another run directory".to_owned()
             }
             Self::Corrupt { path, .. } => {
                 format!("if the file was damaged, remove `{path}` and run the command again")

@@ -100,6 +100,15 @@ impl RunDirectory {
         Ok(Self { store })
     }
 
+    /// Opens a run directory that may not be there yet, to look and not to write: nothing is made.
+    ///
+    /// # Errors
+    /// [`RunError::Newer`], or what the store says.
+    pub fn peek(store: Store) -> RunResult<Self> {
+        json::read::<Mark>(&store, MARK)?;
+        Ok(Self { store })
+    }
+
     /// Where it lies.
     #[must_use]
     pub fn store(&self) -> &Store {

@@ -6,7 +6,7 @@ use tamis_io::run::ShardRecord;
 use tamis_samplers::{Cut, PoissonSearch, Priority, Rule, Target, ThresholdSearch};
 
 use super::candidates::{Candidates, Fate};
-use crate::{Error, Result, pool};
+use crate::{Result, pool};
 
 /// Up to this many documents are read once and held (about 60 bytes each); more are read again in every pass.
 const HELD_DOCUMENTS: u64 = 4 << 20;
@@ -90,10 +90,7 @@ fn poisson(
         .map(|target| match *target {
             Target::Rate(rate) => Ok(Cut::Poisson(search.solve(rate.of(search.documents())))),
             Target::Documents(documents) => Ok(Cut::Poisson(search.solve(documents))),
-            Target::Tokens(_) | Target::Bytes(_) => Err(Error::usage(
-                "the poisson rule draws documents independently and cannot fill a budget of tokens or bytes",
-                "use --rule ips with this budget, or --rate or --documents with --rule poisson",
-            )),
+            Target::Tokens(_) | Target::Bytes(_) => Err(super::check::poisson_needs_documents()),
         })
         .collect()
 }

@@ -52,14 +52,6 @@ pub(super) struct Duplicates {
 }
 
 impl Duplicates {
-    /// Shard and document, by their positions, of the first that gives way to another one of its id.
-    pub(super) fn example(&self) -> Option<(usize, usize)> {
-        self.by_id.iter().enumerate().find_map(|(shard, words)| {
-            let word = words.iter().position(|word| *word != 0)?;
-            Some((shard, word * 64 + words[word].trailing_zeros() as usize))
-        })
-    }
-
     /// Goes through the inventories. `ids` says whether the corpus has ids; without them equal keys are equal texts.
     pub(super) fn find(
         run: &RunDirectory,

@@ -5,6 +5,7 @@
 //! on, and the same selection twice is the same bytes.
 
 mod candidates;
+mod check;
 mod cuts;
 mod duplicates;
 mod manifest;
@@ -30,6 +31,9 @@ use vetoes::Vetoes;
 
 /// Raised when the same options and inputs select other documents than before.
 const SELECTION_VERSION: u32 = 1;
+
+/// A row remembers in one byte which target is the smallest that keeps it.
+const MOST_TARGETS: usize = 100;
 
 /// What a selection did.
 #[derive(Clone, Debug)]
@@ -58,6 +62,10 @@ fn label(targets: &[Target]) -> Result<Vec<Labelled>> {
             "a selection needs one or more rates, or exactly one budget",
             "give one of --rate 10%,20%, --documents N, --tokens N --tokenizer M, --bytes N",
         ));
+    }
+    if targets.len() > MOST_TARGETS {
+        let message = format!("a selection has at most {MOST_TARGETS} rates, got {}", targets.len());
+        return Err(Error::usage(message, "split them over several selections: under one seed they nest all the same"));
     }
     let mut targets = targets.to_vec();
     let order = |target: &Target| match target {
@@ -96,8 +104,7 @@ impl Project<'_> {
         let targets = label(&options.targets)?;
         let rule = self.rule(by, options)?;
         if tokens.is_none() && targets.iter().any(|target| matches!(target.target, Target::Tokens(_))) {
-            let hint = "add --tokenizer SOURCE, e.g. --tokenizer smollm2";
-            return Err(Error::usage("a budget in tokens needs a tokenizer that counts them", hint));
+            return Err(check::needs_tokenizer());
         }
         let vetoes = Vetoes::read(&options.vetoes)?;
         let plan = self.selection_plan(version, by, tokens, rule, options, &targets, &vetoes);
@@ -109,10 +116,16 @@ impl Project<'_> {
         let duplicates =
             Duplicates::find(&self.run, &version.shards, ids, options.exact_duplicates, &vetoes, self.threads)?;
         if duplicates.repeated_ids() > 0 {
-            let count = duplicates.repeated_ids();
+            let count = match duplicates.repeated_ids() {
+                1 => "one id occurs".to_owned(),
+                n => format!("{n} ids occur"),
+            };
+            let example = duplicates.example().map_or_else(String::new, |(shard, row)| {
+                format!(", such as that of shard `{shard}`, line {}, which is dropped", row + 1)
+            });
             self.observer.warn(&format!(
-                "{count} ids occur more than once: of each the row with the smallest text digest is a candidate, the others \
-                 are dropped as `duplicate-id`; --namespace separates corpora whose ids collide"
+                "{count} more than once{example}: of each the row with the smallest text digest stays, the others are \
+                 dropped as `duplicate-id`; --namespace separates corpora whose ids collide"
             ));
         }
         let candidates = Candidates {
@@ -131,7 +144,11 @@ impl Project<'_> {
             write::claim(out, version, &targets, &plan)?;
         }
         let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out.as_ref())?;
-        let manifest = self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
+        let mut manifest = self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
+        if let Some(stored) = directory.read_manifest::<Manifest>()? {
+            // Made by another tamis, the same selection is still the same.
+            manifest.tamis = stored.tamis;
+        }
         directory.write_manifest(&manifest)?;
         let out = out.map(|out| out.location(""));
         Ok(SelectReport { name, manifest, out, seconds: began.elapsed().as_secs_f64() })
