@@ -9,8 +9,14 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 /// Scores a corpus (Ask-LLM, Density, a column it carries), selects a share of it, and says why each document was kept.
 /// Scores are computed once, stored in a run directory, and outlive every selection made from them.
 #[derive(Debug, Parser)]
-#[command(name = "tamis", version, propagate_version = true, max_term_width = 110, arg_required_else_help = true)]
-pub struct Cli {
+#[command(
+    name = "tamis",
+    version,
+    propagate_version = true,
+    max_term_width = 110,
+    arg_required_else_help = true
+)]
+pub(crate) struct Cli {
     #[command(flatten)]
     pub global: Global,
     #[command(subcommand)]
@@ -19,7 +25,7 @@ pub struct Cli {
 
 /// Flags of every command.
 #[derive(Debug, Args)]
-pub struct Global {
+pub(crate) struct Global {
     /// Worker threads; one a core by default.
     #[arg(long, global = true, value_name = "N")]
     pub threads: Option<usize>,
@@ -36,7 +42,7 @@ pub struct Global {
 
 /// What to do.
 #[derive(Debug, Subcommand)]
-pub enum Command {
+pub(crate) enum Command {
     /// Compute what is missing, select, and write the kept documents.
     #[command(after_help = SELECT_EXAMPLES)]
     Select(Box<Select>),
@@ -67,26 +73,26 @@ const SCORE_EXAMPLES: &str = "Examples:
 /// Which corpus, and which run.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Corpus")]
-pub struct CorpusArgs {
+pub(crate) struct CorpusArgs {
     /// A file, folder, glob or object-store URL of .jsonl, .ndjson, .json (each also .gz or .zst) or .parquet shards;
     /// may be left out when --run names a run that knows its corpus.
     #[arg(value_name = "CORPUS")]
     pub corpus: Option<String>,
-    /// Column of the text.
-    #[arg(long, value_name = "COLUMN", default_value = "text")]
-    pub text: String,
+    /// Column of the text [default: text].
+    #[arg(long, value_name = "COLUMN")]
+    pub text: Option<String>,
     /// Column of the id; by default `id` where the corpus has it, else documents are known by their text.
     #[arg(long, value_name = "COLUMN")]
     pub id: Option<String>,
     /// Separates corpora whose ids collide.
-    #[arg(long, value_name = "NAME", default_value = "")]
-    pub namespace: String,
+    #[arg(long, value_name = "NAME")]
+    pub namespace: Option<String>,
     /// Columns to keep in the inventory, for strata and reports.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub carry: Vec<String>,
-    /// A longer line is a failed row.
-    #[arg(long, value_name = "BYTES", default_value_t = 256 << 20)]
-    pub max_line_bytes: u64,
+    /// A longer line is a failed row [default: 256 MiB].
+    #[arg(long, value_name = "BYTES")]
+    pub max_line_bytes: Option<u64>,
     /// Share of failed rows above which the exit code is 3.
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     pub max_failed: String,
@@ -98,7 +104,7 @@ pub struct CorpusArgs {
 /// Which run directory.
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Run")]
-pub struct RunArgs {
+pub(crate) struct RunArgs {
     /// Run directory: scores, decisions, receipts. Made when absent.
     #[arg(long, value_name = "FOLDER")]
     pub run: Option<PathBuf>,
@@ -112,7 +118,7 @@ pub struct RunArgs {
 
 /// Ask-LLM, embeddings and density.
 #[derive(Debug, Args)]
-pub struct SignalArgs {
+pub(crate) struct SignalArgs {
     /// Judge: `pypi:PACKAGE==V`, `hf:OWNER/NAME`, a folder, a .gguf file [default: smollm2, the packaged judge].
     #[arg(long, value_name = "SOURCE", help_heading = "Ask-LLM")]
     pub model: Option<String>,
@@ -173,44 +179,44 @@ pub struct SignalArgs {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum LongArg {
+pub(crate) enum LongArg {
     Head,
     Windows,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum DtypeArg {
+pub(crate) enum DtypeArg {
     Auto,
     Bf16,
     F32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum EngineArg {
+pub(crate) enum EngineArg {
     Native,
     Candle,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum KernelArg {
+pub(crate) enum KernelArg {
     L2,
     Cosine,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ProjectionArg {
+pub(crate) enum ProjectionArg {
     Gaussian,
     Hadamard,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum PresetArg {
+pub(crate) enum PresetArg {
     Default,
     Literal,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum RuleArg {
+pub(crate) enum RuleArg {
     Top,
     Bottom,
     Ips,
@@ -219,14 +225,14 @@ pub enum RuleArg {
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub enum ExactDuplicatesArg {
+pub(crate) enum ExactDuplicatesArg {
     All,
     One,
 }
 
 /// `tamis select`
 #[derive(Debug, Args)]
-pub struct Select {
+pub(crate) struct Select {
     #[command(flatten)]
     pub corpus: CorpusArgs,
     /// `random`, `ask-llm`, `density`, `column:NAME`, or SIGNAL.COLUMN such as `ask-llm.p_yes`.
@@ -276,7 +282,7 @@ pub struct Select {
 
 /// `tamis score`
 #[derive(Debug, Args)]
-pub struct Score {
+pub(crate) struct Score {
     /// `ask-llm`, `embed`, `density`, `tokens` or `column:NAME`.
     #[arg(value_name = "SIGNAL")]
     pub name: String,
@@ -302,7 +308,7 @@ pub struct Score {
 
 /// `tamis show`
 #[derive(Debug, Args)]
-pub struct Show {
+pub(crate) struct Show {
     /// Run directory.
     #[arg(long, value_name = "FOLDER")]
     pub run: PathBuf,
@@ -331,7 +337,7 @@ pub struct Show {
 
 /// `tamis why`
 #[derive(Debug, Args)]
-pub struct Why {
+pub(crate) struct Why {
     /// Id, 32-digit document key, or SHARD:LINE.
     #[arg(value_name = "ID")]
     pub id: String,
@@ -342,7 +348,7 @@ pub struct Why {
 
 /// `tamis demo`
 #[derive(Debug, Args)]
-pub struct Demo {
+pub(crate) struct Demo {
     /// Folder for the demo's corpus, run and kept documents.
     #[arg(long, value_name = "FOLDER", default_value = "tamis-demo")]
     pub out: PathBuf,
@@ -350,14 +356,14 @@ pub struct Demo {
 
 /// `tamis models`
 #[derive(Debug, Args)]
-pub struct Models {
+pub(crate) struct Models {
     #[command(subcommand)]
     pub command: ModelsCommand,
 }
 
 /// What to do with models.
 #[derive(Debug, Subcommand)]
-pub enum ModelsCommand {
+pub(crate) enum ModelsCommand {
     /// List the names that stand for packaged models, and what the cache holds.
     List,
     /// Fetch a model into the cache and print what it is.

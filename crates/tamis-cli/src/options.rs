@@ -9,36 +9,39 @@ use tamis::options::{
 use tamis::{Error, Rate, Result, Rule, Target};
 
 use crate::args::{
-    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, PresetArg, ProjectionArg, RuleArg, Select,
-    SignalArgs,
+    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, PresetArg, ProjectionArg,
+    RuleArg, Select, SignalArgs,
 };
 
 /// The corpus, unless the run is to say.
-pub fn corpus(args: &CorpusArgs) -> Option<CorpusOptions> {
+pub(crate) fn corpus(args: &CorpusArgs) -> Option<CorpusOptions> {
     args.corpus.as_ref().map(|location| CorpusOptions {
         location: location.clone(),
         text: args.text.clone(),
         id: args.id.clone(),
         namespace: args.namespace.clone(),
-        carry: args.carry.clone(),
+        carry: (!args.carry.is_empty()).then(|| args.carry.clone()),
         max_line_bytes: args.max_line_bytes,
     })
 }
 
 /// A share such as `1%` or `0.01`, 0 allowed.
-pub fn share(flag: &str, text: &str) -> Result<f64> {
+pub(crate) fn share(flag: &str, text: &str) -> Result<f64> {
     let (number, scale) = match text.strip_suffix('%') {
         Some(number) => (number, 100.0),
         None => (text, 1.0),
     };
     match number.trim().parse::<f64>() {
         Ok(value) if (0.0..=1.0).contains(&(value / scale)) => Ok(value / scale),
-        _ => Err(Error::usage(format!("`{flag} {text}` is no share"), "write a percentage such as 1%, or 0.01")),
+        _ => Err(Error::usage(
+            format!("`{flag} {text}` is no share"),
+            "write a percentage such as 1%, or 0.01",
+        )),
     }
 }
 
 /// A size such as `5GB`, `512MiB` or a plain number of bytes.
-pub fn size(flag: &str, text: &str) -> Result<u64> {
+pub(crate) fn size(flag: &str, text: &str) -> Result<u64> {
     let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(split);
     let unit = match unit.trim().to_ascii_lowercase().as_str() {
@@ -67,7 +70,7 @@ fn positive(flag: &str, value: Option<u64>) -> Result<Option<u64>> {
 }
 
 /// What to keep.
-pub fn targets(args: &Select) -> Result<Vec<Target>> {
+pub(crate) fn targets(args: &Select) -> Result<Vec<Target>> {
     let mut targets = Vec::new();
     for text in &args.rate {
         let rate = Rate::parse(text)
@@ -85,7 +88,7 @@ pub fn targets(args: &Select) -> Result<Vec<Target>> {
 }
 
 /// The selection.
-pub fn select(args: &Select) -> Result<SelectOptions> {
+pub(crate) fn select(args: &Select) -> Result<SelectOptions> {
     Ok(SelectOptions {
         by: args.by.clone(),
         rule: args.rule.map(|rule| match rule {
@@ -110,7 +113,7 @@ pub fn select(args: &Select) -> Result<SelectOptions> {
 }
 
 /// The run: named, or inside the folder of kept documents.
-pub fn run(run: Option<&PathBuf>, out: Option<&PathBuf>) -> Result<PathBuf> {
+pub(crate) fn run(run: Option<&PathBuf>, out: Option<&PathBuf>) -> Result<PathBuf> {
     match (run, out) {
         (Some(run), _) => Ok(run.clone()),
         (None, Some(out)) => Ok(out.join(".tamis")),
@@ -122,7 +125,7 @@ pub fn run(run: Option<&PathBuf>, out: Option<&PathBuf>) -> Result<PathBuf> {
 }
 
 /// Whether any flag of a signal was given.
-pub fn is_explicit(args: &SignalArgs) -> bool {
+pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
     let SignalArgs {
         model,
         prompt,
@@ -231,7 +234,7 @@ fn density(args: &SignalArgs) -> Result<DensityOptions> {
 }
 
 /// The signal of that name with the flags that concern it.
-pub fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<SignalOptions> {
+pub(crate) fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<SignalOptions> {
     Ok(match SignalOptions::named(name)? {
         SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args)),
         SignalOptions::Embed(_) => SignalOptions::Embed(embed(args)),

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 /// Writes a line to standard output; a closed pipe ends the program quietly, as `head` expects.
-pub fn print_line(text: &str) {
+pub(crate) fn print_line(text: &str) {
     let mut stdout = std::io::stdout().lock();
     if writeln!(stdout, "{text}").is_err() {
         std::process::exit(0);
@@ -11,18 +11,18 @@ pub fn print_line(text: &str) {
 }
 
 /// Writes a line to standard error.
-pub fn error_line(text: &str) {
+pub(crate) fn error_line(text: &str) {
     // Nothing is left to tell when standard error is closed.
     let _closed = writeln!(std::io::stderr().lock(), "{text}");
 }
 
 /// Writes one JSON object to standard output.
-pub fn print_json(value: &serde_json::Value) {
+pub(crate) fn print_json(value: &serde_json::Value) {
     print_line(&format!("{value:#}"));
 }
 
 /// Rows of cells under a header, columns aligned: the first to the left, the others to the right.
-pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
+pub(crate) fn table(header: &[&str], rows: &[Vec<String>]) -> String {
     let columns = header.len();
     let width = |at: usize| {
         let cells = rows.iter().filter_map(|row| row.get(at)).map(|cell| cell.chars().count());
@@ -44,7 +44,7 @@ pub fn table(header: &[&str], rows: &[Vec<String>]) -> String {
 }
 
 /// A text on one line, cut to some characters.
-pub fn snippet(text: &str, characters: usize) -> String {
+pub(crate) fn snippet(text: &str, characters: usize) -> String {
     let folded = text.split_whitespace().collect::<Vec<_>>().join(" ");
     if folded.chars().count() <= characters {
         return folded;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use tamis::Observer;
 
 /// Writes progress, remarks and warnings to standard error.
-pub struct Terminal {
+pub(crate) struct Terminal {
     quiet: bool,
     redraw: bool,
     state: Mutex<State>,
@@ -60,7 +60,11 @@ impl State {
             text += &format!(" {:>5.1} %", if done { 100.0 } else { share * 100.0 });
         }
         if self.documents > 0 {
-            text += &format!("  {} documents  {}/s", count(self.documents), rate(self.documents as f64 / seconds));
+            text += &format!(
+                "  {} documents  {}/s",
+                count(self.documents),
+                rate(self.documents as f64 / seconds)
+            );
         }
         if self.tokens > 0 {
             text += &format!("  {} tokens/s", rate(self.tokens as f64 / seconds));
@@ -119,7 +123,7 @@ impl Observer for Terminal {
 }
 
 /// A count with groups of three digits: 1,234,567.
-pub fn count(n: u64) -> String {
+pub(crate) fn count(n: u64) -> String {
     let digits = n.to_string();
     let mut text = String::new();
     for (at, digit) in digits.chars().enumerate() {
@@ -132,7 +136,7 @@ pub fn count(n: u64) -> String {
 }
 
 /// A rate with three figures.
-pub fn rate(value: f64) -> String {
+pub(crate) fn rate(value: f64) -> String {
     match value {
         v if v >= 1e6 => format!("{:.2} M", v / 1e6),
         v if v >= 1e4 => format!("{:.1} k", v / 1e3),
@@ -142,7 +146,7 @@ pub fn rate(value: f64) -> String {
 }
 
 /// Seconds as a person says them.
-pub fn duration(seconds: f64) -> String {
+pub(crate) fn duration(seconds: f64) -> String {
     match seconds {
         s if s < 10.0 => format!("{s:.1} s"),
         s if s < 120.0 => format!("{s:.0} s"),

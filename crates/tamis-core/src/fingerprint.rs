@@ -50,6 +50,7 @@ impl Fingerprint {
 
     /// Adds a field; a second value for one name replaces the first.
     #[must_use]
+    #[expect(clippy::needless_pass_by_value, reason = "numbers and literals are what is passed")]
     pub fn with(mut self, field: &str, value: impl ToString) -> Self {
         self.fields.insert(field.to_owned(), value.to_string());
         self

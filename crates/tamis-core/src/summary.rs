@@ -87,7 +87,8 @@ impl<S: Summary> Sharded<S> {
     /// # Errors
     /// [`Error::Corrupt`]; never a panic or a large allocation, whatever the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
-        let corrupt = |problem: &str| Error::Corrupt { what: "summary of parts", problem: problem.to_owned() };
+        let corrupt =
+            |problem: &str| Error::Corrupt { what: "summary of parts", problem: problem.to_owned() };
         let mut at = 0_usize;
         let mut take = |count: usize| {
             let slice = bytes.get(at..at.checked_add(count)?)?;
@@ -106,7 +107,8 @@ impl<S: Summary> Sharded<S> {
         let mut parts = BTreeSet::new();
         for _ in 0..count {
             let length = take(8).and_then(number).and_then(|n| usize::try_from(n).ok()).ok_or_else(cut)?;
-            let part = std::str::from_utf8(take(length).ok_or_else(cut)?).map_err(|_| corrupt("a part's name is no text"))?;
+            let part = std::str::from_utf8(take(length).ok_or_else(cut)?)
+                .map_err(|_| corrupt("a part's name is no text"))?;
             parts.insert(part.to_owned());
         }
         let checksum = take(16).ok_or_else(cut)?;

@@ -1,8 +1,8 @@
 //! Cuts the rows of a shard into parts that are worth committing, leaving out what was committed before.
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::RecordBatch;
 use tamis_core::column;
 use tamis_io::run::RowSpan;
 
@@ -39,7 +39,8 @@ impl PartCutter {
 
     /// Adds a batch with a `row` column; `size` gives the bytes of a row of it.
     pub(crate) fn push(&mut self, batch: &RecordBatch, size: impl Fn(usize) -> u64) -> Vec<Part> {
-        let rows = batch.column_by_name(column::ROW).expect("keyed batches have rows").as_primitive::<UInt64Type>();
+        let rows =
+            batch.column_by_name(column::ROW).expect("keyed batches have rows").as_primitive::<UInt64Type>();
         let mut parts = Vec::new();
         let mut from = 0;
         for at in 0..rows.len() {
@@ -89,7 +90,11 @@ impl PartCutter {
             self.missing.next().map(|span| (span.first_row, span.end()))
         };
         let bytes = std::mem::take(&mut self.bytes);
-        Part { span: RowSpan { first_row: start, rows: end - start }, slices: std::mem::take(&mut self.slices), bytes }
+        Part {
+            span: RowSpan { first_row: start, rows: end - start },
+            slices: std::mem::take(&mut self.slices),
+            bytes,
+        }
     }
 }
 

@@ -11,7 +11,9 @@ use tamis_samplers::{Rate, Target};
 
 use crate::evaluation::{Bootstrap, Estimate, auc_with_interval, baselines};
 use crate::map::MapReport;
-use crate::options::{AskOptions, CorpusOptions, DensityOptions, ExactDuplicates, SelectOptions, SignalOptions};
+use crate::options::{
+    AskOptions, CorpusOptions, DensityOptions, ExactDuplicates, SelectOptions, SignalOptions,
+};
 use crate::signals::ScoreOptions;
 use crate::{Error, Observer, Project, Result};
 
@@ -79,14 +81,16 @@ pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoR
     write_corpus(&corpus)?;
     let run = out.join("run");
     let options = CorpusOptions {
-        carry: vec!["label".to_owned(), "kind".to_owned(), "source".to_owned()],
+        carry: Some(vec!["label".to_owned(), "kind".to_owned(), "source".to_owned()]),
         ..CorpusOptions::new(corpus.display().to_string())
     };
     let project = Project::open(Some(options), &run, threads, observer)?;
     let version = project.inventory()?;
     let documents: Vec<Document> = CORPUS
         .lines()
-        .map(|line| serde_json::from_str(line).map_err(|error| Error::state(format!("demo corpus: {error}"), "")))
+        .map(|line| {
+            serde_json::from_str(line).map_err(|error| Error::state(format!("demo corpus: {error}"), ""))
+        })
         .collect::<Result<_>>()?;
 
     let score = ScoreOptions::default();
@@ -103,7 +107,8 @@ pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoR
     let tokens = project.token_counts(&version, Some(TOKENIZER))?;
 
     // Copies of one document are not independent observations: they would make intervals too narrow.
-    let distinct: Vec<&Document> = documents.iter().filter(|document| document.duplicate_of.is_none()).collect();
+    let distinct: Vec<&Document> =
+        documents.iter().filter(|document| document.duplicate_of.is_none()).collect();
     let good: Vec<bool> = distinct.iter().map(|document| document.label == "good").collect();
     let texts: Vec<&str> = distinct.iter().map(|document| document.text.as_str()).collect();
     let bootstrap = Bootstrap::default();
@@ -117,11 +122,16 @@ pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoR
     let mut rows = Vec::new();
     let samplers: [(&'static str, &str, Option<&SignalDir>, MapReport); 3] = [
         ("Ask-LLM", "ask-llm", Some(&ask), ask_report.map),
-        ("Density", "density", Some(&density), MapReport {
-            tokens: embed_report.map.tokens,
-            seconds: embed_report.map.seconds + density_report.map.seconds,
-            ..density_report.map
-        }),
+        (
+            "Density",
+            "density",
+            Some(&density),
+            MapReport {
+                tokens: embed_report.map.tokens,
+                seconds: embed_report.map.seconds + density_report.map.seconds,
+                ..density_report.map
+            },
+        ),
         ("Random", "random", None, MapReport::default()),
     ];
     for (sampler, by, signal, map) in samplers {
@@ -141,7 +151,8 @@ pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoR
         };
         let named = signal.zip(column.as_deref());
         let report = project.select(&version, named, tokens.as_ref(), &select)?;
-        let target = report.manifest.targets.first().ok_or_else(|| Error::state("demo: nothing selected", ""))?;
+        let target =
+            report.manifest.targets.first().ok_or_else(|| Error::state("demo: nothing selected", ""))?;
         let kept = kept_ids(&folder)?;
         let auc = match named {
             Some((signal, column)) => {
@@ -186,7 +197,10 @@ fn write_corpus(folder: &Path) -> Result<()> {
         return Ok(());
     }
     let failed = |error: std::io::Error| {
-        Error::state(format!("demo: cannot write `{}`: {error}", file.display()), "choose another folder with --out")
+        Error::state(
+            format!("demo: cannot write `{}`: {error}", file.display()),
+            "choose another folder with --out",
+        )
     };
     fs::create_dir_all(folder).map_err(failed)?;
     fs::write(&file, CORPUS).map_err(failed)
@@ -223,7 +237,10 @@ fn keep_scores(
         .iter()
         .map(|document| {
             by_id.get(&document.id).copied().ok_or_else(|| {
-                Error::state(format!("demo: document `{}` has no score", document.id), "look into the run's quarantine/")
+                Error::state(
+                    format!("demo: document `{}` has no score", document.id),
+                    "look into the run's quarantine/",
+                )
             })
         })
         .collect()

@@ -7,8 +7,8 @@ use tamis_core::{EmbeddingBatch, Sharded, Summary};
 use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::{
-    ChosenParameters, Density, DensityDiagnostics, EmbeddingSample, Kernel, Membership, NeighbourProbe, Projection,
-    RaceParameters, RaceSketch, default_parameters,
+    ChosenParameters, Density, DensityDiagnostics, EmbeddingSample, Kernel, Membership, NeighbourProbe,
+    Projection, RaceParameters, RaceSketch, default_parameters,
 };
 
 use crate::map::Worker;
@@ -46,7 +46,8 @@ impl Project<'_> {
         let frozen = if options.refit { None } else { self.frozen(&asked, &embedding)? };
         let (sketch, notes, findings) = match frozen {
             Some((directory, sketch)) => {
-                let later = version.shards.iter().filter(|shard| !sketch.parts.contains(&shard.digest)).count();
+                let later =
+                    version.shards.iter().filter(|shard| !sketch.parts.contains(&shard.digest)).count();
                 let notes = directory.record().notes.clone().into_iter().collect();
                 let mut findings = Vec::new();
                 if later > 0 {
@@ -192,7 +193,10 @@ impl Project<'_> {
             }
         }
         merged.ok_or_else(|| {
-            Error::state("the corpus has no document with an embedding", "look into quarantine/ for what was wrong with it")
+            Error::state(
+                "the corpus has no document with an embedding",
+                "look into quarantine/ for what was wrong with it",
+            )
         })
     }
 }
@@ -204,7 +208,11 @@ fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenPa
     let options = tamis_samplers::DensityOptions {
         cosine: density.kernel == DensityKernel::Cosine,
         bandwidth: density.bandwidth,
-        hashes: if density.literal { Some(1) } else { density.hashes.map(|hashes| u32::try_from(hashes).unwrap_or(u32::MAX)) },
+        hashes: if density.literal {
+            Some(1)
+        } else {
+            density.hashes.map(|hashes| u32::try_from(hashes).unwrap_or(u32::MAX))
+        },
         buckets: if density.literal && density.buckets.is_none() {
             Some(RaceParameters::DEFAULT_BUCKETS)
         } else {
@@ -221,7 +229,10 @@ fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenPa
     let mut chosen = default_parameters(sample, &options)?;
     if density.literal {
         let Kernel::L2 { bandwidth } = chosen.parameters.kernel else {
-            return Err(Error::usage("the literal preset is the paper's l2 sketch", "leave --kernel cosine out"));
+            return Err(Error::usage(
+                "the literal preset is the paper's l2 sketch",
+                "leave --kernel cosine out",
+            ));
         };
         let literal = RaceParameters::literal(chosen.parameters.dimension, bandwidth, density.seed);
         chosen.parameters = RaceParameters {
@@ -235,7 +246,10 @@ fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenPa
 }
 
 /// Notes for `signal.json` and the same in sentences.
-fn describe(chosen: &ChosenParameters, diagnostics: &DensityDiagnostics) -> (Vec<(String, String)>, Vec<String>) {
+fn describe(
+    chosen: &ChosenParameters,
+    diagnostics: &DensityDiagnostics,
+) -> (Vec<(String, String)>, Vec<String>) {
     let parameters = &chosen.parameters;
     let sketch = format!(
         "R = {}, B = {}, p = {}, kernel {}, projection {}, {:.0} MB",
@@ -246,13 +260,20 @@ fn describe(chosen: &ChosenParameters, diagnostics: &DensityDiagnostics) -> (Vec
         parameters.projection,
         parameters.memory_bytes() as f64 / 1e6
     );
-    let share = |kept: Option<f64>| kept.map_or_else(|| "–".to_owned(), |kept| format!("{:.1} %", 100.0 * kept));
+    let share =
+        |kept: Option<f64>| kept.map_or_else(|| "–".to_owned(), |kept| format!("{:.1} %", 100.0 * kept));
     let groups: Vec<String> = diagnostics
         .groups
         .iter()
-        .map(|group| format!("{} near copies: {} of {} sampled", group.near_copies, share(group.kept), group.documents))
+        .map(|group| {
+            format!("{} near copies: {} of {} sampled", group.near_copies, share(group.kept), group.documents)
+        })
         .collect();
-    let kept = format!("at rate {:.0} % (Random keeps that of each): {}", 100.0 * diagnostics.rate, groups.join("; "));
+    let kept = format!(
+        "at rate {:.0} % (Random keeps that of each): {}",
+        100.0 * diagnostics.rate,
+        groups.join("; ")
+    );
     let background = format!(
         "unrelated documents add up to {:.2} documents (sampled), {:.2} (sketch)",
         chosen.background, diagnostics.background

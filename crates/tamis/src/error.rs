@@ -62,7 +62,9 @@ impl Error {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Usage { hint, .. } | Self::State { hint, .. } => Some(hint.clone()).filter(|hint| !hint.is_empty()),
+            Self::Usage { hint, .. } | Self::State { hint, .. } => {
+                Some(hint.clone()).filter(|hint| !hint.is_empty())
+            }
             Self::Store(error) => error.hint(),
             Self::Corpus(error) => error.hint(),
             Self::Run(error) => error.hint(),

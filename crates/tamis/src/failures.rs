@@ -37,7 +37,12 @@ impl Project<'_> {
     }
 
     /// Adds the first failure of every reason of the shard that was not told yet.
-    fn first_failures(&self, shard: &ShardRecord, told: &mut BTreeSet<String>, lines: &mut Vec<String>) -> Result<()> {
+    fn first_failures(
+        &self,
+        shard: &ShardRecord,
+        told: &mut BTreeSet<String>,
+        lines: &mut Vec<String>,
+    ) -> Result<()> {
         let path = format!("quarantine/{}.jsonl", shard_name(&shard.path)?);
         let store = self.run.store();
         // A quarantine may be deleted: the counts do not come from it.
@@ -47,7 +52,9 @@ impl Project<'_> {
         for line in BufReader::new(store.open_read(&path)?).lines() {
             let line = line.map_err(|error| Error::state(format!("`{path}`: {error}"), ""))?;
             let Ok(row) = serde_json::from_str::<Value>(&line) else { continue };
-            let (Some(reason), Some(detail)) = (row["reason"].as_str(), row["detail"].as_str()) else { continue };
+            let (Some(reason), Some(detail)) = (row["reason"].as_str(), row["detail"].as_str()) else {
+                continue;
+            };
             if told.insert(reason.to_owned()) {
                 let place = match (row["line"].as_u64(), row["row"].as_u64()) {
                     (Some(line), _) => format!("line {line}"),
@@ -71,7 +78,7 @@ impl Project<'_> {
             return Ok(());
         }
         let shards = version.shards.len();
-        let message = format!("corpus `{}` holds no document: its {shards} shards are empty", self.options.location);
+        let message = format!("corpus `{}` holds no document: its {shards} shards are empty", self.location);
         Err(Error::state(message, "check the path and how the files were made"))
     }
 }

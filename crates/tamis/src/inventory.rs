@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use tamis_io::corpus::{Block, Container, FailedRow, Shard, ShardReader};
 use tamis_io::run::{
-    CorpusVersion, InventoryWriter, KeepText, Quarantined, QuarantineWriter, RunError, ShardEnd, inventory_rows,
+    CorpusVersion, InventoryWriter, KeepText, QuarantineWriter, Quarantined, RunError, ShardEnd,
+    inventory_rows,
 };
 
 use crate::pool::{self, InOrder};
@@ -188,7 +189,8 @@ impl Project<'_> {
         if found == digest {
             return Ok(());
         }
-        let problem = format!("shard `{}` changed since it was read: digest {digest} then, {found} now", shard.path);
+        let problem =
+            format!("shard `{}` changed since it was read: digest {digest} then, {found} now", shard.path);
         Err(RunError::CorpusChanged { problems: vec![problem] }.into())
     }
 
@@ -201,7 +203,7 @@ impl Project<'_> {
     }
 
     fn absolute_location(&self) -> String {
-        let location = &self.options.location;
+        let location = &self.location;
         if location.contains("://") {
             return location.clone();
         }

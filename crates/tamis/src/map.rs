@@ -8,9 +8,9 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{UInt32Type, UInt64Type};
-use arrow_array::RecordBatch;
 use arrow_select::concat::concat_batches;
 use tamis_core::{DocumentBatch, Input, Parallelism, ScoreBatch, Signal, column};
 use tamis_io::run::{CorpusVersion, ShardLock, ShardRecord, SignalDir};
@@ -58,10 +58,13 @@ impl Worker {
     /// # Errors
     /// Anything but two numbers with 1 ≤ I ≤ N.
     pub fn parse(text: &str) -> Result<Self> {
-        let numbers = text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
+        let numbers =
+            text.split_once('/').and_then(|(index, of)| Some((index.parse().ok()?, of.parse().ok()?)));
         match numbers {
             Some((index, of)) if 1 <= index && index <= of => Ok(Self { index, of }),
-            _ => Err(Error::usage(format!("worker `{text}` is not I/N"), "write --worker 1/8 … --worker 8/8")),
+            _ => {
+                Err(Error::usage(format!("worker `{text}` is not I/N"), "write --worker 1/8 … --worker 8/8"))
+            }
         }
     }
 
@@ -112,7 +115,8 @@ impl Project<'_> {
         }
         let totals = Totals { computed: AtomicU64::new(0), tokens: AtomicU64::new(0) };
         if !waiting.is_empty() {
-            self.observer.begin(&format!("score {}", info.name), waiting.iter().map(|shard| shard.text_bytes()).sum());
+            self.observer
+                .begin(&format!("score {}", info.name), waiting.iter().map(|shard| shard.text_bytes()).sum());
             while !waiting.is_empty() {
                 let busy = self.map_shards(&waiting, signal, directory, &totals)?;
                 waiting = Vec::new();
@@ -192,7 +196,8 @@ impl Project<'_> {
         let info = signal.info();
         let scan = directory.parts(shard)?;
         if scan.discarded > 0 {
-            let message = format!("shard `{}`: {} damaged parts are computed again", shard.path, scan.discarded);
+            let message =
+                format!("shard `{}`: {} damaged parts are computed again", shard.path, scan.discarded);
             self.observer.warn(&message);
         }
         let missing = scan.missing(shard.rows);
@@ -227,7 +232,8 @@ impl Project<'_> {
                     // Embeddings have no text: a row counts as much as the text it stands for on average, or as it has itself.
                     let text = shard.text_bytes() / shard.documents.max(1);
                     let own = batch.get_array_memory_size() as u64 / batch.num_rows().max(1) as u64;
-                    if !send(cutter.push(&batch, |_| text.max(own).max(1))) || cutter.wanted_from().is_none() {
+                    if !send(cutter.push(&batch, |_| text.max(own).max(1))) || cutter.wanted_from().is_none()
+                    {
                         break;
                     }
                 }
@@ -256,7 +262,13 @@ impl Project<'_> {
         Ok(())
     }
 
-    fn compute(&self, work: &Work<'_>, signal: &dyn Signal, directory: &SignalDir, totals: &Totals) -> Result<()> {
+    fn compute(
+        &self,
+        work: &Work<'_>,
+        signal: &dyn Signal,
+        directory: &SignalDir,
+        totals: &Totals,
+    ) -> Result<()> {
         let (part, shard) = (&work.part, work.open.shard);
         let info = signal.info();
         let schema = ScoreBatch::sidecar_schema(&info.schema);
@@ -294,7 +306,7 @@ impl Project<'_> {
     pub(crate) fn shard(&self, path: &str) -> Result<&tamis_io::corpus::Shard> {
         self.corpus.shards().iter().find(|shard| shard.path == path).ok_or_else(|| {
             Error::state(
-                format!("shard `{path}` is gone from `{}`", self.options.location),
+                format!("shard `{path}` is gone from `{}`", self.location),
                 "put it back, or begin a new run for the corpus as it is now",
             )
         })
@@ -309,4 +321,3 @@ fn tokens_of(batch: &RecordBatch) -> u64 {
     }
     tokens.as_primitive_opt::<UInt64Type>().map_or(0, |tokens| tokens.iter().flatten().sum())
 }
-

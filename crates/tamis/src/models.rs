@@ -14,7 +14,7 @@ use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
 use tamis_models::graph::{Backend, build_causal, build_encoder};
 use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering};
-pub use tamis_models::source::KnownModel;
+use tamis_models::source::KnownModel;
 use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model};
 use tamis_models::text_tokens::TextTokenizer;
 
@@ -45,7 +45,8 @@ fn backend(dtype: Dtype, engine: Engine) -> Backend {
 pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
     let model = open(&options.model, observer)?;
     let causal = build_causal(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
-    let prompts = PromptSet::resolve(&options.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
+    let prompts =
+        PromptSet::resolve(&options.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
     let special = |tokens: &[u32]| tokens.first().and_then(|token| model.tokenizer.piece(*token));
     let chat_template = model.chat_template.clone().map(|source| ChatTemplate {
         source,
@@ -90,7 +91,8 @@ pub(crate) fn check(signal: &SignalOptions, observer: &dyn Observer) -> Result<(
 /// An embedder that is ready.
 pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
     let model = open(&options.model, observer)?;
-    let encoder = build_encoder(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
+    let encoder =
+        build_encoder(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
     let limit = model.sentence.as_ref().and_then(|sentence| sentence.max_tokens);
     let embedder = Embedder {
         model: Arc::from(encoder),
@@ -208,15 +210,18 @@ pub fn pull_model(source: &str, observer: &dyn Observer) -> Result<PulledModel> 
 /// # Errors
 /// A signal that has no prompt, no such document, or a model that cannot be loaded.
 pub fn show_prompt(
-    corpus: CorpusOptions,
+    corpus: &CorpusOptions,
     signal: &SignalOptions,
     id: Option<&str>,
     observer: &dyn Observer,
 ) -> Result<String> {
     let SignalOptions::AskLlm(ask) = signal else {
-        return Err(Error::usage("only ask-llm has a prompt", "write `tamis score ask-llm CORPUS --show-prompt`"));
+        return Err(Error::usage(
+            "only ask-llm has a prompt",
+            "write `tamis score ask-llm CORPUS --show-prompt`",
+        ));
     };
-    let text = first_text(&corpus, id)?;
+    let text = first_text(corpus, id)?;
     let judge = ask_llm(ask, observer)?;
     let shown = judge.show_prompt(&text)?;
     Ok(shown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
@@ -224,8 +229,10 @@ pub fn show_prompt(
 
 fn first_text(options: &CorpusOptions, id: Option<&str>) -> Result<String> {
     let corpus = tamis_io::corpus::discover(&options.location)?;
-    let ids = corpus.resolve_ids(&options.text, options.id.as_deref())?;
-    let columns = Columns { text: options.text.clone(), id: ids, namespace: options.namespace.clone(), carry: vec![] };
+    let text = options.text_or_default();
+    let ids = corpus.resolve_ids(&text, options.id.as_deref())?;
+    let columns =
+        Columns { text, id: ids, namespace: options.namespace.clone().unwrap_or_default(), carry: vec![] };
     for shard in corpus.shards() {
         let mut reader = corpus.open(shard, 0)?;
         while let Some(block) = reader.next_block()? {
@@ -240,7 +247,12 @@ fn first_text(options: &CorpusOptions, id: Option<&str>) -> Result<String> {
         }
     }
     Err(match id {
-        Some(id) => Error::usage(format!("no document has the id `{id}`"), "leave the id out to see the first document"),
-        None => Error::state("the corpus has no document that can be read", "score it to see why, in quarantine/"),
+        Some(id) => Error::usage(
+            format!("no document has the id `{id}`"),
+            "leave the id out to see the first document",
+        ),
+        None => {
+            Error::state("the corpus has no document that can be read", "score it to see why, in quarantine/")
+        }
     })
 }

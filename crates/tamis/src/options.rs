@@ -8,22 +8,21 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tamis_samplers::{Rule, Target};
 
-/// Where the documents are and which columns matter.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+/// Where the documents are and which columns matter. `None` is what the run was begun with, else the default.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CorpusOptions {
     /// A file, folder, glob or object-store URL.
     pub location: String,
-    /// Column of the text.
-    pub text: String,
-    /// Column of the id; `None` means `id` where the corpus has it, else documents are known by their text.
+    /// Column of the text; `text` by default.
+    pub text: Option<String>,
+    /// Column of the id; by default `id` where the corpus has it, else documents are known by their text.
     pub id: Option<String>,
-    /// Separates corpora whose ids collide.
-    pub namespace: String,
-    /// Columns to keep in the inventory.
-    pub carry: Vec<String>,
-    /// A longer line is a failed row.
-    pub max_line_bytes: u64,
+    /// Separates corpora whose ids collide; empty by default.
+    pub namespace: Option<String>,
+    /// Columns to keep in the inventory; none by default.
+    pub carry: Option<Vec<String>>,
+    /// A longer line is a failed row; 256 MiB by default.
+    pub max_line_bytes: Option<u64>,
 }
 
 impl CorpusOptions {
@@ -31,12 +30,17 @@ impl CorpusOptions {
     pub fn new(location: impl Into<String>) -> Self {
         Self {
             location: location.into(),
-            text: "text".to_owned(),
+            text: None,
             id: None,
-            namespace: String::new(),
-            carry: Vec::new(),
-            max_line_bytes: 256 << 20,
+            namespace: None,
+            carry: None,
+            max_line_bytes: None,
         }
+    }
+
+    /// Column of the text when neither the caller nor the run says.
+    pub(crate) fn text_or_default(&self) -> String {
+        self.text.clone().unwrap_or_else(|| tamis_core::column::TEXT.to_owned())
     }
 }
 

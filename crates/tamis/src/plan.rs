@@ -52,7 +52,7 @@ impl Project<'_> {
             }
         };
         Ok(Plan {
-            location: self.options.location.clone(),
+            location: self.location.clone(),
             shards: self.corpus.shards().len(),
             bytes: self.corpus.shards().iter().map(|shard| shard.size_bytes).sum(),
             unread_shards,
@@ -87,8 +87,11 @@ impl Plan {
             None => format!("{} shards would be read for the first time", self.unread_shards),
         });
         if let Some((name, documents, bytes)) = &self.signal {
-            let unread = if self.unread_shards > 0 { ", and every document of the unread shards" } else { "" };
-            lines.push(format!("{name}: {documents} documents ({bytes} bytes of text) would be computed{unread}"));
+            let unread =
+                if self.unread_shards > 0 { ", and every document of the unread shards" } else { "" };
+            lines.push(format!(
+                "{name}: {documents} documents ({bytes} bytes of text) would be computed{unread}"
+            ));
         }
         lines.push("nothing was done (--dry-run)".to_owned());
         lines.join("\n")

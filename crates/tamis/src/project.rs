@@ -2,9 +2,9 @@
 
 use std::path::Path;
 
+use tamis_io::corpus::{Columns, Corpus, IdMode, MAX_LINE_BYTES};
+use tamis_io::run::{CorpusColumns, IdColumn, RunDirectory};
 use tamis_io::store::Store;
-use tamis_io::corpus::{Columns, Corpus, IdMode};
-use tamis_io::run::{CorpusColumns, CorpusVersion, IdColumn, RunDirectory};
 
 use crate::options::CorpusOptions;
 use crate::{Error, Observer, Result};
@@ -14,7 +14,8 @@ pub struct Project<'a> {
     pub(crate) corpus: Corpus,
     pub(crate) columns: Columns,
     pub(crate) run: RunDirectory,
-    pub(crate) options: CorpusOptions,
+    pub(crate) location: String,
+    pub(crate) max_line_bytes: u64,
     pub(crate) threads: usize,
     pub(crate) keep_text: bool,
     pub(crate) observer: &'a dyn Observer,
@@ -67,9 +68,9 @@ impl<'a> Project<'a> {
             }
         };
         let stored = run_directory.latest_corpus()?;
-        let options = match (corpus, &stored) {
+        let mut options = match (corpus, &stored) {
             (Some(options), _) => options,
-            (None, Some(version)) => options_of(version),
+            (None, Some(version)) => CorpusOptions::new(version.location.clone()),
             (None, None) => {
                 return Err(Error::usage(
                     format!("run `{}` does not know its corpus yet", run.display()),
@@ -77,27 +78,40 @@ impl<'a> Project<'a> {
                 ));
             }
         };
+        if let Some(version) = &stored {
+            fill_in(&mut options, &version.columns);
+        }
+        let max_line_bytes = options.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
         let found = match found {
             Some(found) => found,
             None => tamis_io::corpus::discover(&options.location)?,
         };
-        let corpus = found.with_max_line_bytes(options.max_line_bytes);
+        let corpus = found.with_max_line_bytes(max_line_bytes);
+        let text = options.text_or_default();
         let id = match (&stored, &options.id) {
             (_, Some(column)) => IdMode::Column(column.clone()),
             (Some(version), None) => match &version.columns.id {
                 IdColumn::Column(column) => IdMode::Column(column.clone()),
                 IdColumn::FromText => IdMode::FromText,
             },
-            (None, None) => corpus.resolve_ids(&options.text, None)?,
+            (None, None) => corpus.resolve_ids(&text, None)?,
         };
         let columns = Columns {
-            text: options.text.clone(),
+            text,
             id,
-            namespace: options.namespace.clone(),
-            carry: options.carry.clone(),
+            namespace: options.namespace.clone().unwrap_or_default(),
+            carry: options.carry.clone().unwrap_or_default(),
         };
-        let project =
-            Self { corpus, columns, run: run_directory, options, threads: resolve_threads(threads), keep_text: true, observer };
+        let project = Self {
+            corpus,
+            columns,
+            run: run_directory,
+            location: options.location,
+            max_line_bytes,
+            threads: resolve_threads(threads),
+            keep_text: true,
+            observer,
+        };
         if let Some(version) = &stored {
             let problems = version.columns.differences(&project.corpus_columns());
             if !problems.is_empty() {
@@ -114,7 +128,8 @@ impl<'a> Project<'a> {
             corpus: self.corpus.clone(),
             columns,
             run: self.run.clone(),
-            options: self.options.clone(),
+            location: self.location.clone(),
+            max_line_bytes: self.max_line_bytes,
             threads: self.threads,
             keep_text: self.keep_text,
             observer: self.observer,
@@ -127,9 +142,9 @@ impl<'a> Project<'a> {
     /// A folder, of kept documents or of the run, inside the corpus.
     pub fn refuse_output_inside_corpus(&self, out: Option<&Path>) -> Result<()> {
         if let Some(run) = self.run.store().local_path("") {
-            refuse_inside_corpus(&self.options.location, "--run", &run)?;
+            refuse_inside_corpus(&self.location, "--run", &run)?;
         }
-        refuse_output_inside_corpus(&self.options.location, out)
+        refuse_output_inside_corpus(&self.location, out)
     }
 
     /// Leaves the texts of failed rows out of the quarantine.
@@ -160,7 +175,7 @@ impl<'a> Project<'a> {
             },
             namespace: self.columns.namespace.clone(),
             carry: self.columns.carry.clone(),
-            max_line_bytes: self.options.max_line_bytes,
+            max_line_bytes: self.max_line_bytes,
         }
     }
 }
@@ -174,7 +189,9 @@ pub fn refuse_output_inside_corpus(corpus: &str, out: Option<&Path>) -> Result<(
 }
 
 fn refuse_inside_corpus(corpus: &str, what: &str, path: &Path) -> Result<()> {
-    let (Ok(corpus), Ok(inside)) = (std::path::absolute(corpus), std::path::absolute(path)) else { return Ok(()) };
+    let (Ok(corpus), Ok(inside)) = (std::path::absolute(corpus), std::path::absolute(path)) else {
+        return Ok(());
+    };
     let Ok(rest) = inside.strip_prefix(&corpus) else { return Ok(()) };
     let hidden = rest.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
     if hidden || !corpus.is_dir() {
@@ -184,18 +201,12 @@ fn refuse_inside_corpus(corpus: &str, what: &str, path: &Path) -> Result<()> {
     Err(Error::usage(message, "choose a folder beside the corpus: files in it would be read as shards"))
 }
 
-fn options_of(version: &CorpusVersion) -> CorpusOptions {
-    CorpusOptions {
-        location: version.location.clone(),
-        text: version.columns.text.clone(),
-        id: match &version.columns.id {
-            IdColumn::Column(column) => Some(column.clone()),
-            IdColumn::FromText => None,
-        },
-        namespace: version.columns.namespace.clone(),
-        carry: version.columns.carry.clone(),
-        max_line_bytes: version.columns.max_line_bytes,
-    }
+/// What the caller left open is as the run was begun.
+fn fill_in(options: &mut CorpusOptions, stored: &CorpusColumns) {
+    options.text.get_or_insert_with(|| stored.text.clone());
+    options.namespace.get_or_insert_with(|| stored.namespace.clone());
+    options.carry.get_or_insert_with(|| stored.carry.clone());
+    options.max_line_bytes.get_or_insert(stored.max_line_bytes);
 }
 
 fn resolve_threads(threads: usize) -> usize {

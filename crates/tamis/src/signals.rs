@@ -1,7 +1,5 @@
 //! From options to a finished signal: load the model, compare fingerprints with what the run holds, compute what is missing.
 
-use std::sync::Arc;
-
 use arrow_array::Array;
 use tamis_core::Signal;
 use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
@@ -109,21 +107,21 @@ impl Project<'_> {
                 }
                 let project = self.with_columns(own);
                 project.refuse_unknown_column(name)?;
-                project.score_one(version, Arc::new(ColumnSignal::new(name)), signal, options)
+                project.score_one(version, &ColumnSignal::new(name), signal, options)
             }
             SignalOptions::AskLlm(ask) => {
                 let built = models::ask_llm(ask, self.observer)?;
                 let exact = repeatability(ask.engine);
-                self.score_as(version, Arc::new(built), signal, options, exact)
+                self.score_as(version, &built, signal, options, exact)
             }
             SignalOptions::Embed(embed) => {
                 let built = models::embedder(embed, self.observer)?;
                 let exact = repeatability(embed.engine);
-                self.score_as(version, Arc::new(built), signal, options, exact)
+                self.score_as(version, &built, signal, options, exact)
             }
             SignalOptions::Tokens { tokenizer } => {
                 let built = models::tokens(tokenizer, self.observer)?;
-                self.score_one(version, Arc::new(built), signal, options)
+                self.score_one(version, &built, signal, options)
             }
         }
     }
@@ -131,7 +129,7 @@ impl Project<'_> {
     fn score_one(
         &self,
         version: &CorpusVersion,
-        signal: Arc<dyn Signal>,
+        signal: &dyn Signal,
         asked: &SignalOptions,
         options: ScoreOptions,
     ) -> Result<(SignalDir, ScoreReport)> {
@@ -141,14 +139,14 @@ impl Project<'_> {
     pub(crate) fn score_as(
         &self,
         version: &CorpusVersion,
-        signal: Arc<dyn Signal>,
+        signal: &dyn Signal,
         asked: &SignalOptions,
         options: ScoreOptions,
         repeatability: Repeatability,
     ) -> Result<(SignalDir, ScoreReport)> {
-        let directory = self.open_signal(&*signal, asked, options.beside, repeatability)?;
+        let directory = self.open_signal(signal, asked, options.beside, repeatability)?;
         let shards: Vec<&ShardRecord> = version.shards.iter().collect();
-        let map = self.map(version, &shards, &*signal, &directory, options.worker)?;
+        let map = self.map(version, &shards, signal, &directory, options.worker)?;
         let mut findings = Vec::new();
         if matches!(asked, SignalOptions::AskLlm(_)) && map.unfinished_shards == 0 {
             findings.extend(self.judge_findings(version, &directory)?);
@@ -205,7 +203,8 @@ impl Project<'_> {
     /// A name that no stored signal has; one of a tamis whose options this one does not know.
     pub fn stored_options(&self, full_name: &str) -> Result<SignalOptions> {
         let directory = self.run.resolve(full_name)?;
-        let options = directory.record().notes.get(OPTIONS_NOTE).and_then(|text| serde_json::from_str(text).ok());
+        let options =
+            directory.record().notes.get(OPTIONS_NOTE).and_then(|text| serde_json::from_str(text).ok());
         options.ok_or_else(|| {
             let message = format!("signal `{full_name}` does not state options that this tamis knows");
             Error::state(message, "compute it again with the options you want")
@@ -264,7 +263,11 @@ impl Project<'_> {
     ///
     /// # Errors
     /// As [`Project::score`].
-    pub fn token_counts(&self, version: &CorpusVersion, tokenizer: Option<&str>) -> Result<Option<SignalDir>> {
+    pub fn token_counts(
+        &self,
+        version: &CorpusVersion,
+        tokenizer: Option<&str>,
+    ) -> Result<Option<SignalDir>> {
         if let Some(tokenizer) = tokenizer {
             let asked = SignalOptions::Tokens { tokenizer: tokenizer.to_owned() };
             let options = ScoreOptions { beside: true, ..ScoreOptions::default() };

@@ -8,14 +8,15 @@ use crate::args::Demo;
 use crate::output::table;
 use crate::progress::{count, duration, rate};
 
-pub fn run(context: &Context<'_>, args: &Demo) -> anyhow::Result<Outcome> {
+pub(crate) fn run(context: &Context<'_>, args: &Demo) -> anyhow::Result<Outcome> {
     let report = demo(&args.out, context.global.threads.unwrap_or(0), context.terminal)?;
     context.print(|| json_of(&report), || text_of(&report));
     Ok(Outcome::Done)
 }
 
 fn json_of(report: &DemoReport) -> serde_json::Value {
-    let estimate = |auc: &tamis::evaluation::Estimate| json!({ "auc": auc.value, "low": auc.low, "high": auc.high });
+    let estimate =
+        |auc: &tamis::evaluation::Estimate| json!({ "auc": auc.value, "low": auc.low, "high": auc.high });
     let rows: Vec<_> = report
         .rows
         .iter()
@@ -46,7 +47,8 @@ fn json_of(report: &DemoReport) -> serde_json::Value {
 
 fn text_of(report: &DemoReport) -> String {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
-    let auc = |auc: &tamis::evaluation::Estimate| format!("{:.2} [{:.2}, {:.2}]", auc.value, auc.low, auc.high);
+    let auc =
+        |auc: &tamis::evaluation::Estimate| format!("{:.2} [{:.2}, {:.2}]", auc.value, auc.low, auc.high);
     let mut rows = vec![vec![
         "whole corpus".to_owned(),
         count(report.documents as u64),
@@ -58,7 +60,11 @@ fn text_of(report: &DemoReport) -> String {
         String::new(),
     ]];
     rows.extend(report.rows.iter().map(|row| {
-        let speed = if row.scored_tokens > 0 { rate(row.scored_tokens as f64 / row.seconds.max(1e-9)) } else { "–".to_owned() };
+        let speed = if row.scored_tokens > 0 {
+            rate(row.scored_tokens as f64 / row.seconds.max(1e-9))
+        } else {
+            "–".to_owned()
+        };
         vec![
             row.sampler.to_owned(),
             count(row.documents),
@@ -70,7 +76,8 @@ fn text_of(report: &DemoReport) -> String {
             speed,
         ]
     }));
-    let header = ["kept at 20 %", "documents", "tokens", "bad", "copies", "AUC [95 %]", "scoring", "tokens/s"];
+    let header =
+        ["kept at 20 %", "documents", "tokens", "bad", "copies", "AUC [95 %]", "scoring", "tokens/s"];
     let (corpus, run) = (&report.corpus, &report.run);
     let mut lines = vec![
         format!("{} documents, labelled good or bad, copies among them: {corpus}", report.documents),

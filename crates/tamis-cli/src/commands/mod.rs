@@ -1,11 +1,11 @@
 //! One module a command.
 
-pub mod demo;
-pub mod models;
-pub mod score;
-pub mod select;
-pub mod show;
-pub mod why;
+pub(crate) mod demo;
+pub(crate) mod models;
+pub(crate) mod score;
+pub(crate) mod select;
+pub(crate) mod show;
+pub(crate) mod why;
 
 use std::path::Path;
 
@@ -17,14 +17,14 @@ use crate::options;
 use crate::progress::Terminal;
 
 /// What every command has.
-pub struct Context<'a> {
+pub(crate) struct Context<'a> {
     pub global: &'a Global,
     pub terminal: &'a Terminal,
 }
 
 /// How a command ended that did not fail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// Done.
     Done,
     /// More rows failed than the user allows.
@@ -33,7 +33,7 @@ pub enum Outcome {
 
 /// What a command may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Writes {
+pub(crate) enum Writes {
     /// Its run directory, which is made when absent.
     Run,
     /// Nothing.
@@ -49,14 +49,23 @@ impl Writes {
 
 impl<'a> Context<'a> {
     /// Opens a run, with its corpus where one is named.
-    pub fn open(&self, corpus: Option<&CorpusArgs>, run: &Path, writes: Writes) -> anyhow::Result<Project<'a>> {
+    pub fn open(
+        &self,
+        corpus: Option<&CorpusArgs>,
+        run: &Path,
+        writes: Writes,
+    ) -> anyhow::Result<Project<'a>> {
         let named = corpus.and_then(options::corpus);
         let threads = self.global.threads.unwrap_or(0);
         let project = match writes {
             Writes::Run => Project::open(named, run, threads, self.terminal)?,
             Writes::Nothing => Project::peek(named, run, threads, self.terminal)?,
         };
-        Ok(if corpus.is_some_and(|corpus| corpus.no_text) { project.without_text_in_quarantine() } else { project })
+        Ok(if corpus.is_some_and(|corpus| corpus.no_text) {
+            project.without_text_in_quarantine()
+        } else {
+            project
+        })
     }
 
     /// Runs the body of a command that changes a run, and leaves a record of it there whatever comes of it.

@@ -6,7 +6,7 @@ use super::{Context, Outcome};
 use crate::args::{Models, ModelsCommand};
 use crate::output::table;
 
-pub fn run(context: &Context<'_>, args: &Models) -> anyhow::Result<Outcome> {
+pub(crate) fn run(context: &Context<'_>, args: &Models) -> anyhow::Result<Outcome> {
     match &args.command {
         ModelsCommand::List => {
             let known = tamis::known_models();

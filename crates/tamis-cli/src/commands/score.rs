@@ -10,14 +10,19 @@ use crate::args::Score;
 use crate::options;
 use crate::progress::{count, duration, rate};
 
-pub fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
+pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
     let asked = options::signal(&args.name, &args.signal, Some(&args.tokenizer))?;
     let worker = args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE);
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     if let Some(id) = &args.show_prompt {
         let corpus = options::corpus(&args.corpus)
             .ok_or_else(|| tamis::Error::usage("--show-prompt needs a corpus", "name the corpus"))?;
-        let shown = tamis::show_prompt(corpus, &asked, Some(id.as_str()).filter(|id| !id.is_empty()), context.terminal)?;
+        let shown = tamis::show_prompt(
+            &corpus,
+            &asked,
+            Some(id.as_str()).filter(|id| !id.is_empty()),
+            context.terminal,
+        )?;
         crate::output::print_line(&shown);
         return Ok(Outcome::Done);
     }
@@ -78,7 +83,11 @@ fn json_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> serde_
 fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String {
     let map = &report.map;
     let speed = if map.tokens > 0 {
-        format!(", {} tokens, {} tokens/s", count(map.tokens), rate(map.tokens as f64 / map.seconds.max(1e-9)))
+        format!(
+            ", {} tokens, {} tokens/s",
+            count(map.tokens),
+            rate(map.tokens as f64 / map.seconds.max(1e-9))
+        )
     } else {
         String::new()
     };
@@ -92,7 +101,8 @@ fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String
     );
     if failed > 0 {
         let reasons = reasons(report, version);
-        let reasons: Vec<String> = reasons.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
+        let reasons: Vec<String> =
+            reasons.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
         text += &format!("\n{} rows failed: {}", count(failed), reasons.join(", "));
     }
     if map.unfinished_shards > 0 {

@@ -10,14 +10,18 @@ use crate::options;
 use crate::output::table;
 use crate::progress::{count, duration};
 
-pub fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcome> {
+pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcome> {
     let select = options::select(args)?;
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     let run = options::run(args.run.run.as_ref(), args.out.as_ref())?;
     let (name, column) = tamis::split_score(&args.by);
     let flags = options::is_explicit(&args.signal);
     if name == "random" && column.is_some() {
-        return Err(tamis::Error::usage(format!("`--by {}`: random has no columns", args.by), "write --by random").into());
+        return Err(tamis::Error::usage(
+            format!("`--by {}`: random has no columns", args.by),
+            "write --by random",
+        )
+        .into());
     }
     if let Some(corpus) = &args.corpus.corpus {
         tamis::refuse_output_inside_corpus(corpus, args.out.as_deref())?;
@@ -27,8 +31,13 @@ pub fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcome> {
         // A full name is that of a stored signal: its settings are known.
         full if full.contains('@') && !full.starts_with("column:") => {
             if flags {
-                let hint = format!("leave them out, or write --by {}", full.split('@').next().unwrap_or(full));
-                return Err(tamis::Error::usage(format!("`{full}` was computed with settings of its own"), hint).into());
+                let hint =
+                    format!("leave them out, or write --by {}", full.split('@').next().unwrap_or(full));
+                return Err(tamis::Error::usage(
+                    format!("`{full}` was computed with settings of its own"),
+                    hint,
+                )
+                .into());
             }
             By::Stored(full)
         }
@@ -96,7 +105,7 @@ fn execute(
     Ok(project.select(&version, by, tokens.as_ref(), select)?)
 }
 
-pub fn json_of(report: &SelectReport) -> serde_json::Value {
+pub(crate) fn json_of(report: &SelectReport) -> serde_json::Value {
     let manifest = &report.manifest;
     let counts = &manifest.counts;
     let largest = manifest.targets.last();
@@ -134,16 +143,23 @@ fn text_of(report: &SelectReport) -> String {
                 format!("{share:.2} %"),
                 target.tokens.map_or_else(|| "–".to_owned(), count),
                 count(target.bytes),
-                target.threshold.or(target.poisson_scale).map_or_else(|| "–".to_owned(), |t| format!("{t:.6}")),
+                target
+                    .threshold
+                    .or(target.poisson_scale)
+                    .map_or_else(|| "–".to_owned(), |t| format!("{t:.6}")),
             ]
         })
         .collect();
     let reasons = |reasons: &std::collections::BTreeMap<String, u64>| {
-        let parts: Vec<String> = reasons.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
+        let parts: Vec<String> =
+            reasons.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
         if parts.is_empty() { String::new() } else { format!(" ({})", parts.join(", ")) }
     };
     let mut lines = vec![
-        format!("{}{column}, rule {}, seed {}: selection `{}`", manifest.by, manifest.rule, manifest.seed, report.name),
+        format!(
+            "{}{column}, rule {}, seed {}: selection `{}`",
+            manifest.by, manifest.rule, manifest.seed, report.name
+        ),
         String::new(),
         table(&["keep", "documents", "of candidates", "tokens", "bytes", "threshold"], &rows),
         String::new(),
@@ -158,11 +174,17 @@ fn text_of(report: &SelectReport) -> String {
         ),
     ];
     for target in manifest.targets.iter().filter(|target| target.over > 0) {
-        lines.push(format!("{}: {} more than asked, because equal texts share their fate", target.label, target.over));
+        lines.push(format!(
+            "{}: {} more than asked, because equal texts share their fate",
+            target.label, target.over
+        ));
     }
     for target in &manifest.targets {
         if let (Some(expected), Some(deviation)) = (target.expected_documents, target.standard_deviation) {
-            lines.push(format!("{}: independent draws, {expected:.1} ± {deviation:.1} documents expected", target.label));
+            lines.push(format!(
+                "{}: independent draws, {expected:.1} ± {deviation:.1} documents expected",
+                target.label
+            ));
         }
     }
     match &report.out {

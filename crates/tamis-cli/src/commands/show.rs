@@ -9,7 +9,7 @@ use crate::options;
 use crate::output::snippet;
 use crate::progress::count;
 
-pub fn run(context: &Context<'_>, args: &Show) -> anyhow::Result<Outcome> {
+pub(crate) fn run(context: &Context<'_>, args: &Show) -> anyhow::Result<Outcome> {
     let (order, number) = match (args.top, args.bottom, &args.around, args.disagree.as_slice()) {
         (Some(n), ..) => (Order::Top, n),
         (_, Some(n), ..) => (Order::Bottom, n),
@@ -37,7 +37,8 @@ fn json_of(report: &ShowReport, characters: usize) -> serde_json::Value {
                 .iter()
                 .zip(&document.standings)
                 .map(|(signal, standing)| {
-                    let value = standing.map(|(score, percentile)| json!({ "score": score, "percentile": percentile }));
+                    let value = standing
+                        .map(|(score, percentile)| json!({ "score": score, "percentile": percentile }));
                     (signal.clone(), json!(value))
                 })
                 .collect();
@@ -73,7 +74,12 @@ fn text_of(report: &ShowReport, characters: usize) -> String {
             })
             .collect();
         lines.push(String::new());
-        lines.push(format!("{name}   {}:{}   {} bytes", identity.shard, identity.row + 1, count(identity.bytes)));
+        lines.push(format!(
+            "{name}   {}:{}   {} bytes",
+            identity.shard,
+            identity.row + 1,
+            count(identity.bytes)
+        ));
         lines.push(format!("    {}", standings.join("   ")));
         if characters > 0 {
             lines.push(format!("    {}", snippet(&document.text, characters)));

@@ -10,7 +10,7 @@ use crate::progress::count;
 
 const SNIPPET_CHARACTERS: usize = 400;
 
-pub fn run(context: &Context<'_>, args: &Why) -> anyhow::Result<Outcome> {
+pub(crate) fn run(context: &Context<'_>, args: &Why) -> anyhow::Result<Outcome> {
     let project = context.open(None, &args.run, Writes::Nothing)?;
     let report = project.why(&args.id)?;
     context.print(|| json_of(&report), || text_of(&report));
@@ -149,14 +149,18 @@ fn decision_lines(decision: &Decision) -> Vec<String> {
         for (label, threshold, probability) in &decision.targets {
             let threshold = match threshold {
                 Some(threshold) if priority < *threshold => format!("is below the threshold {threshold:.6}"),
-                Some(threshold) if priority > *threshold => format!("is not below the threshold {threshold:.6}"),
+                Some(threshold) if priority > *threshold => {
+                    format!("is not below the threshold {threshold:.6}")
+                }
                 Some(threshold) => format!("ties with the threshold {threshold:.6}: a keyed draw decides"),
                 None => "has no threshold to pass: all candidates are kept".to_owned(),
             };
             let chance = probability
                 .map(|p| format!("; over seeds it is kept with probability {p:.4}"))
                 .unwrap_or_default();
-            lines.push(format!("    {label}: priority {priority:.6} (smaller is kept first) {threshold}{chance}"));
+            lines.push(format!(
+                "    {label}: priority {priority:.6} (smaller is kept first) {threshold}{chance}"
+            ));
         }
     }
     lines

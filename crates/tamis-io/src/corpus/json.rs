@@ -224,7 +224,9 @@ pub(super) fn names(line: &str) -> Vec<String> {
     let mut names = Vec::new();
     for (key, value) in object {
         match value {
-            serde_json::Value::Object(inner) => names.extend(inner.keys().map(|inner| format!("{key}.{inner}"))),
+            serde_json::Value::Object(inner) => {
+                names.extend(inner.keys().map(|inner| format!("{key}.{inner}")));
+            }
             _ => names.push(key),
         }
     }

@@ -32,7 +32,7 @@ pub use json::FORMAT_VERSION;
 pub use lock::ShardLock;
 pub use parts::PartScan;
 pub use paths::{check_shard_names, shard_name, shard_stem};
-pub use quarantine::{KeepText, Quarantined, QuarantineWriter};
+pub use quarantine::{KeepText, QuarantineWriter, Quarantined};
 pub use receipt::ShardReceipt;
 pub use selection::{SelectionDir, SelectionPlan};
 pub use signal::{

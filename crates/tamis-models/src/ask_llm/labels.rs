@@ -110,7 +110,7 @@ fn spellings(label: &str) -> Vec<String> {
 }
 
 /// Tokens that spell exactly this, up to white space at the ends: what encoding gives if it is one token, and the
-/// vocabulary's entries under the three conventions for a space (byte-level `Ġ`, SentencePiece `▁`, none).
+/// vocabulary's entries under the three conventions for a space (byte-level `Ġ`, `SentencePiece`'s `▁`, none).
 fn single_tokens(tokenizer: &dyn TextTokenizer, spelling: &str) -> Result<Vec<u32>> {
     let mut candidates = Vec::new();
     if let [token] = tokenizer.encode_head(spelling, usize::MAX)?.tokens[..] {

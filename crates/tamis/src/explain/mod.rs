@@ -12,7 +12,7 @@ use tamis_core::{Direction, DocKey, ScoreBatch, column};
 use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 
-pub use show::{Order, ShownDocument, ShowReport};
+pub use show::{Order, ShowReport, ShownDocument};
 pub use why::{Decision, Reading, WhyReport};
 
 use crate::project::Project;
@@ -103,7 +103,8 @@ impl Project<'_> {
     /// An unknown column, with the nearest known name; a signal that is no score when no column is named.
     pub fn column_of(&self, signal: &SignalDir, asked: Option<&str>) -> Result<String> {
         let name = &signal.record().name;
-        let columns: Vec<&str> = signal.record().value_columns().filter(|name| *name != column::FAILED).collect();
+        let columns: Vec<&str> =
+            signal.record().value_columns().filter(|name| *name != column::FAILED).collect();
         let column = match asked {
             Some(asked) if columns.contains(&asked) => asked.to_owned(),
             Some(asked) => {
@@ -131,7 +132,12 @@ impl Project<'_> {
             let mut scores = Vec::new();
             let columns = [column::ROW, column::DOC_KEY, column, column::FAILED];
             for batch in signal.read(shard, SidecarColumns::Named(&columns))? {
-                scores.extend(ScoreBatch::new(batch?)?.values(column)?.into_iter().map(|score| score.unwrap_or(f64::NAN)));
+                scores.extend(
+                    ScoreBatch::new(batch?)?
+                        .values(column)?
+                        .into_iter()
+                        .map(|score| score.unwrap_or(f64::NAN)),
+                );
             }
             Ok(scores)
         })?;
@@ -166,7 +172,10 @@ impl Project<'_> {
 
     pub(crate) fn latest_version(&self) -> Result<CorpusVersion> {
         self.run.latest_corpus()?.ok_or_else(|| {
-            Error::state("the run has no corpus yet", "run `tamis score` or `tamis select` with this --run first")
+            Error::state(
+                "the run has no corpus yet",
+                "run `tamis score` or `tamis select` with this --run first",
+            )
         })
     }
 

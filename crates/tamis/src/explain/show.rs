@@ -78,7 +78,10 @@ impl Project<'_> {
             }
             None => {
                 let names: Vec<&str> = scales.iter().map(|scale| scale.name.as_str()).collect();
-                return Err(Error::usage("several signals are finished", format!("say --by {}", names.join(" or --by "))));
+                return Err(Error::usage(
+                    "several signals are finished",
+                    format!("say --by {}", names.join(" or --by ")),
+                ));
             }
         };
         let mut ranked: Vec<(f64, Place)> = Vec::new();

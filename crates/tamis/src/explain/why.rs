@@ -85,10 +85,10 @@ impl Project<'_> {
         let mut decisions = Vec::new();
         for name in self.run.selections()? {
             let selection = self.run.selection(&name)?;
-            if let Some(manifest) = selection.read_manifest::<Manifest>()? {
-                if selection.has_decisions(&shard.path)? {
-                    decisions.push(decision(&selection, manifest, shard, place)?);
-                }
+            if let Some(manifest) = selection.read_manifest::<Manifest>()?
+                && selection.has_decisions(&shard.path)?
+            {
+                decisions.push(decision(&selection, manifest, shard, place)?);
             }
         }
         Ok(WhyReport { identity, matches, text, readings, decisions })
@@ -151,7 +151,9 @@ fn row_at(reader: SidecarReader, at: usize) -> Result<Option<RecordBatch>> {
 fn reading(signal: &SignalDir, shard: &ShardRecord, place: Place, scales: &[Scale]) -> Result<Reading> {
     let mut reading =
         Reading { signal: signal.full_name().to_owned(), values: Vec::new(), percentile: None, failed: None };
-    let Some(row) = row_at(signal.read(shard, SidecarColumns::All)?, place.document)? else { return Ok(reading) };
+    let Some(row) = row_at(signal.read(shard, SidecarColumns::All)?, place.document)? else {
+        return Ok(reading);
+    };
     let scores = ScoreBatch::new(row)?;
     for name in signal.record().value_columns() {
         // Columns that are no numbers, such as embeddings, have nothing to say here.
@@ -161,13 +163,20 @@ fn reading(signal: &SignalDir, shard: &ShardRecord, place: Place, scales: &[Scal
     }
     reading.failed = scores.failed().is_valid(0).then(|| scores.failed().value(0).to_owned());
     let record = signal.record();
-    if let Some(scale) = scales.iter().find(|scale| scale.name == record.name || scale.name == record.full_name) {
+    if let Some(scale) =
+        scales.iter().find(|scale| scale.name == record.name || scale.name == record.full_name)
+    {
         reading.percentile = scale.percentile_at(place).map(|percentile| (percentile, scale.len()));
     }
     Ok(reading)
 }
 
-fn decision(selection: &SelectionDir, manifest: Manifest, shard: &ShardRecord, place: Place) -> Result<Decision> {
+fn decision(
+    selection: &SelectionDir,
+    manifest: Manifest,
+    shard: &ShardRecord,
+    place: Place,
+) -> Result<Decision> {
     let reader = selection.read_decisions(&shard.path, SidecarColumns::All)?;
     let row = row_at(reader, place.document)?.ok_or_else(|| {
         let message = format!("selection `{}` has no decision for this document", selection.plan().name);

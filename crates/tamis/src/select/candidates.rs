@@ -60,7 +60,11 @@ impl Candidates<'_> {
     ///
     /// # Errors
     /// Files that cannot be read or do not line up, and what `each` says.
-    pub(super) fn for_each(&self, shard: &ShardRecord, mut each: impl FnMut(Row) -> Result<()>) -> Result<()> {
+    pub(super) fn for_each(
+        &self,
+        shard: &ShardRecord,
+        mut each: impl FnMut(Row) -> Result<()>,
+    ) -> Result<()> {
         let mut columns = vec![column::ROW, column::DOC_KEY, inventory_column::BYTES];
         if self.vetoes.need_ids() {
             columns.push(column::ID);
@@ -92,11 +96,12 @@ impl Candidates<'_> {
         sidecars: &[RecordBatch],
         each: &mut impl FnMut(Row) -> Result<()>,
     ) -> Result<()> {
-        let number = |name: &str| inventory.column_by_name(name).map(|array| array.as_primitive::<UInt64Type>());
+        let number =
+            |name: &str| inventory.column_by_name(name).map(AsArray::as_primitive::<UInt64Type>);
         let missing = || tamis_core::Error::MissingColumn { column: column::ROW.to_owned() };
         let (rows, bytes) = number(column::ROW).zip(number(inventory_column::BYTES)).ok_or_else(missing)?;
         let keys = inventory.column_by_name(column::DOC_KEY).ok_or_else(missing)?.as_fixed_size_binary();
-        let ids = inventory.column_by_name(column::ID).map(|array| array.as_string::<i32>());
+        let ids = inventory.column_by_name(column::ID).map(AsArray::as_string::<i32>);
         let mut sidecars = sidecars.iter();
         let scored = match self.score {
             Some((_, name)) => {
@@ -122,7 +127,11 @@ impl Candidates<'_> {
                 Fate::Dropped(reason)
             } else if let (Some((batch, _)), None) = (&scored, score) {
                 let failed = batch.failed();
-                Fate::Failed(if failed.is_valid(at) { failed.value(at).to_owned() } else { "no-score".to_owned() })
+                Fate::Failed(if failed.is_valid(at) {
+                    failed.value(at).to_owned()
+                } else {
+                    "no-score".to_owned()
+                })
             } else {
                 match self.ranker.priority(key, score.unwrap_or(1.0)) {
                     Ok(priority) => Fate::Candidate(priority),
@@ -135,4 +144,3 @@ impl Candidates<'_> {
         Ok(())
     }
 }
-

@@ -25,7 +25,9 @@ impl Project<'_> {
                 return Err(needs_tokenizer());
             }
         }
-        if options.rule == Some(Rule::Poisson) && holds(|target| matches!(target, Target::Tokens(_) | Target::Bytes(_))) {
+        if options.rule == Some(Rule::Poisson)
+            && holds(|target| matches!(target, Target::Tokens(_) | Target::Bytes(_)))
+        {
             return Err(poisson_needs_documents());
         }
         Vetoes::read(&options.vetoes)?;

@@ -44,7 +44,9 @@ pub(super) fn find(
     let over = |at: usize, each: &mut dyn FnMut(Priority, u64, u64, f64)| -> Result<()> {
         match &held {
             Some(lists) => {
-                lists[at].iter().for_each(|&(priority, tokens, bytes, score)| each(priority, tokens, bytes, score));
+                lists[at]
+                    .iter()
+                    .for_each(|&(priority, tokens, bytes, score)| each(priority, tokens, bytes, score));
                 Ok(())
             }
             None => candidates.for_each(&shards[at], |row| {

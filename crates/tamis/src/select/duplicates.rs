@@ -37,7 +37,10 @@ type Rank = (Bytes, Bytes, usize, usize);
 type Marks = Vec<Vec<u64>>;
 
 fn is_marked(marks: &Marks, shard: usize, document: usize) -> bool {
-    marks.get(shard).and_then(|words| words.get(document / 64)).is_some_and(|word| word >> (document % 64) & 1 == 1)
+    marks
+        .get(shard)
+        .and_then(|words| words.get(document / 64))
+        .is_some_and(|word| word >> (document % 64) & 1 == 1)
 }
 
 /// The documents that give way to others.
@@ -61,8 +64,18 @@ impl Duplicates {
         vetoes: &Vetoes,
         threads: usize,
     ) -> Result<Self> {
-        let mut found = Self { shards: shards.iter().map(|shard| shard.path.clone()).collect(), ..Self::default() };
-        let groups = |group, rank| Groups { run, shards, threads, group, rank, keys: KEYS_IN_MEMORY, vetoes: None, out: None };
+        let mut found =
+            Self { shards: shards.iter().map(|shard| shard.path.clone()).collect(), ..Self::default() };
+        let groups = |group, rank| Groups {
+            run,
+            shards,
+            threads,
+            group,
+            rank,
+            keys: KEYS_IN_MEMORY,
+            vetoes: None,
+            out: None,
+        };
         if ids {
             let groups = groups(column::DOC_KEY, [inventory_column::TEXT_DIGEST, column::RAW_DIGEST]);
             (found.by_id, found.repeated_ids) = groups.losers()?;
@@ -159,7 +172,10 @@ impl Groups<'_> {
             let batch = batch?;
             let vetoed = |at: usize| {
                 self.vetoes.is_some_and(|vetoes| {
-                    let ids = batch.column_by_name(column::ID).expect("the column was asked for").as_string::<i32>();
+                    let ids = batch
+                        .column_by_name(column::ID)
+                        .expect("the column was asked for")
+                        .as_string::<i32>();
                     let id = ids.is_valid(at).then(|| ids.value(at));
                     vetoes.contains(DocKey::from_bytes(bytes16(&batch, column::DOC_KEY, at)), id)
                 })

@@ -145,7 +145,8 @@ impl Project<'_> {
         let kept = tally.kept.last().copied().unwrap_or_default().documents;
         let counts = Counts {
             documents_in: version.documents() + version.failed_rows(),
-            candidates: kept + tally.dropped.get(super::candidates::reason::BEYOND_THRESHOLD).copied().unwrap_or(0),
+            candidates: kept
+                + tally.dropped.get(super::candidates::reason::BEYOND_THRESHOLD).copied().unwrap_or(0),
             kept,
             dropped: tally.dropped,
             failed,
@@ -157,7 +158,10 @@ impl Project<'_> {
                 counts.dropped_documents(),
                 counts.failed_rows()
             );
-            return Err(Error::state(message, "this is a bug of tamis: please report it with the run's manifest"));
+            return Err(Error::state(
+                message,
+                "this is a bug of tamis: please report it with the run's manifest",
+            ));
         }
         let nothing = Sums::default();
         let records = targets.iter().zip(cuts).zip(tally.kept.iter().chain(std::iter::repeat(&nothing)));

@@ -65,7 +65,10 @@ fn label(targets: &[Target]) -> Result<Vec<Labelled>> {
     }
     if targets.len() > MOST_TARGETS {
         let message = format!("a selection has at most {MOST_TARGETS} rates, got {}", targets.len());
-        return Err(Error::usage(message, "split them over several selections: under one seed they nest all the same"));
+        return Err(Error::usage(
+            message,
+            "split them over several selections: under one seed they nest all the same",
+        ));
     }
     let mut targets = targets.to_vec();
     let order = |target: &Target| match target {
@@ -113,8 +116,14 @@ impl Project<'_> {
         let directory = self.run.open_selection(&name, &plan)?;
         self.observer.begin("find thresholds", 0);
         let ids = matches!(version.columns.id, IdColumn::Column(_));
-        let duplicates =
-            Duplicates::find(&self.run, &version.shards, ids, options.exact_duplicates, &vetoes, self.threads)?;
+        let duplicates = Duplicates::find(
+            &self.run,
+            &version.shards,
+            ids,
+            options.exact_duplicates,
+            &vetoes,
+            self.threads,
+        )?;
         if duplicates.repeated_ids() > 0 {
             let count = match duplicates.repeated_ids() {
                 1 => "one id occurs".to_owned(),
@@ -144,7 +153,8 @@ impl Project<'_> {
             write::claim(out, version, &targets, &plan)?;
         }
         let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out.as_ref())?;
-        let mut manifest = self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
+        let mut manifest =
+            self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
         if let Some(stored) = directory.read_manifest::<Manifest>()? {
             // Made by another tamis, the same selection is still the same.
             manifest.tamis = stored.tamis;
@@ -163,7 +173,9 @@ impl Project<'_> {
                 "leave --rule out, or name a signal with --by",
             )),
             (Some(_), Some(rule)) => Ok(rule),
-            (Some((signal, _)), None) => Ok(signal.record().ranking().map_or(Rule::Top, |ranking| ranking.rule.into())),
+            (Some((signal, _)), None) => {
+                Ok(signal.record().ranking().map_or(Rule::Top, |ranking| ranking.rule.into()))
+            }
         }
     }
 

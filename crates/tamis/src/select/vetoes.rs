@@ -30,10 +30,10 @@ impl Vetoes {
             })?;
             let before = vetoes.ids.len();
             for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
-                if line.len() == 32 {
-                    if let Ok(value) = u128::from_str_radix(line, 16) {
-                        vetoes.keys.insert(DocKey::from_bytes(value.to_be_bytes()));
-                    }
+                if line.len() == 32
+                    && let Ok(value) = u128::from_str_radix(line, 16)
+                {
+                    vetoes.keys.insert(DocKey::from_bytes(value.to_be_bytes()));
                 }
                 vetoes.ids.insert(line.to_owned());
             }

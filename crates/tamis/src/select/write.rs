@@ -9,9 +9,9 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use tamis_core::{Fingerprint, column};
 use tamis_io::corpus::{Block, KeptWriter};
-use tamis_io::store::{Created, Store};
 use tamis_io::run::{CorpusVersion, SelectionDir, ShardRecord, shard_name};
 use tamis_io::sidecar::SidecarWriter;
+use tamis_io::store::{Created, Store};
 use tamis_samplers::{Cut, Rule};
 
 use super::candidates::{Candidates, Fate, reason};
@@ -59,7 +59,10 @@ impl Project<'_> {
         }
     }
 
-    #[expect(clippy::too_many_arguments, reason = "the inputs of the last step are the results of all others")]
+    #[expect(
+        clippy::too_many_arguments,
+        reason = "the inputs of the last step are the results of all others"
+    )]
     pub(super) fn write(
         &self,
         version: &CorpusVersion,
@@ -112,7 +115,10 @@ impl Project<'_> {
     ) -> Result<(Tally, Vec<u8>)> {
         let mut tally = Tally::new(targets.len());
         let rows = usize::try_from(shard.rows).map_err(|_| {
-            Error::state(format!("shard `{}` has too many rows for this machine", shard.path), "split the shard")
+            Error::state(
+                format!("shard `{}` has too many rows for this machine", shard.path),
+                "split the shard",
+            )
         })?;
         let mut keeps = vec![NOT_KEPT; rows];
         let mut batch = DecisionBatch::new(targets);
@@ -138,8 +144,9 @@ impl Project<'_> {
                 }
             }
             let candidate = matches!(row.fate, Fate::Candidate(_));
-            let probabilities =
-                cuts.iter().map(|cut| candidate.then(|| cut.inclusion_probability(rule, row.score)).flatten());
+            let probabilities = cuts
+                .iter()
+                .map(|cut| candidate.then(|| cut.inclusion_probability(rule, row.score)).flatten());
             batch.push(row.row, &row.key.to_bytes(), keeps_at, why, priority, probabilities);
             if batch.rows == ROWS_A_BATCH {
                 batch.flush(&mut writer)?;
@@ -173,12 +180,8 @@ impl Project<'_> {
                 Ok((path, writer))
             })
             .collect::<Result<Vec<_>>>()?;
-        let open = Arc::new(Open {
-            path: shard.path.clone(),
-            smallest,
-            blocks,
-            writers: Mutex::new(Some(writers)),
-        });
+        let open =
+            Arc::new(Open { path: shard.path.clone(), smallest, blocks, writers: Mutex::new(Some(writers)) });
         let mut reader = self.corpus.open(source, 0)?;
         let (mut at, mut told) = (0, 0);
         while let Some(block) = reader.next_block()? {
@@ -191,7 +194,10 @@ impl Project<'_> {
         self.tell(&reader, told);
         let found = self.digest_of(&reader, source)?;
         if found != shard.digest {
-            let problem = format!("shard `{}` changed since it was read: digest {} then, {found} now", shard.path, shard.digest);
+            let problem = format!(
+                "shard `{}` changed since it was read: digest {} then, {found} now",
+                shard.path, shard.digest
+            );
             return Err(tamis_io::run::RunError::CorpusChanged { problems: vec![problem] }.into());
         }
         let _stopped = feed.push((open, at, None));
@@ -203,7 +209,8 @@ impl Project<'_> {
         let mut kept = 0;
         for (at, (_, writer)) in writers.iter_mut().flatten().enumerate() {
             let mut keep = |row: u64| {
-                let keeps = open.smallest.get(row as usize).is_some_and(|smallest| usize::from(*smallest) <= at);
+                let keeps =
+                    open.smallest.get(row as usize).is_some_and(|smallest| usize::from(*smallest) <= at);
                 kept += u64::from(keeps && at == 0);
                 keeps
             };
@@ -266,11 +273,19 @@ struct Claim {
 const CLAIM: &str = ".tamis-selection.json";
 
 /// Takes a folder for a selection, so that kept documents of two selections never mix.
-pub(super) fn claim(out: &Store, version: &CorpusVersion, targets: &[Labelled], plan: &Fingerprint) -> Result<()> {
-    let refuse = |message: String| Err(Error::state(message, "choose another --out, or remove what is there"));
+pub(super) fn claim(
+    out: &Store,
+    version: &CorpusVersion,
+    targets: &[Labelled],
+    plan: &Fingerprint,
+) -> Result<()> {
+    let refuse =
+        |message: String| Err(Error::state(message, "choose another --out, or remove what is there"));
     let claim = Claim { format_version: tamis_io::run::FORMAT_VERSION, selection: plan.fields().clone() };
     if out.exists(CLAIM)? {
-        let stored = serde_json::from_slice::<Claim>(&out.read(CLAIM)?).map(|claim| claim.selection).unwrap_or_default();
+        let stored = serde_json::from_slice::<Claim>(&out.read(CLAIM)?)
+            .map(|claim| claim.selection)
+            .unwrap_or_default();
         let changes = Fingerprint::from_fields(stored).changes(plan);
         if changes.is_empty() {
             return Ok(());
@@ -282,7 +297,10 @@ pub(super) fn claim(out: &Store, version: &CorpusVersion, targets: &[Labelled], 
         for target in targets {
             let path = kept_path(targets, target, &shard.path);
             if out.exists(&path)? {
-                return refuse(format!("`{}` is there already and no selection wrote it", out.location(&path)));
+                return refuse(format!(
+                    "`{}` is there already and no selection wrote it",
+                    out.location(&path)
+                ));
             }
         }
     }
@@ -380,7 +398,8 @@ impl DecisionBatch {
             Arc::new(self.priority.finish()),
         ];
         columns.extend(self.probabilities.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(tamis_core::Error::from)?;
+        let batch =
+            RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(tamis_core::Error::from)?;
         Ok(writer.write(&batch)?)
     }
 }
