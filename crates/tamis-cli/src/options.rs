@@ -57,7 +57,7 @@ pub(crate) fn size(flag: &str, text: &str) -> Result<u64> {
         _ => f64::NAN,
     };
     match number.parse::<f64>().map(|number| number * unit) {
-        Ok(bytes) if bytes >= 1.0 && bytes < 9e18 => Ok(bytes as u64),
+        Ok(bytes) if (1.0..9e18).contains(&bytes) => Ok(bytes as u64),
         _ => Err(Error::usage(format!("`{flag} {text}` is no size"), "write bytes, or 500MB, 5GB, 2GiB")),
     }
 }

@@ -42,14 +42,14 @@ pub(crate) enum Writes {
 
 impl Writes {
     /// Nothing under `--dry-run`.
-    pub fn unless(dry_run: bool) -> Self {
+    pub(crate) fn unless(dry_run: bool) -> Self {
         if dry_run { Self::Nothing } else { Self::Run }
     }
 }
 
 impl<'a> Context<'a> {
     /// Opens a run, with its corpus where one is named.
-    pub fn open(
+    pub(crate) fn open(
         &self,
         corpus: Option<&CorpusArgs>,
         run: &Path,
@@ -69,7 +69,7 @@ impl<'a> Context<'a> {
     }
 
     /// Runs the body of a command that changes a run, and leaves a record of it there whatever comes of it.
-    pub fn audited<T>(
+    pub(crate) fn audited<T>(
         &self,
         project: &Project<'_>,
         body: impl FnOnce(&mut Vec<String>) -> anyhow::Result<T>,
@@ -89,7 +89,7 @@ impl<'a> Context<'a> {
     }
 
     /// Prints one object for programs, or lines for people.
-    pub fn print(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
+    pub(crate) fn print(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
         if self.global.json {
             crate::output::print_json(&json());
         } else {
@@ -100,7 +100,7 @@ impl<'a> Context<'a> {
 
 impl Context<'_> {
     /// Tells of the rows that could not be read, with their places.
-    pub fn tell_unreadable(&self, project: &Project<'_>, version: &CorpusVersion) -> anyhow::Result<()> {
+    pub(crate) fn tell_unreadable(&self, project: &Project<'_>, version: &CorpusVersion) -> anyhow::Result<()> {
         for line in project.unreadable_rows(version)? {
             self.terminal.warn(&line);
         }
@@ -108,7 +108,7 @@ impl Context<'_> {
     }
 
     /// Whether more rows failed than allowed; if so, why the exit code will be 3.
-    pub fn judge_failures(&self, failed: u64, documents_in: u64, max_failed: f64) -> Outcome {
+    pub(crate) fn judge_failures(&self, failed: u64, documents_in: u64, max_failed: f64) -> Outcome {
         if failed as f64 <= max_failed * documents_in as f64 {
             return Outcome::Done;
         }
