@@ -100,7 +100,11 @@ impl<'a> Context<'a> {
 
 impl Context<'_> {
     /// Tells of the rows that could not be read, with their places.
-    pub(crate) fn tell_unreadable(&self, project: &Project<'_>, version: &CorpusVersion) -> anyhow::Result<()> {
+    pub(crate) fn tell_unreadable(
+        &self,
+        project: &Project<'_>,
+        version: &CorpusVersion,
+    ) -> anyhow::Result<()> {
         for line in project.unreadable_rows(version)? {
             self.terminal.warn(&line);
         }

@@ -173,6 +173,12 @@ fn text_of(report: &SelectReport) -> String {
             reasons(&counts.failed),
         ),
     ];
+    if counts.failed.contains_key("score-unusable") {
+        lines.push(format!(
+            "score-unusable: rule {} needs scores above 0; rule top takes any number",
+            manifest.rule
+        ));
+    }
     for target in manifest.targets.iter().filter(|target| target.over > 0) {
         lines.push(format!(
             "{}: {} more than asked, because equal texts share their fate",

@@ -207,11 +207,12 @@ impl Project<'_> {
     fn keep(&self, open: &Open, block: &Block) -> Result<()> {
         let mut writers = open.writers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = 0;
+        let last = writers.as_ref().map_or(0, |writers| writers.len().saturating_sub(1));
         for (at, (_, writer)) in writers.iter_mut().flatten().enumerate() {
             let mut keep = |row: u64| {
                 let keeps =
                     open.smallest.get(row as usize).is_some_and(|smallest| usize::from(*smallest) <= at);
-                kept += u64::from(keeps && at == 0);
+                kept += u64::from(keeps && at == last);
                 keeps
             };
             block.write_kept(&mut keep, writer)?;

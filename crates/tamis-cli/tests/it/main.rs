@@ -1,0 +1,14 @@
+//! The binary as a user meets it: run as a process, judged by its exit code, its words and the files that it leaves.
+//!
+//! No network and no packaged model: selections are random or by a column, and where a judge is needed it is the tiny Llama
+//! of `tamis-models`' fixtures.
+
+mod bad_files;
+mod bad_models;
+mod bad_rows;
+mod formats;
+mod help;
+mod output;
+mod runs;
+mod usage;
+mod world;

@@ -1,0 +1,175 @@
+//! Run directories: resumed, extended, and refused when what they hold would no longer be true.
+
+use crate::world::{World, fixture, shard_text};
+
+#[test]
+fn a_changed_shard_is_named() {
+    let world = World::with_corpus();
+    world.ok("select corpus --by random --rate 10% --run run --out a");
+    world.write("corpus/s1.jsonl", shard_text(1, 40).replace("Document 7 ", "Document X "));
+    world.refuses(
+        "select corpus --by random --rate 10% --run run --out b",
+        1,
+        &["shard `s1.jsonl` changed since it was read", "start another run directory"],
+    );
+    assert!(!world.exists("b"));
+    // The same bytes under a new time are no change.
+    world.write("corpus/s1.jsonl", shard_text(1, 40));
+    world.ok("select corpus --by random --rate 10% --run run --out b");
+    assert_eq!(world.files("a"), world.files("b"));
+}
+
+#[test]
+fn a_vanished_shard_is_named() {
+    let world = World::with_corpus();
+    world.ok("select corpus --by random --rate 10% --run run --out a");
+    std::fs::remove_file(world.path("corpus/s2.jsonl")).unwrap();
+    world.refuses(
+        "select corpus --by random --rate 10% --run run --out b",
+        1,
+        &["shard `s2.jsonl` has vanished", "start another run directory"],
+    );
+}
+
+#[test]
+fn a_shard_added_later_is_read_alone() {
+    let world = World::with_corpus();
+    world.ok("score column:q corpus --run run");
+    world.write("corpus/later.jsonl", shard_text(3, 40));
+    let run = world.ok("score column:q --run run");
+    assert!(run.stdout.contains("160 of 160 documents done (40 computed now)"), "{}", run.stdout);
+    world.ok("select --by column:q --rate 25% --run run --out kept");
+    assert_eq!(world.lines("kept").len(), 40);
+    // As if all had been there from the start.
+    world.ok("select corpus --by column:q --rate 25% --out at-once");
+    assert_eq!(world.files("kept"), world.files("at-once"));
+    // A folder that holds the selection of the smaller corpus is not mixed with that of the larger one.
+    world.write("corpus/last.jsonl", shard_text(4, 40));
+    world.refuses(
+        "select corpus --by column:q --rate 25% --run run --out kept",
+        1,
+        &["`kept` holds another selection", "corpus"],
+    );
+}
+
+#[test]
+fn other_columns_than_before_are_refused_by_name() {
+    let world = World::with_corpus();
+    world.ok("select corpus --by random --rate 10% --run run");
+    for (flag, words) in [
+        ("--text q", ["text column", "`q`"]),
+        ("--id q", ["id", "`q`"]),
+        ("--namespace other", ["namespace", "`other`"]),
+        ("--carry q", ["carried columns", "`q`"]),
+        ("--max-line-bytes 1000", ["line", "1000"]),
+    ] {
+        let arguments = format!("select corpus --by random --rate 10% --run run {flag}");
+        world.refuses(&arguments, 1, &[&words[..], &["another run directory"]].concat());
+    }
+    world.write("other/a.jsonl", shard_text(8, 5));
+    world.refuses(
+        "select other --by random --rate 10% --run run",
+        1,
+        &["has vanished", "another run directory"],
+    );
+}
+
+#[test]
+fn a_signal_with_other_settings_is_refused_unless_it_goes_beside() {
+    let world = World::with_corpus();
+    world.write("a.txt", "{document}\nGood? yes or no:");
+    world.write("b.txt", "{document}\nFine? yes or no:");
+    let score = |prompt: &str| {
+        format!(
+            "score ask-llm corpus --run run --prompt {prompt} --dtype f32 --model {}",
+            fixture("gguf_tiny.gguf").display()
+        )
+    };
+    world.ok(&score("a.txt"));
+    world.refuses(&score("b.txt"), 1, &["differs from the stored `ask-llm@", "prompt", "--beside"]);
+    world.ok(&format!("{} --beside", score("b.txt")));
+    let run = world.says(
+        "select corpus --by ask-llm --rate 10% --run run",
+        2,
+        &["signal `ask-llm` is ambiguous", "prompt", "write the full name"],
+    );
+    // The hint is one that works.
+    let full = run.stderr.split("e.g. `").nth(1).and_then(|rest| rest.split('`').next()).unwrap();
+    let run = world.ok(&format!("select --by {full} --rate 10% --run run"));
+    assert!(run.stdout.contains("120 in = 12 kept"), "{}", run.stdout);
+    world.ok(&format!("select --by {full}.p_yes --rate 10% --run run"));
+    world.ok(&format!("show --by {full} --run run"));
+    world.refuses(
+        &format!("select --by {full} --dtype bf16 --rate 10% --run run"),
+        2,
+        &["settings of its own", "--by ask-llm"],
+    );
+    world.refuses("select --by ask-llm@00000000 --rate 10% --run run", 2, &["ask-llm@00000000"]);
+    // A shard that comes later is scored under the full name with the settings of that name.
+    world.write("corpus/later.jsonl", shard_text(5, 10));
+    let run = world.ok(&format!("select --by {full} --rate 10% --run run"));
+    assert!(run.stdout.contains("130 in = 13 kept"), "{}", run.stdout);
+}
+
+#[test]
+fn a_dry_run_writes_nothing() {
+    let world = World::with_corpus();
+    let run = world.ok("select corpus --by column:q --rate 10% --run run --out kept --dry-run");
+    assert!(
+        run.stdout.contains("3 shards would be read for the first time")
+            && run.stdout.contains("nothing was done"),
+        "{}",
+        run.stdout
+    );
+    world.ok("score column:q corpus --run run --dry-run");
+    world.ok("select corpus --by random --rate 10% --out kept --dry-run");
+    assert!(!world.exists("run") && !world.exists("kept"));
+    world.ok("score column:q corpus --run run --worker 1/3");
+    let before = world.all_files("run");
+    let run = world.ok("select corpus --by column:q --rate 10% --run run --out kept --dry-run");
+    assert!(run.stdout.contains("column-q: 80 documents"), "{}", run.stdout);
+    let (_, plan) = world.json("score column:q corpus --run run --dry-run");
+    assert_eq!(plan["signal"]["documents_to_compute"], 80);
+    assert_eq!(before, world.all_files("run"));
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_named() {
+    let world = World::with_corpus();
+    // A file where a folder has to be: nobody can write there, whoever runs the test.
+    world.write("file", "x");
+    world.says("select corpus --by random --rate 10% --run file/run --out kept", 1, &["error: ", "file/run"]);
+    world.says("select corpus --by random --rate 10% --run run --out file", 1, &["error: ", "file"]);
+    assert_eq!(world.read("file"), b"x");
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        std::fs::create_dir(world.path("locked")).unwrap();
+        std::fs::set_permissions(world.path("locked"), PermissionsExt::from_mode(0o555)).unwrap();
+        if std::fs::write(world.path("locked/probe"), "").is_err() {
+            world.refuses(
+                "select corpus --by random --rate 10% --run locked/run",
+                1,
+                &["locked", "ermission"],
+            );
+        }
+        std::fs::set_permissions(world.path("locked"), PermissionsExt::from_mode(0o755)).unwrap();
+    }
+}
+
+#[test]
+fn damaged_files_of_a_run_are_named() {
+    let world = World::with_corpus();
+    world.ok("score column:q corpus --run run");
+    let path = world
+        .all_files("run")
+        .into_keys()
+        .find(|path| path.starts_with("signals/") && path.ends_with("s1.parquet"))
+        .unwrap();
+    let whole = world.read(&format!("run/{path}"));
+    world.write(&format!("run/{path}"), &whole[..whole.len() / 2]);
+    world.says("select --by column:q --rate 10% --run run", 1, &["error: ", &path]);
+    world.write(&format!("run/{path}"), whole);
+    world.write("run/run.json", "{\"format_version\": 99, \"kind\": \"tamis run directory\"}");
+    world.refuses("select --by column:q --rate 10% --run run", 1, &["run.json", "99", "newer"]);
+}
