@@ -321,3 +321,6 @@ fn tokens_of(batch: &RecordBatch) -> u64 {
     }
     tokens.as_primitive_opt::<UInt64Type>().map_or(0, |tokens| tokens.iter().flatten().sum())
 }
+
+#[cfg(test)]
+mod tests;

@@ -282,3 +282,57 @@ fn bytes16(batch: &RecordBatch, name: &str, at: usize) -> Bytes {
     let array = batch.column_by_name(name).expect("the column was asked for").as_fixed_size_binary();
     array.value(at).try_into().expect("16 bytes by the inventory's schema")
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use super::*;
+    use crate::options::CorpusOptions;
+    use crate::{Project, Silent};
+
+    #[test]
+    fn ranges_of_keys_do_not_matter() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = folder.path().join("corpus");
+        std::fs::create_dir(&corpus).unwrap();
+        let mut ids: BTreeMap<usize, usize> = BTreeMap::new();
+        for shard in 0..5 {
+            let lines: Vec<String> = (0..90)
+                .map(|at| {
+                    // 450 rows of 180 ids: some once, some often.
+                    let id = (shard * 90 + at) * 7919 % 450 * 2 / 5;
+                    *ids.entry(id).or_default() += 1;
+                    format!("{{\"id\": {id}, \"text\": \"{}\"}}", (shard * 31 + at * 17) % 50)
+                })
+                .collect();
+            std::fs::write(corpus.join(format!("{shard}.jsonl")), lines.join("\n")).unwrap();
+        }
+        let corpus = CorpusOptions::new(corpus.to_str().unwrap());
+        let project = Project::open(Some(corpus), &folder.path().join("run"), 2, &Silent).unwrap();
+        let version = project.inventory().unwrap();
+        let groups = |group, rank, keys, out| {
+            let (run, shards, threads) = (&project.run, &version.shards[..], 2);
+            Groups { run, shards, threads, group, rank, keys, vetoes: None, out }
+        };
+        let count = |marks: &Marks| marks.iter().flatten().map(|word| word.count_ones() as usize).sum::<usize>();
+        let (by_id, repeated) =
+            groups(column::DOC_KEY, [inventory_column::TEXT_DIGEST, column::RAW_DIGEST], 1 << 20, None).losers().unwrap();
+        assert_eq!(repeated as usize, ids.values().filter(|count| **count > 1).count());
+        assert_eq!(count(&by_id), 450 - ids.len());
+        let rank = [column::DOC_KEY, column::RAW_DIGEST];
+        let (by_text, _) = groups(inventory_column::TEXT_DIGEST, rank, 1 << 20, Some(&by_id)).losers().unwrap();
+        assert!(count(&by_text) >= ids.len() - 50);
+        let bits = |marks: &Marks| {
+            let set = |shard, document| is_marked(marks, shard, document);
+            (0..450).map(|at| set(at / 90, at % 90)).collect::<Vec<bool>>()
+        };
+        for keys in [1, 10, 100, 449] {
+            let id = groups(column::DOC_KEY, [inventory_column::TEXT_DIGEST, column::RAW_DIGEST], keys, None);
+            let (found, groups_found) = id.losers().unwrap();
+            assert_eq!((bits(&found), groups_found), (bits(&by_id), repeated), "{keys}");
+            let text = groups(inventory_column::TEXT_DIGEST, rank, keys, Some(&by_id)).losers().unwrap().0;
+            assert_eq!(bits(&text), bits(&by_text), "{keys}");
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! What is there stays: shards that come later, and the same signal asked for otherwise.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use tamis::options::{EmbedOptions, SignalOptions};
+use tamis::{ScoreOptions, Silent, Worker};
+
+use crate::signals::{TABLE, density, embed, open};
+use crate::support::observers::Watch;
+use crate::support::snapshot::{assert_same, snapshot};
+use crate::support::{corpus, read};
+
+type Files = BTreeMap<String, Vec<u8>>;
+
+/// The files of a snapshot that were there before.
+fn of(files: Files, before: &Files) -> Files {
+    files.into_iter().filter(|(name, _)| before.contains_key(name)).collect()
+}
+
+fn signals(run: &Path) -> Files {
+    snapshot(run).into_iter().filter(|(name, _)| name.starts_with("signals/")).collect()
+}
+
+#[test]
+fn a_shard_that_comes_later_is_scored_alone() {
+    for row in TABLE {
+        let corpus = tempfile::tempdir().unwrap();
+        corpus::mixed(corpus.path());
+        let run = tempfile::tempdir().unwrap();
+        let (before, _, _) = row.complete(&open(corpus.path(), run.path(), 2, &Silent));
+        let old = snapshot(run.path());
+
+        let later = corpus::documents(99, 37);
+        corpus::write(corpus.path(), "c-later.jsonl", &corpus::lines(&later));
+        let watch = Watch::default();
+        let project = open(corpus.path(), run.path(), 2, &watch);
+        let version = project.inventory().unwrap();
+        assert_eq!(version.number, before.number + 1);
+        assert_eq!(watch.documents("read corpus"), 37, "{}", row.name);
+        let report = row.score(&project, &version, Worker::ALONE);
+        assert_eq!((report.computed, report.unfinished_shards), (37, 0), "{}", row.name);
+        assert_eq!(watch.documents(&row.stage()), 37);
+        let selected = row.select(&project, &version);
+        assert_eq!(selected.manifest.counts.documents_in, version.documents() + version.failed_rows());
+
+        // Whatever was there is as it was.
+        let new = snapshot(run.path());
+        assert_same(&of(new.clone(), &old), &old, row.name);
+        assert!(new.len() > old.len());
+
+        // The same call again changes nothing.
+        row.complete(&open(corpus.path(), run.path(), 1, &Silent));
+        assert_same(&snapshot(run.path()), &new, row.name);
+    }
+}
+
+#[test]
+fn the_same_signal_asked_for_otherwise_is_refused_unless_beside() {
+    let corpus = tempfile::tempdir().unwrap();
+    corpus::mixed(corpus.path());
+    for row in TABLE {
+        let run = tempfile::tempdir().unwrap();
+        let project = open(corpus.path(), run.path(), 2, &Silent);
+        let (version, _, _) = row.complete(&project);
+        let old = signals(run.path());
+        let changed = (row.changed)();
+        let error = project.score(&version, &changed, ScoreOptions::default()).unwrap_err();
+        let message = error.to_string();
+        for change in row.changes {
+            assert!(message.contains(change), "{}: `{message}` does not name `{change}`", row.name);
+        }
+        assert!(error.hint().unwrap().contains("--beside"), "{}: {:?}", row.name, error.hint());
+        assert_same(&signals(run.path()), &old, row.name);
+
+        let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
+        let (second, report) = project.score(&version, &changed, beside).unwrap();
+        assert_eq!(report.map.computed, version.documents());
+        let name = changed.stored_name();
+        let ambiguous = project.run_directory().resolve(&name).unwrap_err().to_string();
+        assert!(ambiguous.contains(second.full_name()), "{ambiguous}");
+        assert_same(&of(signals(run.path()), &old), &old, row.name);
+    }
+}
+
+#[test]
+fn later_shards_are_held_against_the_frozen_sketch() {
+    let corpus = tempfile::tempdir().unwrap();
+    let first = corpus::documents(1, 200);
+    corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&first));
+    let run = tempfile::tempdir().unwrap();
+    let asked = SignalOptions::Density(density());
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let version = project.inventory().unwrap();
+    let (frozen, _) = project.score(&version, &asked, ScoreOptions::default()).unwrap();
+    let before: BTreeMap<_, _> = read::values(&project, &version, &frozen, "score").into_iter().collect();
+
+    // Copies of old documents and new ones; later ones see the old ones and themselves, not each other.
+    let mut later = corpus::documents(2, 30);
+    for at in 0..10 {
+        later[at].text = first[at].text.clone();
+    }
+    let twin = later[20].text.clone();
+    later[21].text = twin;
+    corpus::write(corpus.path(), "b.jsonl", &corpus::lines(&later));
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let version = project.inventory().unwrap();
+    let (same, report) = project.score(&version, &asked, ScoreOptions::default()).unwrap();
+    assert_eq!(same.full_name(), frozen.full_name());
+    assert_eq!(report.map.computed, 30);
+    assert!(report.findings.iter().any(|finding| finding.contains("--refit")), "{:?}", report.findings);
+    let after: BTreeMap<_, _> = read::values(&project, &version, &frozen, "score").into_iter().collect();
+    for at in 0..10 {
+        let original = before[&first[at].id].unwrap();
+        let copy = after[&later[at].id].unwrap();
+        assert_eq!(after[&first[at].id], Some(original));
+        // The sketch counts the original, the later copy adds itself.
+        assert!((copy - original - 1.0).abs() < 1e-9 || original == 1.0, "{original} {copy}");
+        assert!(copy > 1.5, "{copy}");
+    }
+    assert!(after[&later[20].id].unwrap() < 1.5 + after[&later[22].id].unwrap());
+
+    // A new sketch counts all and is another signal.
+    let refit = ScoreOptions { refit: true, ..ScoreOptions::default() };
+    let (fresh, report) = project.score(&version, &asked, refit).unwrap();
+    assert_ne!(fresh.full_name(), frozen.full_name());
+    assert_eq!(report.map.computed, version.documents());
+    let refitted: BTreeMap<_, _> = read::values(&project, &version, &fresh, "score").into_iter().collect();
+    assert!(refitted[&later[20].id].unwrap() > 1.5);
+    assert!(project.run_directory().resolve("density").is_err());
+    // Which is the one that the next call goes on with.
+    let (next, report) = project.score(&version, &asked, ScoreOptions::default()).unwrap();
+    assert_eq!((next.full_name(), report.map.computed), (fresh.full_name(), 0));
+}
+
+#[test]
+fn density_over_other_embeddings_stands_beside_with_them() {
+    let corpus = tempfile::tempdir().unwrap();
+    corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&corpus::documents(1, 60)));
+    let run = tempfile::tempdir().unwrap();
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let version = project.inventory().unwrap();
+    project.score(&version, &SignalOptions::Density(density()), ScoreOptions::default()).unwrap();
+    let mut other = density();
+    other.embed = EmbedOptions { store_f32: true, ..embed() };
+    let asked = SignalOptions::Density(other);
+    assert!(project.score(&version, &asked, ScoreOptions::default()).is_err());
+    let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
+    project.score(&version, &asked, beside).unwrap();
+    assert_eq!(project.run_directory().signals().unwrap().len(), 4);
+}
+
+#[test]
+fn a_shard_that_changed_or_vanished_is_an_error_that_names_it() {
+    let corpus = tempfile::tempdir().unwrap();
+    corpus::mixed(corpus.path());
+    let run = tempfile::tempdir().unwrap();
+    TABLE[0].complete(&open(corpus.path(), run.path(), 2, &Silent));
+    let shard = corpus.path().join("c.jsonl");
+    let bytes = std::fs::read(&shard).unwrap();
+
+    // Copied again without any change: the content decides, not the time.
+    std::fs::remove_file(&shard).unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    std::fs::write(&shard, &bytes).unwrap();
+    open(corpus.path(), run.path(), 2, &Silent).inventory().unwrap();
+
+    std::fs::remove_file(&shard).unwrap();
+    let error = open(corpus.path(), run.path(), 2, &Silent).inventory().unwrap_err();
+    assert!(error.to_string().contains("`c.jsonl`"), "{error}");
+    std::fs::write(&shard, [&bytes[..], b"{\"id\": \"one more\", \"text\": \"w001\"}\n"].concat()).unwrap();
+    let error = open(corpus.path(), run.path(), 2, &Silent).inventory().unwrap_err();
+    assert!(error.to_string().contains("`c.jsonl` changed"), "{error}");
+}

@@ -1,0 +1,18 @@
+//! Laws of the driver, through the public interface. No network: models are tiny, random, and written on the spot.
+//!
+//! A new signal joins the laws by one row in `signals.rs`.
+
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop the test as its own body would")]
+
+mod support;
+
+mod signals;
+
+mod density;
+mod estimates;
+mod explain;
+mod growth;
+mod kill;
+mod resume;
+mod selection;
+mod sharing;

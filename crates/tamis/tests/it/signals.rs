@@ -1,0 +1,145 @@
+//! The table of signals that the laws run over: a new signal is one more row.
+
+use std::path::Path;
+
+use tamis::options::{
+    AskOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, SelectOptions, SignalOptions,
+};
+use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
+use tamis_io::run::CorpusVersion;
+
+use crate::support::models::MODELS;
+
+/// A signal and what the laws must know of it.
+pub(crate) struct Row {
+    /// As the user writes it.
+    pub(crate) name: &'static str,
+    /// How it is asked for.
+    pub(crate) options: fn() -> SignalOptions,
+    /// The same name asked for otherwise.
+    pub(crate) changed: fn() -> SignalOptions,
+    /// What a refusal of the above must name.
+    pub(crate) changes: &'static [&'static str],
+    /// Column to select by and rule, where it is a score.
+    pub(crate) select: Option<(&'static str, Rule)>,
+    /// Whether workers may share it out by shards.
+    pub(crate) by_worker: bool,
+}
+
+pub(crate) const TABLE: &[Row] = &[
+    Row {
+        name: "column:q-a",
+        options: || SignalOptions::Column { name: "q-a".to_owned() },
+        changed: || SignalOptions::Column { name: "q.a".to_owned() },
+        changes: &["column", "q-a", "q.a"],
+        select: Some(("score", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
+        name: "tokens",
+        options: || SignalOptions::Tokens { tokenizer: MODELS.judge.clone() },
+        changed: || SignalOptions::Tokens { tokenizer: MODELS.embedder.clone() },
+        changes: &["tokenizer"],
+        select: Some(("tokens", Rule::Bottom)),
+        by_worker: true,
+    },
+    Row {
+        name: "embed",
+        options: || SignalOptions::Embed(embed()),
+        changed: || SignalOptions::Embed(EmbedOptions { model: MODELS.other_embedder.clone(), ..embed() }),
+        changes: &["model"],
+        select: None,
+        by_worker: true,
+    },
+    Row {
+        name: "ask-llm",
+        options: || SignalOptions::AskLlm(ask()),
+        changed: || SignalOptions::AskLlm(AskOptions { model: MODELS.other_judge.clone(), ..ask() }),
+        changes: &["model"],
+        select: Some(("score", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
+        name: "density",
+        options: || SignalOptions::Density(density()),
+        changed: || SignalOptions::Density(DensityOptions { seed: 5, ..density() }),
+        changes: &["seed"],
+        select: Some(("score", Rule::Ips)),
+        by_worker: false,
+    },
+];
+
+pub(crate) fn embed() -> EmbedOptions {
+    EmbedOptions { model: MODELS.embedder.clone(), ..EmbedOptions::default() }
+}
+
+pub(crate) fn ask() -> AskOptions {
+    AskOptions { model: MODELS.judge.clone(), prompts: vec!["paper".to_owned()], ..AskOptions::default() }
+}
+
+pub(crate) fn density() -> DensityOptions {
+    DensityOptions { embed: embed(), repetitions: 100, buckets: Some(512), ..DensityOptions::default() }
+}
+
+pub(crate) fn column(name: &str) -> SignalOptions {
+    SignalOptions::Column { name: name.to_owned() }
+}
+
+pub(crate) fn open<'a>(corpus: &Path, run: &Path, threads: usize, observer: &'a dyn Observer) -> Project<'a> {
+    let corpus = CorpusOptions::new(corpus.to_str().unwrap());
+    Project::open(Some(corpus), run, threads, observer).unwrap()
+}
+
+pub(crate) fn rates(rates: &[&str]) -> Vec<Target> {
+    rates.iter().map(|rate| Target::Rate(Rate::parse(rate).unwrap())).collect()
+}
+
+/// A selection into the run itself.
+pub(crate) fn selecting(by: &str, rule: Option<Rule>, targets: Vec<Target>) -> SelectOptions {
+    SelectOptions {
+        by: by.to_owned(),
+        rule,
+        targets,
+        tokenizer: None,
+        seed: 7,
+        exact_duplicates: ExactDuplicates::All,
+        vetoes: Vec::new(),
+        out: None,
+        name: None,
+        decide_only: false,
+    }
+}
+
+impl Row {
+    /// Stage that an observer sees while it is scored.
+    pub(crate) fn stage(&self) -> String {
+        format!("score {}", (self.options)().stored_name())
+    }
+
+    /// Scores, as one of several workers or alone.
+    pub(crate) fn score(&self, project: &Project<'_>, version: &CorpusVersion, worker: Worker) -> MapReport {
+        let options = ScoreOptions { worker, ..ScoreOptions::default() };
+        project.score(version, &(self.options)(), options).unwrap().1.map
+    }
+
+    /// Selects two rates by it, or at random where it is no score.
+    pub(crate) fn select(&self, project: &Project<'_>, version: &CorpusVersion) -> SelectReport {
+        let targets = rates(&["10%", "35%"]);
+        match self.select {
+            Some((column, rule)) => {
+                let signal = project.run_directory().resolve(&(self.options)().stored_name()).unwrap();
+                let options = selecting(self.name, Some(rule), targets);
+                project.select(version, Some((&signal, column)), None, &options).unwrap()
+            }
+            None => project.select(version, None, None, &selecting("random", None, targets)).unwrap(),
+        }
+    }
+
+    /// All of it: read, score, select.
+    pub(crate) fn complete(&self, project: &Project<'_>) -> (CorpusVersion, MapReport, SelectReport) {
+        let version = project.inventory().unwrap();
+        let map = self.score(project, &version, Worker::ALONE);
+        let select = self.select(project, &version);
+        (version, map, select)
+    }
+}

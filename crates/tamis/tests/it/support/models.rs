@@ -1,0 +1,181 @@
+//! Tiny models with random weights in Hugging Face's folder layout.
+
+use std::path::{Path, PathBuf};
+use std::sync::LazyLock;
+
+use serde_json::{Value, json};
+
+use super::corpus::{WORDS, word};
+use super::random::Random;
+
+const SPECIAL: [&str; 6] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "yes", "no"];
+const HIDDEN: usize = 32;
+const FEED_FORWARD: usize = 48;
+
+/// Folders of models.
+pub(crate) struct Models {
+    pub(crate) judge: String,
+    pub(crate) other_judge: String,
+    pub(crate) embedder: String,
+    pub(crate) other_embedder: String,
+}
+
+/// Written by every test process, with the same bytes to the same place: processes share runs, and a run notes where its
+/// models came from.
+pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
+    let at = |name: &str| Path::new(env!("CARGO_TARGET_TMPDIR")).join("tiny-models").join(name);
+    let text = |path: PathBuf| path.to_str().unwrap().to_owned();
+    for (name, seed) in [("judge", 1), ("other-judge", 2)] {
+        llama(&at(name), seed);
+    }
+    for (name, seed) in [("embedder", 3), ("other-embedder", 4)] {
+        bert(&at(name), seed);
+    }
+    Models {
+        judge: text(at("judge")),
+        other_judge: text(at("other-judge")),
+        embedder: text(at("embedder")),
+        other_embedder: text(at("other-embedder")),
+    }
+});
+
+/// Whole or not at all: another process may be reading.
+fn write(folder: &Path, name: &str, bytes: &[u8]) {
+    let temporary = folder.join(format!("{name}.{}", std::process::id()));
+    std::fs::write(&temporary, bytes).unwrap();
+    std::fs::rename(temporary, folder.join(name)).unwrap();
+}
+
+fn vocabulary() -> usize {
+    SPECIAL.len() + WORDS
+}
+
+/// One token a word; what is unknown, such as a prompt, is `[UNK]`.
+fn tokenizer(folder: &Path, framed: bool) {
+    let words = SPECIAL.iter().map(|&word| word.to_owned()).chain((0..WORDS).map(word));
+    let vocabulary: serde_json::Map<String, Value> =
+        words.enumerate().map(|(at, word)| (word, at.into())).collect();
+    let token = |name: &str, at: usize| {
+        json!({ "id": at, "content": name, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true })
+    };
+    let frame =
+        |name: &str, at: usize| (name.to_owned(), json!({ "id": name, "ids": [at], "tokens": [name] }));
+    let special = |name: &str| json!({ "SpecialToken": { "id": name, "type_id": 0 } });
+    let sequence = |name: &str| json!({ "Sequence": { "id": name, "type_id": 0 } });
+    let template = json!({
+        "type": "TemplateProcessing",
+        "single": [special("[CLS]"), sequence("A"), special("[SEP]")],
+        "pair": [special("[CLS]"), sequence("A"), special("[SEP]"), sequence("B"), special("[SEP]")],
+        "special_tokens": Value::Object([frame("[CLS]", 2), frame("[SEP]", 3)].into_iter().collect()),
+    });
+    let tokenizer = json!({
+        "version": "1.0", "truncation": null, "padding": null,
+        "added_tokens": SPECIAL[..4].iter().enumerate().map(|(at, name)| token(name, at)).collect::<Vec<_>>(),
+        "normalizer": null,
+        "pre_tokenizer": { "type": "WhitespaceSplit" },
+        "post_processor": if framed { template } else { Value::Null },
+        "decoder": null,
+        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "[UNK]" },
+    });
+    write(folder, "tokenizer.json", tokenizer.to_string().as_bytes());
+}
+
+/// Tensors by name; written as safetensors: eight bytes of header length, the header, the numbers.
+struct Tensors {
+    random: Random,
+    header: serde_json::Map<String, Value>,
+    data: Vec<u8>,
+}
+
+impl Tensors {
+    fn new(seed: u64) -> Self {
+        Self { random: Random::new(seed), header: serde_json::Map::new(), data: Vec::new() }
+    }
+
+    /// Numbers within `spread` of `centre`.
+    fn add(&mut self, name: &str, shape: &[usize], centre: f32, spread: f32) {
+        let from = self.data.len();
+        for _ in 0..shape.iter().product::<usize>() {
+            let value = centre + spread * self.random.signed();
+            self.data.extend(value.to_le_bytes());
+        }
+        let entry = json!({ "dtype": "F32", "shape": shape, "data_offsets": [from, self.data.len()] });
+        self.header.insert(name.to_owned(), entry);
+    }
+
+    fn write(self, folder: &Path) {
+        let header = Value::Object(self.header).to_string();
+        let mut bytes = (header.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(header.into_bytes());
+        bytes.extend(self.data);
+        write(folder, "model.safetensors", &bytes);
+    }
+}
+
+fn llama(folder: &Path, seed: u64) {
+    std::fs::create_dir_all(folder).unwrap();
+    tokenizer(folder, false);
+    let config = json!({
+        "model_type": "llama", "vocab_size": vocabulary(), "hidden_size": HIDDEN, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "num_key_value_heads": 1, "intermediate_size": FEED_FORWARD,
+        "max_position_embeddings": 512, "rms_norm_eps": 1e-5, "tie_word_embeddings": true,
+    });
+    write(folder, "config.json", config.to_string().as_bytes());
+    let mut tensors = Tensors::new(seed);
+    tensors.add("model.embed_tokens.weight", &[vocabulary(), HIDDEN], 0.0, 0.5);
+    for (name, shape) in [
+        ("self_attn.q_proj", [HIDDEN, HIDDEN]),
+        ("self_attn.k_proj", [HIDDEN / 2, HIDDEN]),
+        ("self_attn.v_proj", [HIDDEN / 2, HIDDEN]),
+        ("self_attn.o_proj", [HIDDEN, HIDDEN]),
+        ("mlp.gate_proj", [FEED_FORWARD, HIDDEN]),
+        ("mlp.up_proj", [FEED_FORWARD, HIDDEN]),
+        ("mlp.down_proj", [HIDDEN, FEED_FORWARD]),
+    ] {
+        tensors.add(&format!("model.layers.0.{name}.weight"), &shape, 0.0, 0.4);
+    }
+    for name in ["model.layers.0.input_layernorm", "model.layers.0.post_attention_layernorm", "model.norm"] {
+        tensors.add(&format!("{name}.weight"), &[HIDDEN], 1.0, 0.1);
+    }
+    tensors.write(folder);
+}
+
+/// Nearly a bag of words: only the word embeddings are large, so that texts without common words are far apart.
+fn bert(folder: &Path, seed: u64) {
+    std::fs::create_dir_all(folder).unwrap();
+    tokenizer(folder, true);
+    let config = json!({
+        "model_type": "bert", "vocab_size": vocabulary(), "hidden_size": HIDDEN, "num_hidden_layers": 1,
+        "num_attention_heads": 2, "intermediate_size": FEED_FORWARD, "max_position_embeddings": 128,
+        "type_vocab_size": 2, "hidden_act": "gelu",
+    });
+    write(folder, "config.json", config.to_string().as_bytes());
+    let mut tensors = Tensors::new(seed);
+    for (name, rows, spread) in
+        [("word", vocabulary(), 1.0), ("position", 128, 0.02), ("token_type", 2, 0.02)]
+    {
+        tensors.add(&format!("embeddings.{name}_embeddings.weight"), &[rows, HIDDEN], 0.0, spread);
+    }
+    let layer = "encoder.layer.0";
+    for (name, shape) in [
+        ("attention.self.query", [HIDDEN, HIDDEN]),
+        ("attention.self.key", [HIDDEN, HIDDEN]),
+        ("attention.self.value", [HIDDEN, HIDDEN]),
+        ("attention.output.dense", [HIDDEN, HIDDEN]),
+        ("intermediate.dense", [FEED_FORWARD, HIDDEN]),
+        ("output.dense", [HIDDEN, FEED_FORWARD]),
+    ] {
+        tensors.add(&format!("{layer}.{name}.weight"), &shape, 0.0, 0.1);
+        tensors.add(&format!("{layer}.{name}.bias"), &shape[..1], 0.0, 0.02);
+    }
+    for name in [
+        "embeddings.LayerNorm".to_owned(),
+        format!("{layer}.attention.output.LayerNorm"),
+        format!("{layer}.output.LayerNorm"),
+    ] {
+        tensors.add(&format!("{name}.weight"), &[HIDDEN], 1.0, 0.1);
+        tensors.add(&format!("{name}.bias"), &[HIDDEN], 0.0, 0.02);
+    }
+    tensors.write(folder);
+}
