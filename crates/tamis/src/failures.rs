@@ -68,17 +68,4 @@ impl Project<'_> {
         }
         Ok(())
     }
-
-    /// Refuses a corpus without a single row: more often a wrong path or a failed export than a wish.
-    ///
-    /// # Errors
-    /// A corpus whose shards are all empty.
-    pub fn refuse_empty(&self, version: &CorpusVersion) -> Result<()> {
-        if version.documents() + version.failed_rows() > 0 {
-            return Ok(());
-        }
-        let shards = version.shards.len();
-        let message = format!("corpus `{}` holds no document: its {shards} shards are empty", self.location);
-        Err(Error::state(message, "check the path and how the files were made"))
-    }
 }

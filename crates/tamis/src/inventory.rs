@@ -42,8 +42,10 @@ impl Project<'_> {
     /// corpus that they make.
     ///
     /// # Errors
-    /// A shard that changed, vanished, or cannot be read to its end.
+    /// A shard that changed, vanished, or cannot be read to its end; a corpus that holds no document, or whose rows have no
+    /// column of the text's or the id's name, before anything of it is recorded.
     pub fn inventory(&self) -> Result<CorpusVersion> {
+        self.check_beginnings()?;
         let columns = self.corpus_columns();
         let mut fresh = Vec::new();
         let mut records = Vec::new();

@@ -15,6 +15,7 @@ pub mod evaluation;
 mod explain;
 mod failures;
 mod inventory;
+mod known_columns;
 mod map;
 mod models;
 mod observer;

@@ -136,6 +136,15 @@ impl<'a> Project<'a> {
         }
     }
 
+    /// The same project with one more column carried.
+    pub(crate) fn carrying(&self, name: &str) -> Self {
+        let mut columns = self.columns.clone();
+        if !columns.carry.iter().any(|carried| carried == name) {
+            columns.carry.push(name.to_owned());
+        }
+        self.with_columns(columns)
+    }
+
     /// Refuses to put files into the corpus, where the next call would read them as shards. Hidden folders are not read.
     ///
     /// # Errors

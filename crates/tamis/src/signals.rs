@@ -1,6 +1,5 @@
 //! From options to a finished signal: load the model, compare fingerprints with what the run holds, compute what is missing.
 
-use arrow_array::Array;
 use tamis_core::Signal;
 use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::SidecarColumns;
@@ -101,11 +100,7 @@ impl Project<'_> {
         match signal {
             SignalOptions::Density(density) => self.score_density(version, density, options),
             SignalOptions::Column { name } => {
-                let mut own = self.columns.clone();
-                if !own.carry.contains(name) {
-                    own.carry.push(name.clone());
-                }
-                let project = self.with_columns(own);
+                let project = self.carrying(name);
                 project.refuse_unknown_column(name)?;
                 project.score_one(version, &ColumnSignal::new(name), signal, options)
             }
@@ -227,36 +222,6 @@ impl Project<'_> {
         let options = ScoreOptions { beside: true, ..ScoreOptions::default() };
         let (directory, report) = self.score(version, &self.stored_options(full_name)?, options)?;
         Ok((directory, Some(report)))
-    }
-
-    /// Refuses a column that no document at the beginning of any shard has.
-    fn refuse_unknown_column(&self, name: &str) -> Result<()> {
-        let stored = stored_name(name);
-        if self.run.signals()?.iter().any(|signal| signal.record().name == stored) {
-            return Ok(());
-        }
-        let mut known = std::collections::BTreeSet::new();
-        let mut documents = 0;
-        for shard in self.corpus.shards() {
-            let Some(block) = self.corpus.open(shard, 0)?.next_block()? else { continue };
-            let batch = block.decode(&self.columns)?.documents;
-            let values = batch.as_arrow().column_by_name(name);
-            if values.is_some_and(|values| values.null_count() < values.len()) {
-                return Ok(());
-            }
-            documents += batch.len();
-            known.extend(block.column_names());
-        }
-        if documents == 0 {
-            return Ok(());
-        }
-        let nearest = tamis_core::nearest(name, known.iter().map(String::as_str));
-        let all = known.iter().take(30).cloned().collect::<Vec<_>>().join(", ");
-        let hint = match nearest {
-            Some(nearest) => format!("did you mean `column:{nearest}`? columns are {all}"),
-            None => format!("columns are {all}"),
-        };
-        Err(Error::usage(format!("no document has a column `{name}`"), hint))
     }
 
     /// Counts of tokens: by this tokenizer, else by the one that counted before where there is exactly one, else none.

@@ -36,7 +36,6 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     let (version, report) = context.audited(&project, |changed| {
         project.check_signal(&asked)?;
         let version = project.inventory()?;
-        project.refuse_empty(&version)?;
         context.tell_unreadable(&project, &version)?;
         let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
         let (_, report) = project.score(&version, &asked, score)?;

@@ -81,7 +81,6 @@ fn execute(
     select: &SelectOptions,
 ) -> anyhow::Result<SelectReport> {
     let version = project.inventory()?;
-    project.refuse_empty(&version)?;
     context.tell_unreadable(project, &version)?;
     let explicit = options::is_explicit(&args.signal);
     let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };

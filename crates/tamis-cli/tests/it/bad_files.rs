@@ -41,7 +41,7 @@ fn an_empty_corpus_is_an_error_that_says_where_it_looked() {
     );
     world.write("corpus/a.jsonl", "");
     world.write("corpus/b.jsonl", "\n  \n");
-    let holds = ["corpus `corpus` holds no document: its 2 shards are empty"];
+    let holds = ["corpus `corpus` holds no document (shards read: 2, all empty)"];
     world.refuses("select corpus --by random --rate 10% --out kept", 1, &holds);
     world.refuses("score column:q corpus --run run", 1, &holds);
     // Documents that come later are not held to what the empty files had.

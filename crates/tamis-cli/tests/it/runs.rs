@@ -173,3 +173,73 @@ fn damaged_files_of_a_run_are_named() {
     world.write("run/run.json", "{\"format_version\": 99, \"kind\": \"tamis run directory\"}");
     world.refuses("select --by column:q --rate 10% --run run", 1, &["run.json", "99", "newer"]);
 }
+
+#[test]
+fn processes_that_share_a_run_give_what_one_gives() {
+    let world = World::with_corpus();
+    for shard in 3..9 {
+        world.write(&format!("corpus/s{shard}.jsonl"), shard_text(shard, 300));
+    }
+    world.write("prompt.txt", "{document}\nGood? yes or no:");
+    let score = |run: &str, more: &str| {
+        let model = fixture("gguf_tiny.gguf");
+        format!(
+            "score ask-llm corpus --prompt prompt.txt --dtype f32 --model {} --run {run} --quiet {more}",
+            model.display()
+        )
+    };
+    world.ok(&score("alone", ""));
+    let together: Vec<_> = ["", "", "--worker 1/2"]
+        .iter()
+        .map(|more| {
+            world.command(&score("shared", more)).stderr(std::process::Stdio::piped()).spawn().unwrap()
+        })
+        .collect();
+    for child in together {
+        let output = child.wait_with_output().unwrap();
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    }
+    let results = |run: &str| {
+        let mut files = world.all_files(run);
+        files.retain(|path, _| path.ends_with(".parquet"));
+        files
+    };
+    let (alone, shared) = (results("alone"), results("shared"));
+    assert_eq!(alone.keys().collect::<Vec<_>>(), shared.keys().collect::<Vec<_>>());
+    assert!(alone.len() == 18 && alone == shared);
+    let (a, b) = (
+        world.ok("select --run alone --by ask-llm --rate 20% --out a"),
+        world.ok("select --run shared --by ask-llm --rate 20% --out b"),
+    );
+    assert!(a.stdout.contains("1,920 in = 384 kept") && b.stdout.contains("384 kept"));
+    assert_eq!(world.files("a"), world.files("b"));
+}
+
+#[test]
+fn a_name_cannot_lead_out_of_the_run() {
+    let world = World::with_corpus();
+    for name in ["../up", "a/b", ".", "..", ""] {
+        let mut command = world.command("select corpus --by random --rate 10% --run run");
+        let run = crate::world::Run::of(command.arg(format!("--name={name}")));
+        assert!(run.code != 0 && run.stderr.contains("error: "), "`{name}`: {run:#?}");
+    }
+    assert!(!world.exists("up") && !world.exists("run/up") && !world.exists("run/selections"));
+    world.ok("select corpus --by random --rate 10% --run run --name mine");
+    world.ok("select corpus --by random --rate 10% --run run --name mine");
+    world.refuses(
+        "select corpus --by random --rate 20% --run run --name mine",
+        1,
+        &["mine", "rate-20", "--name"],
+    );
+}
+
+#[test]
+fn a_shard_that_comes_after_an_empty_start_may_have_ids() {
+    let world = World::new();
+    world.write("corpus/a.jsonl", "");
+    world.run("select corpus --by random --rate 50% --run run");
+    world.write("corpus/b.jsonl", shard_text(0, 20));
+    let run = world.ok("select corpus --by random --rate 50% --run run");
+    assert!(run.stdout.contains("20 in = 10 kept"), "{}", run.stdout);
+    assert!(world.ok("why d0-3 --run run").stdout.contains("b.jsonl:4"));
+}

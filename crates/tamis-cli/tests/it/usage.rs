@@ -81,6 +81,32 @@ fn unknown_names_come_with_the_nearest_known_one() {
 }
 
 #[test]
+fn columns_of_text_and_id_that_nothing_has_are_told_and_leave_the_run_free() {
+    let world = World::with_corpus();
+    let select = "select corpus --by random --rate 10% --run run";
+    world.refuses(
+        &format!("{select} --text txt"),
+        2,
+        &["no row has the column `--text txt`", "did you mean `--text text`?", "meta.score"],
+    );
+    world.refuses(
+        &format!("{select} --id uid"),
+        2,
+        &["no row has the column `--id uid`", "did you mean `--id id`?"],
+    );
+    world.refuses(
+        "score column:q corpus --run run --text body",
+        2,
+        &["no row has the column `--text body`", "columns are id, meta.score, q, text"],
+    );
+    // The right name needs no new run.
+    world.ok(select);
+    // Missing in some rows is no mistake in a name.
+    world.write("some.jsonl", "{\"id\": 1, \"body\": \"x\"}\n{\"id\": 2, \"text\": \"y\"}\n");
+    world.says("select some.jsonl --by random --rate 100% --out kept", 3, &["line 1: missing-text"]);
+}
+
+#[test]
 fn unknown_columns_of_a_signal_are_told_before_anything_is_selected() {
     let world = World::with_corpus();
     world.write("p.txt", "{document}\nGood? yes or no:");

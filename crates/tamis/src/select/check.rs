@@ -40,12 +40,15 @@ impl Project<'_> {
         Ok(())
     }
 
-    /// Checks that models and prompts of a signal can be had, where the corpus is still to be read: a mistyped name is told
+    /// Checks that column, models and prompts of a signal can be had, where the corpus is still to be read: a mistyped name is told
     /// at once and not after the first pass.
     ///
     /// # Errors
-    /// A model or prompt that is unknown or cannot be opened.
+    /// A column, model or prompt that is unknown or cannot be opened.
     pub fn check_signal(&self, asked: &SignalOptions) -> Result<()> {
+        if let SignalOptions::Column { name } = asked {
+            return self.carrying(name).refuse_unknown_column(name);
+        }
         let columns = self.corpus_columns();
         for shard in self.corpus.shards() {
             if self.run.inventory_receipt(&shard.path, &columns)?.is_none() {
