@@ -136,7 +136,9 @@ fn sizes_of_parts_and_kinds_of_parallelism_do_not_matter() {
 fn an_error_in_any_part_keeps_what_is_committed() {
     let whole = folder();
     run(&project(whole.path(), 2), &Lengths::new(400, Parallelism::PerCore, None)).unwrap();
-    for (fails_at, threads, next_bytes) in [(1, 1, 400), (2, 3, 90), (5, 2, 1 << 20), (12, 4, 400), (20, 1, 7)] {
+    for (fails_at, threads, next_bytes) in
+        [(1, 1, 400), (2, 3, 90), (5, 2, 1 << 20), (12, 4, 400), (20, 1, 7)]
+    {
         let folder = folder();
         let first = Lengths::new(400, Parallelism::PerCore, Some(fails_at));
         let error = run(&project(folder.path(), threads), &first).unwrap_err();
@@ -167,7 +169,8 @@ fn a_damaged_part_is_computed_again_and_told() {
     let folder = folder();
     let first = Lengths::new(400, Parallelism::PerCore, Some(10));
     run(&project(folder.path(), 1), &first).unwrap_err();
-    let signal = std::fs::read_dir(folder.path().join("run/signals")).unwrap().next().unwrap().unwrap().path();
+    let signal =
+        std::fs::read_dir(folder.path().join("run/signals")).unwrap().next().unwrap().unwrap().path();
     let part = std::fs::read_dir(signal.join(".parts/a")).unwrap().next().unwrap().unwrap().path();
     let bytes = std::fs::read(&part).unwrap();
     std::fs::write(&part, &bytes[..bytes.len() / 2]).unwrap();

@@ -315,13 +315,17 @@ mod tests {
             let (run, shards, threads) = (&project.run, &version.shards[..], 2);
             Groups { run, shards, threads, group, rank, keys, vetoes: None, out }
         };
-        let count = |marks: &Marks| marks.iter().flatten().map(|word| word.count_ones() as usize).sum::<usize>();
+        let count =
+            |marks: &Marks| marks.iter().flatten().map(|word| word.count_ones() as usize).sum::<usize>();
         let (by_id, repeated) =
-            groups(column::DOC_KEY, [inventory_column::TEXT_DIGEST, column::RAW_DIGEST], 1 << 20, None).losers().unwrap();
+            groups(column::DOC_KEY, [inventory_column::TEXT_DIGEST, column::RAW_DIGEST], 1 << 20, None)
+                .losers()
+                .unwrap();
         assert_eq!(repeated as usize, ids.values().filter(|count| **count > 1).count());
         assert_eq!(count(&by_id), 450 - ids.len());
         let rank = [column::DOC_KEY, column::RAW_DIGEST];
-        let (by_text, _) = groups(inventory_column::TEXT_DIGEST, rank, 1 << 20, Some(&by_id)).losers().unwrap();
+        let (by_text, _) =
+            groups(inventory_column::TEXT_DIGEST, rank, 1 << 20, Some(&by_id)).losers().unwrap();
         assert!(count(&by_text) >= ids.len() - 50);
         let bits = |marks: &Marks| {
             let set = |shard, document| is_marked(marks, shard, document);

@@ -5,6 +5,7 @@ use tamis::{ScoreOptions, Silent};
 
 use crate::signals::{density, open, rates, selecting};
 use crate::support::corpus::{self, Document};
+use crate::support::folder;
 use crate::support::random::Random;
 use crate::support::read;
 
@@ -28,11 +29,11 @@ fn planted() -> Vec<Document> {
 
 #[test]
 fn copies_are_kept_far_less_often_than_single_documents() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     for (at, lines) in corpus::lines(&planted()).chunks(100).enumerate() {
         corpus::write(corpus.path(), &format!("{at}.jsonl"), lines);
     }
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let project = open(corpus.path(), run.path(), 2, &Silent);
     let version = project.inventory().unwrap();
     let asked = SignalOptions::Density(DensityOptions { repetitions: 400, buckets: None, ..density() });

@@ -4,9 +4,10 @@ use tamis::options::SelectOptions;
 use tamis::{Rule, ScoreOptions, Silent};
 
 use crate::signals::{column, open, rates, selecting};
+use crate::support::folder;
 use crate::support::{corpus, read};
 
-const SEEDS: u64 = 60;
+const SEEDS: u64 = 50;
 
 /// Mean and its standard error.
 fn mean(values: &[f64]) -> (f64, f64) {
@@ -18,13 +19,13 @@ fn mean(values: &[f64]) -> (f64, f64) {
 
 #[test]
 fn horvitz_thompson_estimates_the_corpus_without_bias() {
-    let folder = tempfile::tempdir().unwrap();
+    let corpus = folder();
     let documents = corpus::documents(21, 400);
     for (at, lines) in corpus::lines(&documents).chunks(150).enumerate() {
-        corpus::write(folder.path(), &format!("{at}.jsonl"), lines);
+        corpus::write(corpus.path(), &format!("{at}.jsonl"), lines);
     }
-    let run = tempfile::tempdir().unwrap();
-    let project = open(folder.path(), run.path(), 2, &Silent);
+    let run = folder();
+    let project = open(corpus.path(), run.path(), 2, &Silent);
     let version = project.inventory().unwrap();
     let (signal, _) = project.score(&version, &column("quality"), ScoreOptions::default()).unwrap();
     let total: f64 = documents.iter().map(|document| document.text.len() as f64).sum();

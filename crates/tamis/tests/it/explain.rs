@@ -5,6 +5,7 @@ use tamis::{Order, Rule, ScoreOptions, Silent};
 
 use crate::signals::{column, open, rates, selecting};
 use crate::support::corpus::{self, Document};
+use crate::support::folder;
 use crate::support::read;
 
 /// Twenty documents under two scores that agree, but for one that the second puts last.
@@ -24,7 +25,7 @@ fn line(document: &Document, second: f64) -> String {
 
 #[test]
 fn percentiles_are_mid_ranks_in_keep_order() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     let mut documents = planted();
     // Scores 1, 2, 2, 2, 5, and one that has none.
     documents.truncate(6);
@@ -36,7 +37,7 @@ fn percentiles_are_mid_ranks_in_keep_order() {
     for (at, lines) in corpus::lines(&documents).chunks(4).enumerate() {
         corpus::write(corpus.path(), &format!("{at}.jsonl"), lines);
     }
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let project = open(corpus.path(), run.path(), 2, &Silent);
     let version = project.inventory().unwrap();
     project.score(&version, &column("quality"), ScoreOptions::default()).unwrap();
@@ -58,7 +59,7 @@ fn percentiles_are_mid_ranks_in_keep_order() {
 
 #[test]
 fn the_document_that_two_signals_judge_most_differently_comes_first() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     let documents = planted();
     let lines: Vec<String> = documents
         .iter()
@@ -66,7 +67,7 @@ fn the_document_that_two_signals_judge_most_differently_comes_first() {
         .map(|(at, document)| line(document, if at == 17 { -1.0 } else { at as f64 * 10.0 }))
         .collect();
     corpus::write(corpus.path(), "a.jsonl", &lines);
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let project = open(corpus.path(), run.path(), 2, &Silent);
     let version = project.inventory().unwrap();
     for name in ["quality", "second"] {
@@ -82,14 +83,14 @@ fn the_document_that_two_signals_judge_most_differently_comes_first() {
 
 #[test]
 fn why_tells_the_numbers_of_sidecars_and_decisions() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     let mut documents = corpus::documents(32, 50);
     documents[40].id = documents[4].id.clone();
     documents[6].quality = None;
     for (at, lines) in corpus::lines(&documents).chunks(20).enumerate() {
         corpus::write(corpus.path(), &format!("{at}.jsonl"), lines);
     }
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let project = open(corpus.path(), run.path(), 2, &Silent);
     let version = project.inventory().unwrap();
     let (signal, _) = project.score(&version, &column("quality"), ScoreOptions::default()).unwrap();

@@ -7,6 +7,7 @@ use tamis::options::{EmbedOptions, SignalOptions};
 use tamis::{ScoreOptions, Silent, Worker};
 
 use crate::signals::{TABLE, density, embed, open};
+use crate::support::folder;
 use crate::support::observers::Watch;
 use crate::support::snapshot::{assert_same, snapshot};
 use crate::support::{corpus, read};
@@ -25,9 +26,9 @@ fn signals(run: &Path) -> Files {
 #[test]
 fn a_shard_that_comes_later_is_scored_alone() {
     for row in TABLE {
-        let corpus = tempfile::tempdir().unwrap();
+        let corpus = folder();
         corpus::mixed(corpus.path());
-        let run = tempfile::tempdir().unwrap();
+        let run = folder();
         let (before, _, _) = row.complete(&open(corpus.path(), run.path(), 2, &Silent));
         let old = snapshot(run.path());
 
@@ -57,10 +58,10 @@ fn a_shard_that_comes_later_is_scored_alone() {
 
 #[test]
 fn the_same_signal_asked_for_otherwise_is_refused_unless_beside() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::mixed(corpus.path());
     for row in TABLE {
-        let run = tempfile::tempdir().unwrap();
+        let run = folder();
         let project = open(corpus.path(), run.path(), 2, &Silent);
         let (version, _, _) = row.complete(&project);
         let old = signals(run.path());
@@ -85,10 +86,10 @@ fn the_same_signal_asked_for_otherwise_is_refused_unless_beside() {
 
 #[test]
 fn later_shards_are_held_against_the_frozen_sketch() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     let first = corpus::documents(1, 200);
     corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&first));
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let asked = SignalOptions::Density(density());
     let project = open(corpus.path(), run.path(), 2, &Silent);
     let version = project.inventory().unwrap();
@@ -135,9 +136,9 @@ fn later_shards_are_held_against_the_frozen_sketch() {
 
 #[test]
 fn density_over_other_embeddings_stands_beside_with_them() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&corpus::documents(1, 60)));
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let project = open(corpus.path(), run.path(), 2, &Silent);
     let version = project.inventory().unwrap();
     project.score(&version, &SignalOptions::Density(density()), ScoreOptions::default()).unwrap();
@@ -152,9 +153,9 @@ fn density_over_other_embeddings_stands_beside_with_them() {
 
 #[test]
 fn a_shard_that_changed_or_vanished_is_an_error_that_names_it() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::mixed(corpus.path());
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     TABLE[0].complete(&open(corpus.path(), run.path(), 2, &Silent));
     let shard = corpus.path().join("c.jsonl");
     let bytes = std::fs::read(&shard).unwrap();

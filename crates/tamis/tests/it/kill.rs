@@ -10,6 +10,7 @@ use tamis::Silent;
 
 use crate::signals::{TABLE, open};
 use crate::support::corpus;
+use crate::support::folder;
 use crate::support::random::Random;
 use crate::support::snapshot::{assert_same, snapshot};
 
@@ -43,9 +44,9 @@ fn spawn(corpus: &Path, run: &Path) -> std::process::Child {
 
 #[test]
 fn killed_at_any_moment_a_run_resumes_to_the_same_bytes() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::mixed(corpus.path());
-    let whole = tempfile::tempdir().unwrap();
+    let whole = folder();
     let began = Instant::now();
     assert!(spawn(corpus.path(), whole.path()).wait().unwrap().success());
     let took = began.elapsed();
@@ -53,7 +54,7 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_bytes() {
 
     let mut random = Random::new(std::process::id().into());
     for _ in 0..3 {
-        let run = tempfile::tempdir().unwrap();
+        let run = folder();
         // Several kills on one run: the second may meet what the first left half done.
         for _ in 0..3 {
             let mut child = spawn(corpus.path(), run.path());
@@ -69,11 +70,11 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_bytes() {
 
 #[test]
 fn processes_at_once_on_one_run_give_the_bytes_of_one() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::mixed(corpus.path());
-    let alone = tempfile::tempdir().unwrap();
+    let alone = folder();
     work(corpus.path(), alone.path());
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let mut children: Vec<_> = (0..3).map(|_| spawn(corpus.path(), run.path())).collect();
     // One dies while the others work; its locks go with it.
     std::thread::sleep(Duration::from_millis(150));

@@ -4,15 +4,16 @@ use tamis::{Silent, Worker};
 
 use crate::signals::{TABLE, open};
 use crate::support::corpus;
+use crate::support::folder;
 use crate::support::observers::{Watch, until_stopped};
 use crate::support::snapshot::{assert_same, snapshot};
 
 #[test]
 fn stopped_scoring_goes_on_from_its_last_part() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::mixed(corpus.path());
     for row in TABLE {
-        let whole = tempfile::tempdir().unwrap();
+        let whole = folder();
         let project = open(corpus.path(), whole.path(), 2, &Silent);
         let (version, report, _) = row.complete(&project);
         assert_eq!(report.computed, version.documents(), "{}", row.name);
@@ -21,7 +22,7 @@ fn stopped_scoring_goes_on_from_its_last_part() {
 
         let stage = row.stage();
         for (stop, threads) in [(1, 1), (2, 2), (3, 1), (4, 4), (6, 2)] {
-            let run = tempfile::tempdir().unwrap();
+            let run = folder();
             let watch = Watch::stopping(&stage, stop);
             let stopped =
                 until_stopped(&watch, |watch| row.complete(&open(corpus.path(), run.path(), threads, watch)));
@@ -47,15 +48,15 @@ fn stopped_scoring_goes_on_from_its_last_part() {
 
 #[test]
 fn stopped_reading_and_selecting_go_on() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::mixed(corpus.path());
     let row = &TABLE[0];
-    let whole = tempfile::tempdir().unwrap();
+    let whole = folder();
     row.complete(&open(corpus.path(), whole.path(), 2, &Silent));
     let expected = snapshot(whole.path());
     for stage in ["read corpus", "write kept documents"] {
         for (stop, threads) in [(1, 1), (2, 2), (4, 1), (7, 3), (9, 2), (11, 1)] {
-            let run = tempfile::tempdir().unwrap();
+            let run = folder();
             let watch = Watch::stopping(stage, stop);
             until_stopped(&watch, |watch| row.complete(&open(corpus.path(), run.path(), threads, watch)));
             row.complete(&open(corpus.path(), run.path(), threads, &Silent));

@@ -9,6 +9,7 @@ use tamis_io::run::CorpusVersion;
 
 use crate::signals::{column, open, rates, selecting};
 use crate::support::corpus::{self, Document};
+use crate::support::folder;
 use crate::support::observers::Watch;
 use crate::support::random::Random;
 use crate::support::read::{Decided, decisions};
@@ -72,7 +73,7 @@ fn names_sizes_and_order_of_shards_decide_nothing() {
     let mut expected: BTreeMap<String, (String, Vec<String>)> = BTreeMap::new();
     let mut random = Random::new(11);
     for layout in 0..4 {
-        let corpus = tempfile::tempdir().unwrap();
+        let corpus = folder();
         let mut lines = documents.clone();
         if layout > 0 {
             random.shuffle(&mut lines);
@@ -81,7 +82,7 @@ fn names_sizes_and_order_of_shards_decide_nothing() {
         for (at, lines) in lines.chunks(lines.len().div_ceil(shards)).enumerate() {
             corpus::write(corpus.path(), &format!("{}{at}/x.jsonl", ["m", "z", "a", "q"][layout]), lines);
         }
-        let run = tempfile::tempdir().unwrap();
+        let run = folder();
         let ready = Ready::new(corpus.path(), run.path());
         for rule in RULES {
             for exact_duplicates in [ExactDuplicates::All, ExactDuplicates::One] {
@@ -113,9 +114,9 @@ fn names_sizes_and_order_of_shards_decide_nothing() {
 
 #[test]
 fn rates_nest_and_do_not_depend_on_their_company() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&awkward()));
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let ready = Ready::new(corpus.path(), run.path());
     for rule in RULES {
         for seed in [0, 1] {
@@ -146,9 +147,9 @@ fn rates_nest_and_do_not_depend_on_their_company() {
 
 #[test]
 fn budgets_keep_the_longest_prefix_that_fits() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&awkward()[..250]));
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let ready = Ready::new(corpus.path(), run.path());
     for rule in RULES {
         let select = |target| ready.select(rule, selecting("column:quality", rule, vec![target]));
@@ -184,7 +185,7 @@ fn budgets_keep_the_longest_prefix_that_fits() {
 
 #[test]
 fn counts_add_up_and_each_reason_is_counted() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     let documents = awkward();
     let mut lines = corpus::lines(&documents);
     lines.insert(11, "not json".to_owned());
@@ -193,7 +194,7 @@ fn counts_add_up_and_each_reason_is_counted() {
     corpus::write(corpus.path(), "a.jsonl", &lines);
     let vetoes = tempfile::NamedTempFile::new().unwrap();
     std::fs::write(vetoes.path(), "d3-90\nd3-91\nnobody\n").unwrap();
-    let run = tempfile::tempdir().unwrap();
+    let run = folder();
     let ready = Ready::new(corpus.path(), run.path());
     for exact_duplicates in [ExactDuplicates::All, ExactDuplicates::One] {
         let options = SelectOptions {
@@ -238,13 +239,13 @@ fn of_each_text_exactly_one_row_stays_where_one_can() {
             })
             .collect();
         let vetoed: BTreeSet<String> = (0..4).map(|_| format!("i{}", random.below(25))).collect();
-        let corpus = tempfile::tempdir().unwrap();
+        let corpus = folder();
         for (at, lines) in corpus::lines(&documents).chunks(9).enumerate() {
             corpus::write(corpus.path(), &format!("{at}.jsonl"), lines);
         }
         let list = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(list.path(), vetoed.iter().cloned().collect::<Vec<_>>().join("\n")).unwrap();
-        let run = tempfile::tempdir().unwrap();
+        let run = folder();
         let ready = Ready::new(corpus.path(), run.path());
         let options = SelectOptions {
             exact_duplicates: ExactDuplicates::One,
@@ -277,14 +278,14 @@ fn of_each_text_exactly_one_row_stays_where_one_can() {
 
 #[test]
 fn kept_documents_are_the_lines_of_the_corpus() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     let documents = awkward();
     let lines = corpus::lines(&documents);
     for (at, lines) in lines.chunks(70).enumerate() {
         corpus::write(corpus.path(), &format!("s/{at}.jsonl"), lines);
     }
-    let run = tempfile::tempdir().unwrap();
-    let out = tempfile::tempdir().unwrap();
+    let run = folder();
+    let out = folder();
     let ready = Ready::new(corpus.path(), run.path());
     let options = SelectOptions {
         out: Some(out.path().join("kept")),

@@ -4,15 +4,16 @@ use tamis::{Silent, Worker};
 
 use crate::signals::{TABLE, open};
 use crate::support::corpus;
+use crate::support::folder;
 use crate::support::snapshot::{assert_same, snapshot};
 
 #[test]
 fn any_number_of_threads_gives_the_same_bytes() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::mixed(corpus.path());
     for row in TABLE {
         let runs = [1, 2, 4].map(|threads| {
-            let run = tempfile::tempdir().unwrap();
+            let run = folder();
             row.complete(&open(corpus.path(), run.path(), threads, &Silent));
             snapshot(run.path())
         });
@@ -24,12 +25,12 @@ fn any_number_of_threads_gives_the_same_bytes() {
 
 #[test]
 fn workers_together_give_the_bytes_of_one() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::mixed(corpus.path());
     for row in TABLE {
-        let alone = tempfile::tempdir().unwrap();
+        let alone = folder();
         let (version, _, _) = row.complete(&open(corpus.path(), alone.path(), 2, &Silent));
-        let run = tempfile::tempdir().unwrap();
+        let run = folder();
         let workers: &[&str] = if row.by_worker { &["2/3", "3/3", "1/3"] } else { &["1/1"] };
         let mut computed = 0;
         for (at, worker) in workers.iter().enumerate() {
@@ -48,14 +49,14 @@ fn workers_together_give_the_bytes_of_one() {
 
 #[test]
 fn two_projects_at_once_on_one_run_give_the_bytes_of_one() {
-    let corpus = tempfile::tempdir().unwrap();
+    let corpus = folder();
     corpus::mixed(corpus.path());
     for row in TABLE {
-        let alone = tempfile::tempdir().unwrap();
+        let alone = folder();
         row.complete(&open(corpus.path(), alone.path(), 2, &Silent));
         let expected = snapshot(alone.path());
         for _ in 0..3 {
-            let run = tempfile::tempdir().unwrap();
+            let run = folder();
             std::thread::scope(|scope| {
                 for _ in 0..2 {
                     scope.spawn(|| row.complete(&open(corpus.path(), run.path(), 2, &Silent)));

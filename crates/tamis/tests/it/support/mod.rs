@@ -6,3 +6,9 @@ pub(crate) mod observers;
 pub(crate) mod random;
 pub(crate) mod read;
 pub(crate) mod snapshot;
+
+/// A folder that is removed when it is dropped; in memory where the machine has a place for that, since a run syncs every
+/// file that it commits.
+pub(crate) fn folder() -> tempfile::TempDir {
+    tempfile::tempdir_in("/dev/shm").or_else(|_| tempfile::tempdir()).unwrap()
+}

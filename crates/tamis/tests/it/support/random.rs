@@ -1,6 +1,6 @@
 //! Reproducible numbers for texts and weights.
 
-/// SplitMix64.
+/// The generator `SplitMix64`.
 pub(crate) struct Random(u64);
 
 impl Random {
