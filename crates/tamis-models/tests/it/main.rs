@@ -1,6 +1,7 @@
 //! Integration tests of tamis-models, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod ask_llm;
 mod embed;
 mod reference;
 mod sources;
