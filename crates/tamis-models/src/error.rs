@@ -109,6 +109,14 @@ impl Error {
             Self::NoRoomForText { special_tokens, .. } => {
                 Some(format!("allow at least {} tokens", special_tokens + 1))
             }
+            Self::WrongKind { needed, .. } => Some(format!(
+                "name a model that is {}",
+                if needed.contains("encoder") {
+                    "an encoder, such as `minilm`"
+                } else {
+                    "a decoder, such as `smollm2`"
+                }
+            )),
             Self::Prompt(error) => error.hint(),
             Self::UnknownArchitecture { .. } => {
                 Some("use a model of a known architecture; their number grows with later versions".to_owned())

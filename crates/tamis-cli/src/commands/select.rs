@@ -178,6 +178,9 @@ fn text_of(report: &SelectReport) -> String {
             manifest.rule
         ));
     }
+    for target in manifest.targets.iter().filter(|target| target.documents == 0 && counts.candidates > 0) {
+        lines.push(format!("{}: nothing of {} candidates is kept; ask for more", target.label, count(counts.candidates)));
+    }
     for target in manifest.targets.iter().filter(|target| target.over > 0) {
         lines.push(format!(
             "{}: {} more than asked, because equal texts share their fate",

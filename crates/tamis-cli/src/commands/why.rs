@@ -105,7 +105,7 @@ fn reading_lines(reading: &Reading) -> Vec<String> {
         (None, Some((percentile, of))) => {
             format!("percentile {percentile:.1} in keep order, of {} documents", count(of as u64))
         }
-        (None, None) => "no score".to_owned(),
+        (None, None) => "not ranked: it is no score, or not every shard is scored yet".to_owned(),
     };
     let mut lines = vec![format!("{}   {standing}", reading.signal)];
     let values: Vec<String> = reading

@@ -166,6 +166,8 @@ fn configurations_that_do_not_fit_the_weights_are_told_with_both_shapes() {
         world.write("model/config.json", CONFIG.replacen(from, to, 1));
         refuses(&world, "model", word);
     }
+    world.write("model/config.json", CONFIG);
+    world.refuses("score embed corpus --run run --embedder model", 1, &["no encoder", "`minilm`"]);
     std::fs::remove_file(world.path("model/config.json")).unwrap();
     refuses(&world, "model", "config.json");
     std::fs::remove_file(world.path("other/tokenizer.json")).unwrap();

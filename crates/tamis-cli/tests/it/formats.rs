@@ -203,6 +203,8 @@ fn budgets_are_met_from_below() {
     let (_, bytes) = world.json("select corpus --by column:q --bytes 2KB --run run");
     let met = bytes["selections"][0]["bytes"].as_u64().unwrap();
     assert!((1500..=2000).contains(&met), "{met}");
+    let none = world.ok("select corpus --by column:q --rate 0.1% --run run");
+    assert!(none.stdout.contains("rate-0.1: nothing of 120 candidates is kept"), "{}", none.stdout);
     let (_, all) = world.json("select corpus --by column:q --documents 1000000 --run run");
     assert_eq!(all["kept"], 120);
 }

@@ -219,4 +219,13 @@ fn questions_about_nothing_are_answered() {
     world.refuses("show --run run", 2, &["several signals", "--by column-q"]);
     world.refuses("show --run run --by column-q --around much", 2, &["`--around much`"]);
     world.refuses("show --run run --disagree column-q", 2, &["exactly two signals"]);
+    world.write("corpus/later.jsonl", crate::world::shard_text(9, 5));
+    world.ok("score column:meta.score --run run");
+    world.refuses(
+        "show --run run --by column-q",
+        1,
+        &["column-q@", "`later.jsonl`", "not computed yet", "tamis score"],
+    );
+    let why = world.ok("why d0-1 --run run").stdout;
+    assert!(why.contains("not ranked") && why.contains("percentile"), "{why}");
 }

@@ -180,6 +180,9 @@ impl RunError {
                 format!("write the full name, e.g. `{name}`")
             }
             Self::Unknown { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
+            Self::NotComputed { .. } | Self::Incomplete { .. } => {
+                "run `tamis score` for this signal again: it computes what is missing".to_owned()
+            }
             Self::Newer { .. } => "use the tamis that wrote the run, or a newer one".to_owned(),
             Self::NotARun { .. } => "give the folder that `--run` named when the run was made".to_owned(),
             Self::Collision { .. } => "rename one of the two files".to_owned(),
