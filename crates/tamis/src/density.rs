@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tamis_core::{EmbeddingBatch, Sharded, Summary};
-use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir};
+use tamis_core::{EmbeddingBatch, Fingerprint, Sharded, Summary};
+use tamis_io::run::{CorpusVersion, Repeatability, RunError, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::{
     ChosenParameters, Density, DensityDiagnostics, EmbeddingSample, Kernel, Membership, NeighbourProbe,
@@ -43,8 +43,13 @@ impl Project<'_> {
         let own = ScoreOptions { beside: options.beside, ..ScoreOptions::default() };
         let (embedding, _) = self.score(version, &embed, own)?;
         let asked = SignalOptions::Density(density.clone());
-        let frozen = if options.refit { None } else { self.frozen(&asked, &embedding)? };
-        let (sketch, notes, findings) = match frozen {
+        let (sketch, notes, findings) = match self.frozen(&asked, &embedding)? {
+            Some((_, earlier)) if options.refit => {
+                // Sketches of different p do not add, nor do their scores compare.
+                let kept = earlier.inner.parameters().hashes as usize;
+                let density = DensityOptions { hashes: density.hashes.or(Some(kept)), ..density.clone() };
+                self.fit(version, &density, &embedding)?
+            }
             Some((directory, sketch)) => {
                 let later =
                     version.shards.iter().filter(|shard| !sketch.parts.contains(&shard.digest)).count();
@@ -59,7 +64,12 @@ impl Project<'_> {
                 }
                 (sketch, notes, findings)
             }
-            None => self.fit(version, density, &embedding)?,
+            None => {
+                if !options.beside && !options.refit {
+                    self.refuse_other_density(density, &embedding)?;
+                }
+                self.fit(version, density, &embedding)?
+            }
         };
         let parts = sketch.parts.clone();
         let inner = Arc::new(sketch.inner.clone());
@@ -80,6 +90,43 @@ impl Project<'_> {
             map.computed += computed;
         }
         Ok((directory, ScoreReport { map, findings }))
+    }
+
+    /// Refuses before anything is sketched what would be refused afterwards: other options than the stored ones. One that was
+    /// left to the rule then may be named now, so that only what differs for certain counts.
+    fn refuse_other_density(&self, density: &DensityOptions, embedding: &SignalDir) -> Result<()> {
+        for stored in self.run.signals()? {
+            let record = stored.record();
+            let options = record.notes.get(OPTIONS_NOTE).map(|text| serde_json::from_str(text));
+            let (Some(Ok(SignalOptions::Density(then))), "density") = (options, record.name.as_str()) else {
+                continue;
+            };
+            let fields = |options: &DensityOptions, other: &DensityOptions, input: &str| {
+                let chosen = |own: Option<String>, other: bool| {
+                    own.filter(|_| other).unwrap_or_else(|| "default".to_owned())
+                };
+                Fingerprint::new("density", 1)
+                    .with("input", input)
+                    .with("repetitions", options.repetitions)
+                    .with("buckets", chosen(options.buckets.map(|b| b.to_string()), other.buckets.is_some()))
+                    .with("hashes", chosen(options.hashes.map(|p| p.to_string()), other.hashes.is_some()))
+                    .with(
+                        "bandwidth",
+                        chosen(options.bandwidth.map(|r| r.to_string()), other.bandwidth.is_some()),
+                    )
+                    .with("kernel", format!("{:?}", options.kernel).to_lowercase())
+                    .with("projection", format!("{:?}", options.projection).to_lowercase())
+                    .with("literal", options.literal)
+                    .with("seed", options.seed)
+            };
+            let before = fields(&then, density, &record.input);
+            let changes = before.changes(&fields(density, &then, embedding.full_name()));
+            if !changes.is_empty() {
+                let (stored, asked) = (record.full_name.clone(), "density".to_owned());
+                return Err(RunError::FingerprintChanged { stored, asked, changes }.into());
+            }
+        }
+        Ok(())
     }
 
     /// The sketch of an earlier call with the same options over the same embeddings; the newest where `--refit` made several.

@@ -66,7 +66,11 @@ fn the_same_signal_asked_for_otherwise_is_refused_unless_beside() {
         let (version, _, _) = row.complete(&project);
         let old = signals(run.path());
         let changed = (row.changed)();
-        let error = project.score(&version, &changed, ScoreOptions::default()).unwrap_err();
+        let watch = Watch::default();
+        let error = open(corpus.path(), run.path(), 2, &watch)
+            .score(&version, &changed, ScoreOptions::default())
+            .unwrap_err();
+        assert_eq!(watch.documents("sketch embeddings"), 0, "{}: refused after work", row.name);
         let message = error.to_string();
         for change in row.changes {
             assert!(message.contains(change), "{}: `{message}` does not name `{change}`", row.name);
@@ -132,6 +136,24 @@ fn later_shards_are_held_against_the_frozen_sketch() {
     // Which is the one that the next call goes on with.
     let (next, report) = project.score(&version, &asked, ScoreOptions::default()).unwrap();
     assert_eq!((next.full_name(), report.map.computed), (fresh.full_name(), 0));
+}
+
+#[test]
+fn a_new_sketch_keeps_the_hashes_of_the_old_one() {
+    let hashes = |corpus: &Path, run: &Path, refit: bool| {
+        let project = open(corpus, run, 2, &Silent);
+        let version = project.inventory().unwrap();
+        let options = ScoreOptions { refit, ..ScoreOptions::default() };
+        let (signal, _) = project.score(&version, &SignalOptions::Density(density()), options).unwrap();
+        signal.record().fingerprint["hashes"].clone()
+    };
+    let corpus = folder();
+    corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&corpus::documents(1, 20)));
+    let (run, fresh) = (folder(), folder());
+    let first = hashes(corpus.path(), run.path(), false);
+    corpus::write(corpus.path(), "b.jsonl", &corpus::lines(&corpus::documents(2, 1500)));
+    assert_eq!(hashes(corpus.path(), run.path(), true), first);
+    assert_ne!(hashes(corpus.path(), fresh.path(), false), first, "the rule would have chosen the same");
 }
 
 #[test]

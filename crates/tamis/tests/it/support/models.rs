@@ -40,7 +40,10 @@ pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
 });
 
 /// Whole or not at all: another process may be reading.
-#[expect(clippy::disallowed_methods, reason = "whoever wins has written the same bytes, and old ones must not stay")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "whoever wins has written the same bytes, and old ones must not stay"
+)]
 fn write(folder: &Path, name: &str, bytes: &[u8]) {
     let temporary = folder.join(format!("{name}.{}", std::process::id()));
     std::fs::write(&temporary, bytes).unwrap();
