@@ -215,13 +215,15 @@ impl Project<'_> {
         Ok((Sharded { parts, inner: sketch }, notes, findings))
     }
 
+    /// A sample of all embeddings; which thread or shard comes first does not matter.
     fn sample(
         &self,
         version: &CorpusVersion,
         density: &DensityOptions,
         embedding: &SignalDir,
     ) -> Result<EmbeddingSample> {
-        let samples = pool::map(version.shards.iter().collect(), self.threads, |shard: &ShardRecord| {
+        let merged: Mutex<Option<EmbeddingSample>> = Mutex::new(None);
+        pool::map(version.shards.iter().collect(), self.threads, |shard: &ShardRecord| {
             let mut sample: Option<EmbeddingSample> = None;
             for batch in embedding.read(shard, SidecarColumns::All)? {
                 let batch = EmbeddingBatch::new(batch?)?;
@@ -230,16 +232,15 @@ impl Project<'_> {
                     .get_or_insert_with(|| EmbeddingSample::new(SAMPLED_DOCUMENTS, dimension, density.seed))
                     .add_batch(&batch)?;
             }
-            Ok(sample)
-        })?;
-        let mut merged: Option<EmbeddingSample> = None;
-        for sample in samples.into_iter().flatten() {
-            match &mut merged {
+            let Some(sample) = sample else { return Ok(()) };
+            let mut merged = merged.lock().unwrap_or_else(PoisonError::into_inner);
+            match &mut *merged {
                 Some(merged) => merged.merge(sample)?,
-                None => merged = Some(sample),
+                None => *merged = Some(sample),
             }
-        }
-        merged.ok_or_else(|| {
+            Ok(())
+        })?;
+        merged.into_inner().unwrap_or_else(PoisonError::into_inner).ok_or_else(|| {
             Error::state(
                 "the corpus has no document with an embedding",
                 "look into quarantine/ for what was wrong with it",

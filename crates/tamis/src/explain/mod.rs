@@ -103,8 +103,12 @@ impl Project<'_> {
     /// An unknown column, with the nearest known name; a signal that is no score when no column is named.
     pub fn column_of(&self, signal: &SignalDir, asked: Option<&str>) -> Result<String> {
         let name = &signal.record().name;
+        let is_number = |kind: &str| {
+            kind == "bool" || (kind.starts_with(['f', 'i', 'u']) && kind[1..].parse::<u8>().is_ok())
+        };
+        let schema = signal.record().schema.iter();
         let columns: Vec<&str> =
-            signal.record().value_columns().filter(|name| *name != column::FAILED).collect();
+            schema.filter(|column| is_number(&column.data_type)).map(|column| column.name.as_str()).collect();
         let column = match asked {
             Some(asked) if columns.contains(&asked) => asked.to_owned(),
             Some(asked) => {

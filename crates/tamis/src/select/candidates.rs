@@ -96,8 +96,7 @@ impl Candidates<'_> {
         sidecars: &[RecordBatch],
         each: &mut impl FnMut(Row) -> Result<()>,
     ) -> Result<()> {
-        let number =
-            |name: &str| inventory.column_by_name(name).map(AsArray::as_primitive::<UInt64Type>);
+        let number = |name: &str| inventory.column_by_name(name).map(AsArray::as_primitive::<UInt64Type>);
         let missing = || tamis_core::Error::MissingColumn { column: column::ROW.to_owned() };
         let (rows, bytes) = number(column::ROW).zip(number(inventory_column::BYTES)).ok_or_else(missing)?;
         let keys = inventory.column_by_name(column::DOC_KEY).ok_or_else(missing)?.as_fixed_size_binary();
