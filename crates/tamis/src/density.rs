@@ -314,11 +314,11 @@ fn describe(
         .groups
         .iter()
         .map(|group| {
-            format!("{} near copies: {} of {} sampled", group.near_copies, share(group.kept), group.documents)
+            format!("with {}: {} (of {} sampled)", group.near_copies, share(group.kept), group.documents)
         })
         .collect();
     let kept = format!(
-        "at rate {:.0} % (Random keeps that of each): {}",
+        "at rate {:.0} %, by near copies in the corpus (Random keeps that of each): {}",
         100.0 * diagnostics.rate,
         groups.join("; ")
     );

@@ -179,7 +179,11 @@ fn text_of(report: &SelectReport) -> String {
         ));
     }
     for target in manifest.targets.iter().filter(|target| target.documents == 0 && counts.candidates > 0) {
-        lines.push(format!("{}: nothing of {} candidates is kept; ask for more", target.label, count(counts.candidates)));
+        lines.push(format!(
+            "{}: nothing of {} candidates is kept; ask for more",
+            target.label,
+            count(counts.candidates)
+        ));
     }
     for target in manifest.targets.iter().filter(|target| target.over > 0) {
         lines.push(format!(
