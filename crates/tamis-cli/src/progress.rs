@@ -19,6 +19,7 @@ struct State {
     documents: u64,
     tokens: u64,
     units: u64,
+    skipped: u64,
     began: Instant,
     printed: Instant,
     line_open: bool,
@@ -34,6 +35,7 @@ impl Terminal {
             documents: 0,
             tokens: 0,
             units: 0,
+            skipped: 0,
             began: now,
             printed: now,
             line_open: false,
@@ -56,7 +58,7 @@ impl State {
         let seconds = self.began.elapsed().as_secs_f64().max(1e-3);
         let mut text = format!("{:<24}", self.stage);
         if self.total > 0 {
-            let share = (self.units as f64 / self.total as f64).min(1.0);
+            let share = ((self.units + self.skipped) as f64 / self.total as f64).min(1.0);
             text += &format!(" {:>5.1} %", if done { 100.0 } else { share * 100.0 });
         }
         if self.documents > 0 {
@@ -72,7 +74,8 @@ impl State {
         if done {
             text += &format!("  in {}", duration(seconds));
         } else if self.total > 0 && self.units > 0 && seconds > 2.0 {
-            let left = seconds * (self.total.saturating_sub(self.units)) as f64 / self.units as f64;
+            let left =
+                seconds * (self.total.saturating_sub(self.units + self.skipped)) as f64 / self.units as f64;
             text += &format!("  {} left", duration(left));
         }
         text
@@ -84,7 +87,7 @@ impl Observer for Terminal {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
         stage.clone_into(&mut state.stage);
-        (state.total, state.documents, state.tokens, state.units) = (total, 0, 0, 0);
+        (state.total, state.documents, state.tokens, state.units, state.skipped) = (total, 0, 0, 0, 0);
         (state.began, state.printed) = (now, now);
     }
 
@@ -99,6 +102,10 @@ impl Observer for Terminal {
             let text = state.text(false);
             self.line(&mut state, &text, self.redraw);
         }
+    }
+
+    fn skip(&self, units: u64) {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner).skipped += units;
     }
 
     fn end(&self) {

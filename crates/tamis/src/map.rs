@@ -205,7 +205,7 @@ impl Project<'_> {
         if shard.rows > 0 {
             let done = shard.rows - left;
             let bytes = (u128::from(shard.text_bytes()) * u128::from(done) / u128::from(shard.rows)) as u64;
-            self.observer.advance(0, 0, bytes);
+            self.observer.skip(bytes);
         }
         let open = Arc::new(Open { shard, outstanding: AtomicUsize::new(1), _lock: lock });
         let mut cutter = PartCutter::new(missing, info.part_bytes);

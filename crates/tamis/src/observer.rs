@@ -8,6 +8,10 @@ pub trait Observer: Send + Sync {
     fn begin(&self, stage: &str, total: u64);
     /// Some work of the current stage is done, in documents, tokens (0 where none are counted) and the unit of `total`.
     fn advance(&self, documents: u64, tokens: u64, units: u64);
+    /// This much of the current stage was done by an earlier call: it counts for the share, not for the rate.
+    fn skip(&self, units: u64) {
+        self.advance(0, 0, units);
+    }
     /// The current stage is complete.
     fn end(&self);
     /// Something that the user should know although nothing failed.

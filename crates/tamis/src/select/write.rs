@@ -168,7 +168,7 @@ impl Project<'_> {
         feed: &Feed<'_, Item>,
     ) -> Result<()> {
         if self.is_written(shard, directory, out)? {
-            self.observer.advance(0, 0, shard.bytes);
+            self.observer.skip(shard.bytes);
             return Ok(());
         }
         let source = self.shard(&shard.path)?;
