@@ -35,9 +35,6 @@ pub(crate) struct Global {
     /// No progress and no remarks; warnings and errors stay.
     #[arg(short, long, global = true)]
     pub quiet: bool,
-    /// More remarks.
-    #[arg(short, long, global = true, conflicts_with = "quiet")]
-    pub verbose: bool,
 }
 
 /// What to do.

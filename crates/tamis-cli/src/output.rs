@@ -12,8 +12,11 @@ pub(crate) fn print_line(text: &str) {
 
 /// Writes a line to standard error.
 pub(crate) fn error_line(text: &str) {
+    let mut stderr = std::io::stderr().lock();
+    // A line of progress may stand open on a terminal.
+    let lead = if std::io::IsTerminal::is_terminal(&stderr) { "\r\x1b[K" } else { "" };
     // Nothing is left to tell when standard error is closed.
-    let _closed = writeln!(std::io::stderr().lock(), "{text}");
+    let _closed = writeln!(stderr, "{lead}{text}");
 }
 
 /// Writes one JSON object to standard output.

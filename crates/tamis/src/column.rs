@@ -7,7 +7,8 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use tamis_core::{
-    Direction, Error, Fingerprint, Input, Parallelism, Ranking, Result, RuleKind, Signal, SignalInfo, column,
+    Digest, Direction, Error, Fingerprint, Input, Parallelism, Ranking, Result, RuleKind, Signal, SignalInfo,
+    column,
 };
 
 const MISSING: &str = "missing-or-null";
@@ -19,10 +20,15 @@ pub(crate) struct ColumnSignal {
     info: SignalInfo,
 }
 
-/// `column:metadata.score` is stored as `column-metadata-score`.
+/// `column:quality` is stored as `column-quality`. A name with other characters gets a part of its digest, so that
+/// `a.b` and `a-b` are two signals: `column-a-b-5f1d6c2e`.
 pub(crate) fn stored_name(name: &str) -> String {
-    let safe = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
-    format!("column-{}", name.chars().map(safe).collect::<String>())
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
+    if name.chars().all(is_plain) {
+        return format!("column-{name}");
+    }
+    let readable: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).take(40).collect();
+    format!("column-{readable}-{}", &Digest::of(name.as_bytes()).to_string()[..8])
 }
 
 impl ColumnSignal {
@@ -77,5 +83,18 @@ impl Signal for ColumnSignal {
             Arc::new(StringArray::from_iter(parsed.iter().map(|value| value.err()))),
         ];
         Ok(RecordBatch::try_new(Arc::clone(&self.info.schema), columns)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_of_other_names_are_other_signals() {
+        assert_eq!(stored_name("quality"), "column-quality");
+        let names: std::collections::BTreeSet<_> =
+            ["a.b", "a-b", "a b", "a_b", "質", "點"].map(stored_name).into();
+        assert_eq!(names.len(), 6);
     }
 }

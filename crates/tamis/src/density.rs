@@ -2,8 +2,9 @@
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
 
-use tamis_core::{EmbeddingBatch, Fingerprint, Sharded, Summary};
+use tamis_core::{EmbeddingBatch, Fingerprint, Sharded, Signal, Summary};
 use tamis_io::run::{CorpusVersion, Repeatability, RunError, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::{
@@ -42,6 +43,7 @@ impl Project<'_> {
         // Other embeddings may stand beside those that are there where another density may.
         let own = ScoreOptions { beside: options.beside, ..ScoreOptions::default() };
         let (embedding, _) = self.score(version, &embed, own)?;
+        let began = Instant::now();
         let asked = SignalOptions::Density(density.clone());
         let (sketch, notes, findings) = match self.frozen(&asked, &embedding)? {
             Some((_, earlier)) if options.refit => {
@@ -52,7 +54,7 @@ impl Project<'_> {
             }
             Some((directory, sketch)) => {
                 let later =
-                    version.shards.iter().filter(|shard| !sketch.parts.contains(&shard.digest)).count();
+                    version.shards.iter().filter(|shard| !sketch.parts.contains(&part_name(shard))).count();
                 let notes = directory.record().notes.clone().into_iter().collect();
                 let mut findings = Vec::new();
                 if later > 0 {
@@ -77,11 +79,13 @@ impl Project<'_> {
         for (name, text) in &notes {
             member = member.with_note(name, text.clone());
         }
+        // The sketch first: a signal without one could never be completed.
+        let info = member.info();
+        self.run.write_sketch(&format!("{}@{}", info.name, info.fingerprint.short()), &sketch.encode())?;
         let directory =
             self.open_signal(&member, &asked, options.beside || options.refit, Repeatability::Exact)?;
-        self.run.write_sketch(directory.full_name(), &sketch.encode())?;
         let (held, later): (Vec<&ShardRecord>, Vec<&ShardRecord>) =
-            version.shards.iter().partition(|shard| parts.contains(&shard.digest));
+            version.shards.iter().partition(|shard| parts.contains(&part_name(shard)));
         let mut map = self.map(version, &held, &member, &directory, options.worker)?;
         if !later.is_empty() {
             let other = member.with_membership(Membership::Other);
@@ -89,6 +93,7 @@ impl Project<'_> {
             map = self.map(version, &later, &other, &directory, options.worker)?;
             map.computed += computed;
         }
+        map.seconds = began.elapsed().as_secs_f64();
         Ok((directory, ScoreReport { map, findings }))
     }
 
@@ -211,7 +216,7 @@ impl Project<'_> {
         let diagnostics = DensityDiagnostics::new(&neighbours, &estimates, DIAGNOSED_RATE);
         let (notes, mut findings) = describe(&chosen, &diagnostics);
         findings.extend(diagnostics.warning());
-        let parts: BTreeSet<String> = version.shards.iter().map(|shard| shard.digest.clone()).collect();
+        let parts: BTreeSet<String> = version.shards.iter().map(part_name).collect();
         Ok((Sharded { parts, inner: sketch }, notes, findings))
     }
 
@@ -247,6 +252,11 @@ impl Project<'_> {
             )
         })
     }
+}
+
+/// A shard as the sketch remembers it: a copy of its file under another name is another shard.
+fn part_name(shard: &ShardRecord) -> String {
+    format!("{} {}", shard.digest, shard.path)
 }
 
 /// Embeddings that are hashed together.

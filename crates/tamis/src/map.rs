@@ -298,9 +298,21 @@ impl Project<'_> {
 
     fn let_go(&self, open: &Open<'_>, directory: &SignalDir) -> Result<()> {
         if open.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
+            self.check_untouched(&open.shard.path)?;
             directory.finish_shard(open.shard)?;
         }
         Ok(())
+    }
+
+    /// Refuses scores of a shard whose file was replaced while it was read.
+    fn check_untouched(&self, path: &str) -> Result<()> {
+        let listed = self.shard(path)?;
+        let now = self.corpus.store().entry(path)?;
+        if now.is_some_and(|now| now.version == listed.version && now.size == listed.size_bytes) {
+            return Ok(());
+        }
+        let problem = format!("shard `{path}` changed while it was scored");
+        Err(tamis_io::run::RunError::CorpusChanged { problems: vec![problem] }.into())
     }
 
     pub(crate) fn shard(&self, path: &str) -> Result<&tamis_io::corpus::Shard> {

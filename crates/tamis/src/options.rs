@@ -175,7 +175,7 @@ pub struct DensityOptions {
     pub buckets: Option<usize>,
     /// p, hashes a row; `None` lets the default rule choose.
     pub hashes: Option<usize>,
-    /// r; `None` is 1.
+    /// r; `None` is the median norm of the embeddings: 1 where they have norm 1.
     pub bandwidth: Option<f64>,
     /// The kernel.
     pub kernel: DensityKernel,
@@ -200,7 +200,7 @@ impl Default for DensityOptions {
             kernel: DensityKernel::L2,
             projection: DensityProjection::Gaussian,
             literal: false,
-            sketch_memory_bytes: 1 << 30,
+            sketch_memory_bytes: 1_000_000_000,
             seed: 0,
         }
     }

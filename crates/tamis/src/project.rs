@@ -197,10 +197,20 @@ pub fn refuse_output_inside_corpus(corpus: &str, out: Option<&Path>) -> Result<(
     out.map_or(Ok(()), |out| refuse_inside_corpus(corpus, "--out", out))
 }
 
+/// An absolute path without `..`, so that a detour through a parent does not look like another place.
+fn plain(path: &Path) -> Option<std::path::PathBuf> {
+    let mut plain = std::path::PathBuf::new();
+    for part in std::path::absolute(path).ok()?.components() {
+        match part {
+            std::path::Component::ParentDir => drop(plain.pop()),
+            part => plain.push(part),
+        }
+    }
+    Some(plain)
+}
+
 fn refuse_inside_corpus(corpus: &str, what: &str, path: &Path) -> Result<()> {
-    let (Ok(corpus), Ok(inside)) = (std::path::absolute(corpus), std::path::absolute(path)) else {
-        return Ok(());
-    };
+    let (Some(corpus), Some(inside)) = (plain(Path::new(corpus)), plain(path)) else { return Ok(()) };
     let Ok(rest) = inside.strip_prefix(&corpus) else { return Ok(()) };
     let hidden = rest.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
     if hidden || !corpus.is_dir() {

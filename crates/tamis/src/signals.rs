@@ -219,9 +219,21 @@ impl Project<'_> {
         if self.is_complete(version, &directory)? {
             return Ok((directory, None));
         }
-        let options = ScoreOptions { beside: true, ..ScoreOptions::default() };
-        let (directory, report) = self.score(version, &self.stored_options(full_name)?, options)?;
-        Ok((directory, Some(report)))
+        let asked = self.stored_options(full_name)?;
+        let (computed, report) =
+            self.score(version, &asked, ScoreOptions { beside: true, ..ScoreOptions::default() })?;
+        if computed.full_name() != directory.full_name() {
+            let message = format!(
+                "`{}` cannot be completed: its options now give `{}`, which was computed beside it",
+                directory.full_name(),
+                computed.full_name()
+            );
+            return Err(Error::state(
+                message,
+                "say which of the two to use, or complete it on the machine that began it",
+            ));
+        }
+        Ok((computed, Some(report)))
     }
 
     /// Counts of tokens: by this tokenizer, else by the one that counted before where there is exactly one, else none.

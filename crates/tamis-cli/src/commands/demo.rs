@@ -79,6 +79,10 @@ fn text_of(report: &DemoReport) -> String {
     let header =
         ["kept at 20 %", "documents", "tokens", "bad", "copies", "AUC [95 %]", "scoring", "tokens/s"];
     let (corpus, run) = (&report.corpus, &report.run);
+    let tamis = std::env::args().next().unwrap_or_else(|| "tamis".to_owned());
+    let earlier = report.rows.iter().all(|row| row.scored_tokens == 0);
+    let lines_note =
+        earlier.then(|| "scored by an earlier run of the demo; a new --out scores again".to_owned());
     let mut lines = vec![
         format!("{} documents, labelled good or bad, copies among them: {corpus}", report.documents),
         String::new(),
@@ -89,13 +93,14 @@ fn text_of(report: &DemoReport) -> String {
         format!("best of eight trivial counts (direction chosen on these labels): {}, AUC {}", report.baseline.0, auc(&report.baseline.1)),
         String::new(),
     ];
+    lines.extend(lines_note);
     lines.extend(report.findings.iter().map(|finding| format!("note: {finding}")));
     lines.extend([
         String::new(),
         "Look at what was kept and dropped, and why:".to_owned(),
-        format!("  tamis show --run {run} --disagree ask-llm,density"),
+        format!("  {tamis} show --run {run} --disagree ask-llm,density"),
         "Then your own files (jsonl, jsonl.gz, jsonl.zst or parquet with a column `text`):".to_owned(),
-        "  tamis select my-corpus/ --by density --rate 10%,20% --run my-run/ --out kept/".to_owned(),
+        format!("  {tamis} select my-corpus/ --by density --rate 10%,20% --run my-run/ --out kept/"),
     ]);
     lines.join("\n")
 }

@@ -119,7 +119,7 @@ impl Context<'_> {
         let share = 100.0 * failed as f64 / documents_in.max(1) as f64;
         self.terminal.warn(&format!(
             "{failed} of {documents_in} rows failed ({share:.1} %), more than --max-failed {}% allows: exit code 3",
-            100.0 * max_failed
+            (1e8 * max_failed).round() / 1e6
         ));
         Outcome::TooManyFailed
     }

@@ -50,12 +50,12 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         By::Stored(full) => Some(project.stored_options(full)?),
         By::Signal(asked) => Some(asked.clone()),
     };
-    project.check_select(&select, settings.as_ref())?;
     if args.run.dry_run {
         let plan = project.plan(settings.as_ref())?;
         context.print(|| plan.json(), || plan.text());
         return Ok(Outcome::Done);
     }
+    project.check_select(&select, settings.as_ref())?;
     let report = context.audited(&project, |changed| {
         let report = execute(context, args, &project, &by, &select)?;
         changed.push(format!("selected {} documents as `{}`", report.manifest.counts.kept, report.name));
@@ -91,8 +91,12 @@ fn execute(
     };
     let by = match signal {
         Some((signal, report)) => {
-            for finding in report.iter().flat_map(|report| &report.findings) {
-                context.terminal.note(finding);
+            match &report {
+                Some(report) => report.findings.iter().for_each(|finding| context.terminal.note(finding)),
+                None => context.terminal.note(&format!(
+                    "selecting by the scores of `{}` that this run holds; its options are in its signal.json",
+                    signal.full_name()
+                )),
             }
             let column = project.column_of(&signal, tamis::split_score(&args.by).1)?;
             Some((signal, column))

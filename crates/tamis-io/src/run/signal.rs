@@ -255,7 +255,9 @@ impl RunDirectory {
         let path = record_path(&record.full_name);
         record.check(&record.full_name).map_err(|problem| RunError::write(&path, problem))?;
         if self.read_signal(&record.full_name)?.is_none() {
-            let others = self.signals_named(&record.name)?;
+            let mut others = self.signals_named(&record.name)?;
+            // Another process may have begun the same signal since.
+            others.retain(|other| other.full_name != record.full_name);
             if let (Beside::Refuse, Some(other)) = (beside, others.first()) {
                 return Err(RunError::FingerprintChanged {
                     stored: other.full_name.clone(),

@@ -20,8 +20,10 @@ use crate::{Error, Result, pool};
 
 /// Scores of one signal over the whole corpus.
 pub(crate) struct Scale {
-    /// Full name of the signal.
+    /// What people read: the short name where it is the only one, else the full one; with the column unless it is the default.
     pub(crate) name: String,
+    /// Full name of the signal, and the column.
+    pub(crate) source: (String, String),
     /// By shard, then by document; NaN where the row failed.
     scores: Vec<Vec<f64>>,
     sorted: Vec<f64>,
@@ -155,7 +157,8 @@ impl Project<'_> {
             Some(ranking) if ranking.column == column => signal.record().name.clone(),
             _ => format!("{}.{column}", signal.record().name),
         };
-        Ok(Scale { name, scores, sorted, direction })
+        let source = (signal.full_name().to_owned(), column.to_owned());
+        Ok(Scale { name, source, scores, sorted, direction })
     }
 
     /// The default scores of every signal that is complete.
@@ -164,11 +167,13 @@ impl Project<'_> {
         for signal in self.run.signals()? {
             let Some(ranking) = signal.record().ranking() else { continue };
             if self.is_complete(version, &signal)? {
-                let mut scale = self.scale(version, &signal, &ranking.column)?;
-                if scales.iter().any(|other: &Scale| other.name == scale.name) {
-                    signal.full_name().clone_into(&mut scale.name);
-                }
-                scales.push(scale);
+                scales.push(self.scale(version, &signal, &ranking.column)?);
+            }
+        }
+        let names: Vec<String> = scales.iter().map(|scale: &Scale| scale.name.clone()).collect();
+        for scale in &mut scales {
+            if names.iter().filter(|name| **name == scale.name).count() > 1 {
+                scale.name.clone_from(&scale.source.0);
             }
         }
         Ok(scales)

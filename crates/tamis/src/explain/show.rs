@@ -56,11 +56,11 @@ impl Project<'_> {
         let mut scales = self.scales(&version)?;
         let mut find = |name: &str| -> Result<usize> {
             let (signal, column) = self.resolve_score(name)?;
-            let scale = self.scale(&version, &signal, &column)?;
-            Ok(match scales.iter().position(|other| other.name == scale.name) {
+            let source = (signal.full_name().to_owned(), column.clone());
+            Ok(match scales.iter().position(|other| other.source == source) {
                 Some(at) => at,
                 None => {
-                    scales.push(scale);
+                    scales.push(self.scale(&version, &signal, &column)?);
                     scales.len() - 1
                 }
             })

@@ -163,9 +163,7 @@ fn reading(signal: &SignalDir, shard: &ShardRecord, place: Place, scales: &[Scal
     }
     reading.failed = scores.failed().is_valid(0).then(|| scores.failed().value(0).to_owned());
     let record = signal.record();
-    if let Some(scale) =
-        scales.iter().find(|scale| scale.name == record.name || scale.name == record.full_name)
-    {
+    if let Some(scale) = scales.iter().find(|scale| scale.source.0 == record.full_name) {
         reading.percentile = scale.percentile_at(place).map(|percentile| (percentile, scale.len()));
     }
     Ok(reading)

@@ -195,10 +195,11 @@ impl Project<'_> {
         let labels: Vec<&str> = targets.iter().map(|target| target.label.as_str()).collect();
         let mut plan = Fingerprint::new("selection", SELECTION_VERSION)
             .with("corpus", tamis_core::Digest::of(shards.join("\n").as_bytes()))
+            .with("corpus.columns", columns_text(version))
             .with("rule", rule)
             .with("seed", options.seed)
             .with("targets", labels.join(","))
-            .with("exact-duplicates", format!("{:?}", options.exact_duplicates).to_lowercase());
+            .with("exact-duplicates", duplicates_name(options.exact_duplicates));
         if let Some((signal, column)) = by {
             plan = plan.with("by", signal.full_name()).with("column", column);
         }
@@ -210,6 +211,19 @@ impl Project<'_> {
         }
         plan
     }
+}
+
+/// How rows became documents: other columns give other documents out of the same shards.
+fn columns_text(version: &CorpusVersion) -> String {
+    let columns = &version.columns;
+    let id = match &columns.id {
+        IdColumn::Column(column) => column.as_str(),
+        IdColumn::FromText => "",
+    };
+    format!(
+        "text {:?}, id {id:?}, namespace {:?}, lines up to {}",
+        columns.text, columns.namespace, columns.max_line_bytes
+    )
 }
 
 /// What a pass over the decisions counts.

@@ -28,6 +28,7 @@ impl Vetoes {
                 let hint = "give a UTF-8 file with one id or document key a line";
                 Error::usage(format!("veto file `{}`: {error}", file.display()), hint)
             })?;
+            let text = text.trim_start_matches('\u{feff}');
             let before = vetoes.ids.len();
             for line in text.lines().map(str::trim).filter(|line| !line.is_empty()) {
                 if line.len() == 32

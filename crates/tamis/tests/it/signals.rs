@@ -31,7 +31,7 @@ pub(crate) const TABLE: &[Row] = &[
         name: "column:q-a",
         options: || SignalOptions::Column { name: "q-a".to_owned() },
         changed: || SignalOptions::Column { name: "q.a".to_owned() },
-        changes: &["column", "q-a", "q.a"],
+        changes: &[],
         select: Some(("score", Rule::Top)),
         by_worker: true,
     },
