@@ -231,3 +231,20 @@ fn fill_in(options: &mut CorpusOptions, stored: &CorpusColumns) {
 fn resolve_threads(threads: usize) -> usize {
     if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_detour_through_a_parent_does_not_hide_where_files_go() {
+        let folder = tempfile::tempdir().unwrap();
+        let corpus = folder.path().join("corpus");
+        std::fs::create_dir(&corpus).unwrap();
+        let refused = |out: &str| {
+            refuse_inside_corpus(&corpus.display().to_string(), "--out", &folder.path().join(out)).is_err()
+        };
+        assert!(refused("corpus/kept") && refused("corpus") && refused("corpus/../corpus/kept"));
+        assert!(!refused("kept") && !refused("corpus/../kept") && !refused("corpus/.kept"));
+    }
+}

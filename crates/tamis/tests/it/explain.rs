@@ -3,7 +3,7 @@
 use tamis::options::{ExactDuplicates, SelectOptions};
 use tamis::{Order, Rule, ScoreOptions, Silent};
 
-use crate::signals::{column, open, rates, selecting};
+use crate::signals::{TABLE, column, open, rates, selecting};
 use crate::support::corpus::{self, Document};
 use crate::support::folder;
 use crate::support::read;
@@ -159,4 +159,38 @@ fn why_tells_the_numbers_of_sidecars_and_decisions() {
     let key = project.why(&documents[9].id).unwrap().identity.key.to_string();
     assert_eq!(project.why(&key).unwrap().identity.id.as_deref(), Some(documents[9].id.as_str()));
     assert!(project.why("nobody").is_err());
+}
+
+#[test]
+fn two_signals_of_one_name_keep_their_own_scales() {
+    let corpus = folder();
+    corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&corpus::documents(37, 40)));
+    let run = folder();
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let version = project.inventory().unwrap();
+    let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
+    let row = TABLE.iter().find(|row| row.name == "ask-llm").unwrap();
+    let names = [row.options, row.changed]
+        .map(|options| project.score(&version, &options(), beside).unwrap().0.full_name().to_owned());
+    for name in &names {
+        let report = project.show(Some(name), &Order::Top, 40).unwrap();
+        let at = report.signals.iter().position(|signal| signal == name).unwrap();
+        let shown: Vec<f64> = report.shown.iter().map(|document| document.standings[at].unwrap().1).collect();
+        assert!(
+            shown.is_sorted_by(|a, b| a >= b),
+            "`{name}` does not order what it is asked to order: {shown:?}"
+        );
+
+        let first = &report.shown[0];
+        let why = project.why(&first.identity.key.to_string()).unwrap();
+        let reading = why.readings.iter().find(|reading| reading.signal == *name).unwrap();
+        assert_eq!(reading.percentile, Some((shown[0], 40)));
+    }
+    let order = Order::Disagree(names[0].clone(), names[1].clone());
+    let standings = &project.show(None, &order, 1).unwrap().shown[0].standings;
+    assert_ne!(
+        standings[0].unwrap().1,
+        standings[1].unwrap().1,
+        "two judges of random weights do not agree on all"
+    );
 }

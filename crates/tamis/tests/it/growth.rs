@@ -202,3 +202,36 @@ fn a_shard_that_changed_or_vanished_is_an_error_that_names_it() {
     let error = open(corpus.path(), run.path(), 2, &Silent).inventory().unwrap_err();
     assert!(error.to_string().contains("`c.jsonl` changed"), "{error}");
 }
+
+/// Replaces a shard's file as soon as scoring has begun.
+struct Meddler(std::path::PathBuf);
+
+impl tamis::Observer for Meddler {
+    fn begin(&self, stage: &str, _total: u64) {
+        if stage.starts_with("score") {
+            let mut bytes = std::fs::read(&self.0).unwrap();
+            bytes.extend_from_slice(b"{\"id\": \"late\", \"text\": \"w001 w002\"}\n");
+            std::fs::write(&self.0, bytes).unwrap();
+        }
+    }
+    fn advance(&self, _documents: u64, _tokens: u64, _units: u64) {}
+    fn end(&self) {}
+    fn warn(&self, _message: &str) {}
+    fn note(&self, _message: &str) {}
+}
+
+#[test]
+fn a_shard_that_is_replaced_while_it_is_scored_gets_no_receipt() {
+    let corpus = folder();
+    corpus::mixed(corpus.path());
+    let run = folder();
+    let meddler = Meddler(corpus.path().join("c.jsonl"));
+    let project = open(corpus.path(), run.path(), 1, &meddler);
+    let version = project.inventory().unwrap();
+    let asked = (TABLE[0].options)();
+    let error = project.score(&version, &asked, ScoreOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("`c.jsonl` changed"), "{error}");
+    let signal = project.run_directory().resolve(&asked.stored_name()).unwrap();
+    let shard = version.shards.iter().find(|shard| shard.path == "c.jsonl").unwrap();
+    assert!(signal.receipt(shard).unwrap().is_none());
+}
