@@ -5,7 +5,8 @@
 //!     [--pack 1024] [--prefix 0] [--seconds 5] [--every-position]
 //! ```
 //! MODEL is what `open_model` takes: a folder, a `.gguf` file, `pypi:PACKAGE==VERSION`, an alias. A decoder scores the
-//! token after each document (`--every-position`: every token), an encoder embeds it.
+//! token after each document (`--every-position`: every token), an encoder embeds it, an encoder–decoder reads it and takes
+//! the first decoder step.
 #![expect(clippy::print_stdout, reason = "the figure is the output")]
 
 use std::collections::BTreeMap;
@@ -14,12 +15,16 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tamis_kernels::{Dtype, Path};
-use tamis_models::graph::{Architecture, Backend, CausalLm, Encoder, build_causal, build_encoder};
+use tamis_models::graph::{
+    Architecture, Backend, CausalLm, Encoder, EncoderDecoder, build_causal, build_encoder,
+    build_encoder_decoder,
+};
 use tamis_models::source::{default_cache, open_model};
 
 enum Model {
     Causal(Box<dyn CausalLm>),
     Encoder(Box<dyn Encoder>),
+    EncoderDecoder(Box<dyn EncoderDecoder>),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -48,6 +53,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         Architecture::Bert(_) => {
             Model::Encoder(build_encoder(&loaded.architecture, &*loaded.weights, Backend::Native(path))?)
         }
+        Architecture::T5(_) => Model::EncoderDecoder(build_encoder_decoder(
+            &loaded.architecture,
+            &*loaded.weights,
+            Backend::Native(path),
+        )?),
         _ => Model::Causal(build_causal(&loaded.architecture, &*loaded.weights, Backend::Native(path))?),
     };
     println!("{}: loaded and packed for {} in {:.1?}", loaded.source, path.name(), begun.elapsed());
@@ -68,6 +78,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         }
         Model::Causal(model) => model.next_token_logits(prefix.as_ref(), &documents, &mut |_, _| ()),
         Model::Encoder(model) => model.embed(&documents, &mut |_, _| ()),
+        Model::EncoderDecoder(model) => model.first_token_logits(&documents, &mut |_, _| ()),
     };
     run()?;
 

@@ -10,9 +10,9 @@ use tamis_core::{
 };
 use tamis_io::corpus::Columns;
 use tamis_kernels::Path as NumericPath;
-use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
+use tamis_models::ask_llm::{AnswerModel, AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
-use tamis_models::graph::{Backend, build_causal, build_encoder};
+use tamis_models::graph::{Backend, build_encoder};
 use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering};
 use tamis_models::source::KnownModel;
 use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model};
@@ -44,7 +44,8 @@ fn backend(dtype: Dtype, engine: Engine) -> Backend {
 /// A judge that is ready to score.
 pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
     let model = open(&options.model, observer)?;
-    let causal = build_causal(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
+    let answering =
+        AnswerModel::build(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
     let prompts =
         PromptSet::resolve(&options.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
     let special = |tokens: &[u32]| tokens.first().and_then(|token| model.tokenizer.piece(*token));
@@ -54,7 +55,7 @@ pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<A
         eos_token: special(&model.tokenizer.special().after),
     });
     let judge = Judge {
-        model: Arc::from(causal),
+        model: answering,
         tokenizer: Arc::new(model.tokenizer),
         source: model.source,
         digest: model.digest,

@@ -58,6 +58,7 @@ impl<B: Blocks> Llama<B> {
             heads: config.heads,
             kv_heads: config.kv_heads,
             head_dim: config.head_dim,
+            scale: 1.0 / (config.head_dim as f32).sqrt(),
             mask: Mask::Causal,
             rotary: Some(Arc::new(Rotary::new(&config.rope, config.head_dim))),
         };
@@ -173,7 +174,7 @@ fn root_mean_square<B: Blocks>(
     weights: &dyn Weights,
     name: &str,
 ) -> Result<B::Norm> {
-    let names = NormNames::RootMeanSquare { scale: format!("{name}.weight") };
+    let names = NormNames::RootMeanSquare { scale: format!("{name}.weight"), factor: 1.0 };
     blocks.norm(weights, &names, config.hidden, config.norm_epsilon)
 }
 
@@ -260,7 +261,7 @@ impl<B: Blocks> Llama<B> {
     fn log_probs(&self, states: &B::Rows, targets: &[u32]) -> Result<Vec<f32>> {
         let mut values = Vec::with_capacity(targets.len());
         if !targets.is_empty() {
-            let log_probs = self.blocks.log_probs(states, &self.norm, &self.head, targets)?;
+            let log_probs = self.blocks.log_probs(states, Some(&self.norm), &self.head, targets)?;
             self.blocks.read(&log_probs, &mut |read| values.extend_from_slice(read))?;
         }
         Ok(values)

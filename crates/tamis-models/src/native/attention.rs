@@ -1,8 +1,8 @@
 //! Rotation and attention on slices of a fused projection.
 
 use tamis_kernels::{
-    Attention as Kernel, AttentionInput, KeyValueCache, Mask as KernelMask, Path, QueryRows, Rows, RowsMut,
-    Scratch, rope,
+    Attention as Kernel, AttentionInput, KeyValueCache, Mask as KernelMask, Path, QueryRows, RelativeBias,
+    Rows, RowsMut, Scratch, rope,
 };
 
 use super::buffer::Buffer;
@@ -12,13 +12,20 @@ use crate::graph::pack::Pack;
 /// Rotated keys and values of a prefix, packed.
 pub(crate) type KeyValues = KeyValueCache;
 
+/// What one attention has beside its projection.
+#[derive(Clone, Copy, Default)]
+pub(super) struct With<'a> {
+    pub(super) prefix: Option<&'a KeyValues>,
+    pub(super) bias: Option<RelativeBias<'a>>,
+}
+
 /// See [`Blocks::attention`](crate::graph::blocks::Blocks::attention).
 pub(super) fn attend(
     path: Path,
     mut qkv: Buffer,
     attention: &Attention,
     pack: &Pack,
-    prefix: Option<&KeyValues>,
+    with: With<'_>,
     queries: Queries,
     scratch: &mut Scratch,
 ) -> Buffer {
@@ -41,8 +48,8 @@ pub(super) fn attend(
             Queries::All => QueryRows::All,
             Queries::Last => QueryRows::Last,
         },
-        prefix,
-        bias: None,
+        prefix: with.prefix,
+        bias: with.bias,
     };
     let mut mixed = Buffer::take(input.queries.rows(), query_width);
     kernel(path, attention).attend(input, mixed.view_mut(), scratch);
@@ -60,13 +67,13 @@ pub(super) fn keys_values(path: Path, qkv: &Buffer, attention: &Attention, pack:
     kernel(path, attention).cache(keys.view(), columns(qkv, query_width + key_width, key_width))
 }
 
-fn kernel(path: Path, attention: &Attention) -> Kernel {
+pub(super) fn kernel(path: Path, attention: &Attention) -> Kernel {
     Kernel {
         path,
         query_heads: attention.heads,
         key_value_heads: attention.kv_heads,
         head_dim: attention.head_dim,
-        scale: 1.0 / (attention.head_dim as f32).sqrt(),
+        scale: attention.scale,
         mask: match attention.mask {
             Mask::Causal => KernelMask::Causal,
             Mask::Full => KernelMask::Bidirectional,
@@ -85,6 +92,6 @@ fn rotate(path: Path, rows: &mut Buffer, width: usize, attention: &Attention, pa
 }
 
 /// `width` columns from column `first` on.
-fn columns(rows: &Buffer, first: usize, width: usize) -> Rows<'_> {
+pub(super) fn columns(rows: &Buffer, first: usize, width: usize) -> Rows<'_> {
     Rows::new(&rows.values()[first..], rows.rows(), width, rows.width())
 }

@@ -5,5 +5,6 @@ mod ask_llm;
 mod embed;
 mod reference;
 mod sources;
+mod t5;
 mod tokenizers;
 mod weights;
