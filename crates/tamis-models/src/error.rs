@@ -66,6 +66,9 @@ pub enum Error {
         /// Most tokens of a sequence.
         max_tokens: usize,
     },
+    /// Spans cannot be cut out of a text without tokens to stand for them.
+    #[error("the tokenizer has no token `<extra_id_0>` to stand for what is cut out")]
+    NoSentinels,
     /// A prompt cannot be used.
     #[error(transparent)]
     Prompt(#[from] crate::prompt::PromptError),
@@ -109,12 +112,13 @@ impl Error {
             Self::NoRoomForText { special_tokens, .. } => {
                 Some(format!("allow at least {} tokens", special_tokens + 1))
             }
+            Self::NoSentinels => Some("use the objective `prefix`, or T5's own tokenizer".to_owned()),
             Self::WrongKind { needed, .. } => Some(format!(
                 "name a model that is {}",
-                if needed.contains("encoder") {
-                    "an encoder, such as `minilm`"
-                } else {
-                    "a decoder, such as `smollm2`"
+                match *needed {
+                    "encoder" => "an encoder, such as `minilm`",
+                    "encoder–decoder" => "a T5, such as `hf:google/flan-t5-base`",
+                    _ => "a decoder, such as `smollm2`",
                 }
             )),
             Self::Prompt(error) => error.hint(),

@@ -2,6 +2,7 @@
 
 pub mod ask_llm;
 mod candle_backend;
+pub mod denoising;
 pub mod embed;
 pub mod error;
 pub mod graph;

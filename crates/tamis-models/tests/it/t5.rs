@@ -1,14 +1,17 @@
 //! T5 against transformers and sentence-transformers, on tiny models with random weights (fixture and script:
 //! `fixtures/make_t5.py`).
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt32Type};
 use arrow_array::{Array, RecordBatch};
 use serde_json::Value;
-use tamis_core::{DocumentBatch, Signal, column, reason};
+use tamis_core::{DocKey, DocumentBatch, Signal, column, reason};
 use tamis_kernels::{Dtype, Path};
 use tamis_models::Error;
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, columns};
+use tamis_models::denoising::{Denoiser, Objective};
 use tamis_models::graph::{
     Architecture, Backend, EncoderDecoder, Pair, T5Activation, T5Head, build_causal, build_encoder,
     build_encoder_decoder,
@@ -344,4 +347,46 @@ fn tied_tensors_are_found_under_any_of_their_names() {
         }
         assert_eq!(logits(&weights), expected, "{alias}");
     }
+}
+
+#[test]
+fn objectives_predict_what_they_cut_out_whatever_the_batch() {
+    let reference = reference();
+    let loaded = loaded("v1_0");
+    let model: Arc<dyn EncoderDecoder> = Arc::from(build(&loaded, Backend::Native(Path::F32Portable)));
+    let texts = texts(&reference["texts"]);
+    let tokens: Vec<Vec<u32>> = texts.iter().map(|text| loaded.tokenizer.encode(text).unwrap()).collect();
+    let keys = (0..).map(|at: usize| DocKey::from_id("", &at.to_string()));
+    let mut documents: Vec<(DocKey, &[u32])> = keys.zip(tokens.iter().map(Vec::as_slice)).collect();
+    documents.push((DocKey::from_id("", "short"), &tokens[0][..1]));
+    documents.push((DocKey::from_id("", "empty"), &[]));
+    for objective in [Objective::Span { seed: 3 }, Objective::Prefix] {
+        let denoiser = Denoiser::new(Arc::clone(&model), &loaded.tokenizer, objective).unwrap();
+        assert_eq!(denoiser.max_document_tokens(), 511);
+        let run = |documents: &[(DocKey, &[u32])]| {
+            let mut found = vec![vec![f32::NAN]; documents.len()];
+            denoiser.token_log_probs(documents, 600, &mut |at, values| found[at] = values.to_vec()).unwrap();
+            found
+        };
+        let together = run(&documents);
+        for (document, together) in documents.iter().zip(&together) {
+            assert_eq!(&run(&[*document])[0], together, "{objective:?}");
+            let expected = match (objective, document.1.len()) {
+                (_, 0 | 1) => 0,
+                (Objective::Span { .. }, count) => (count * 15 + 50) / 100,
+                (Objective::Prefix, count) => count - count / 2,
+            };
+            assert_eq!(together.len(), expected);
+            assert!(together.iter().all(|value| value.is_finite() && *value < 0.0));
+        }
+    }
+    // The prefix objective by hand: the first half and `</s>` in, the second half out.
+    let (first, second) = tokens[0].split_at(tokens[0].len() / 2);
+    let input = [first, &[1]].concat();
+    let target = [second, &[1]].concat();
+    let mut expected = Vec::new();
+    let pair = Pair { input: &input, target: &target };
+    model.token_log_probs(&[pair], &mut |_, values| expected = values[..second.len()].to_vec()).unwrap();
+    let denoiser = Denoiser::new(Arc::clone(&model), &loaded.tokenizer, Objective::Prefix).unwrap();
+    denoiser.token_log_probs(&documents[..1], 600, &mut |_, values| assert_eq!(values, expected)).unwrap();
 }

@@ -25,9 +25,10 @@ fn child() {
 }
 
 fn work(corpus: &Path, run: &Path) {
-    let project = open(corpus, run, 2, &Silent);
-    for row in TABLE {
-        row.complete(&project);
+    for (at, row) in TABLE.iter().enumerate() {
+        // A run refuses a name that was computed otherwise; the second model of a signal has a run of its own.
+        let earlier = TABLE[..at].iter().filter(|other| other.name == row.name).count();
+        row.complete(&open(corpus, &run.join(earlier.to_string()), 2, &Silent));
     }
 }
 

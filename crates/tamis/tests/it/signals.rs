@@ -60,6 +60,22 @@ pub(crate) const TABLE: &[Row] = &[
         by_worker: true,
     },
     Row {
+        name: "ask-llm",
+        options: || SignalOptions::AskLlm(AskOptions { model: MODELS.t5_judge.clone(), ..ask() }),
+        changed: || SignalOptions::AskLlm(AskOptions { model: MODELS.other_t5_judge.clone(), ..ask() }),
+        changes: &["model"],
+        select: Some(("score", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
+        name: "embed",
+        options: || SignalOptions::Embed(EmbedOptions { model: MODELS.sentence_t5.clone(), ..embed() }),
+        changed: || SignalOptions::Embed(embed()),
+        changes: &["model", "dimension"],
+        select: None,
+        by_worker: true,
+    },
+    Row {
         name: "density",
         options: || SignalOptions::Density(density()),
         changed: || SignalOptions::Density(DensityOptions { seed: 5, ..density() }),
