@@ -27,6 +27,7 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Select(select) => commands::select::run(&context, select),
         Command::Score(score) => commands::score::run(&context, score),
+        Command::TrainNgram(train) => commands::train_ngram::run(&context, train),
         Command::Show(show) => commands::show::run(&context, show),
         Command::Why(why) => commands::why::run(&context, why),
         Command::Demo(demo) => commands::demo::run(&context, demo),

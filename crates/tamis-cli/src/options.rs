@@ -4,13 +4,13 @@ use std::path::PathBuf;
 
 use tamis::options::{
     AskOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Dtype, EmbedOptions, Engine,
-    ExactDuplicates, Long, SelectOptions, SignalOptions,
+    ExactDuplicates, Long, NgramOptions, NgramWords, SelectOptions, SignalOptions, TrainNgramOptions,
 };
 use tamis::{Error, Rate, Result, Rule, Target};
 
 use crate::args::{
-    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, PresetArg, ProjectionArg,
-    RuleArg, Select, SignalArgs,
+    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs, PresetArg,
+    ProjectionArg, RuleArg, Select, SignalArgs, TrainNgram, WordsArg,
 };
 
 /// The corpus, unless the run is to say.
@@ -146,6 +146,7 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         preset,
         sketch_memory,
         sketch_seed,
+        ngram: NgramArgs { ngram, ngram_words, ngram_tokenizer },
     } = args;
     model.is_some()
         || !prompt.is_empty()
@@ -166,6 +167,9 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         || preset.is_some()
         || sketch_memory.is_some()
         || sketch_seed.is_some()
+        || ngram.is_some()
+        || ngram_words.is_some()
+        || ngram_tokenizer.is_some()
 }
 
 fn dtype(args: &SignalArgs) -> Dtype {
@@ -233,12 +237,51 @@ fn density(args: &SignalArgs) -> Result<DensityOptions> {
     })
 }
 
+fn words(words: WordsArg) -> NgramWords {
+    match words {
+        WordsArg::Plain => NgramWords::Plain,
+        WordsArg::Lower => NgramWords::Lower,
+        WordsArg::Ccnet => NgramWords::Ccnet,
+    }
+}
+
+/// Training of an n-gram model.
+pub(crate) fn train_ngram(args: &TrainNgram, threads: usize) -> Result<TrainNgramOptions> {
+    let discount_fallback = args.discount_fallback.as_ref().map(|given| match given[..] {
+        [] => [0.5, 1.0, 1.5],
+        [all] => [all; 3],
+        [one, more] => [one, more, more],
+        [one, two, more, ..] => [one, two, more],
+    });
+    Ok(TrainNgramOptions {
+        corpus: CorpusOptions {
+            text: args.text.clone(),
+            max_line_bytes: args.max_line_bytes,
+            ..CorpusOptions::new(args.corpus.clone())
+        },
+        order: args.order,
+        out: args.out.clone(),
+        prune: args.prune.clone(),
+        discount_fallback,
+        words: words(args.words),
+        tokenizer: args.tokenizer.clone(),
+        memory_bytes: size("--memory", &args.memory)?,
+        temporary: args.temporary.clone(),
+        threads,
+    })
+}
+
 /// The signal of that name with the flags that concern it.
 pub(crate) fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<SignalOptions> {
     Ok(match SignalOptions::named(name)? {
         SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args)),
         SignalOptions::Embed(_) => SignalOptions::Embed(embed(args)),
         SignalOptions::Density(_) => SignalOptions::Density(density(args)?),
+        SignalOptions::Ngram(_) => SignalOptions::Ngram(NgramOptions {
+            model: args.ngram.ngram.clone().unwrap_or_default(),
+            words: args.ngram.ngram_words.map(words),
+            tokenizer: args.ngram.ngram_tokenizer.clone(),
+        }),
         SignalOptions::Tokens { tokenizer: default } => {
             SignalOptions::Tokens { tokenizer: tokenizer.map_or(default, str::to_owned) }
         }

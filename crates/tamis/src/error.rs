@@ -39,6 +39,9 @@ pub enum Error {
     /// Parameters of a sketch.
     #[error(transparent)]
     Sketch(#[from] tamis_samplers::ParameterError),
+    /// An n-gram model that cannot be estimated.
+    #[error(transparent)]
+    Ngram(#[from] tamis_samplers::ngram::TrainError),
     /// Scores that cannot be compared with labels.
     #[error(transparent)]
     Evaluation(#[from] crate::evaluation::Error),
@@ -69,6 +72,7 @@ impl Error {
             Self::Corpus(error) => error.hint(),
             Self::Run(error) => error.hint(),
             Self::Models(error) => error.hint(),
+            Self::Ngram(error) => error.hint(),
             Self::Evaluation(error) => error.hint(),
             _ => None,
         }
@@ -79,8 +83,9 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         use tamis_io::{corpus::CorpusError, run::RunError};
         use tamis_models::{Error as ModelError, prompt::PromptError, source::SourceError};
+        use tamis_samplers::ngram::TrainError;
         match self {
-            Self::Usage { .. } => true,
+            Self::Usage { .. } | Self::Ngram(TrainError::Parameter(_)) => true,
             Self::Corpus(error) => matches!(
                 error,
                 CorpusError::MissingColumn { .. } | CorpusError::Columns { .. } | CorpusError::Pattern { .. }

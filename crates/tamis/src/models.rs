@@ -23,7 +23,7 @@ use crate::{Error, Observer, Result};
 
 pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
 
-fn open(source: &str, observer: &dyn Observer) -> Result<LoadedModel> {
+pub(crate) fn open(source: &str, observer: &dyn Observer) -> Result<LoadedModel> {
     Ok(open_model(source, &default_cache(), &|line| observer.note(line))?)
 }
 
@@ -82,6 +82,7 @@ pub(crate) fn check(signal: &SignalOptions, observer: &dyn Observer) -> Result<(
         }
         SignalOptions::Embed(embed) => drop(open(&embed.model, observer)?),
         SignalOptions::Density(density) => drop(open(&density.embed.model, observer)?),
+        SignalOptions::Ngram(ngram) => crate::ngram::check(ngram, observer)?,
         SignalOptions::Tokens { tokenizer } => drop(open(tokenizer, observer)?),
         SignalOptions::Column { .. } => {}
     }

@@ -206,6 +206,56 @@ impl Default for DensityOptions {
     }
 }
 
+/// What is done to text before it is cut into words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NgramWords {
+    /// Nothing: words stand between white space, as for kenlm.
+    #[default]
+    Plain,
+    /// Lower case.
+    Lower,
+    /// Lower case, no accents, digits as 0, ASCII punctuation: as CCNet has it.
+    Ccnet,
+}
+
+/// Perplexity under an n-gram model.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NgramOptions {
+    /// Path or URL of an ARPA file, also .gz or .zst.
+    pub model: String,
+    /// How text becomes words; `None` is what the model's header says, else plain.
+    pub words: Option<NgramWords>,
+    /// Model source whose tokenizer's pieces are the words.
+    pub tokenizer: Option<String>,
+}
+
+/// How to train an n-gram model.
+#[derive(Clone, Debug)]
+pub struct TrainNgramOptions {
+    /// The text.
+    pub corpus: CorpusOptions,
+    /// N, the length of the longest n-grams.
+    pub order: usize,
+    /// Path or URL of the ARPA file to be written, also .gz or .zst. Must be free.
+    pub out: String,
+    /// n-grams that occur at most so often are left out, by length.
+    pub prune: Vec<u64>,
+    /// Discounts where the corpus gives none.
+    pub discount_fallback: Option<[f64; 3]>,
+    /// How text becomes words.
+    pub words: NgramWords,
+    /// Model source whose tokenizer's pieces are the words.
+    pub tokenizer: Option<String>,
+    /// Memory for n-grams; what does not fit goes to disk.
+    pub memory_bytes: u64,
+    /// Folder for what does not fit; `None` is the system's.
+    pub temporary: Option<PathBuf>,
+    /// Worker threads; 0 is one a core.
+    pub threads: usize,
+}
+
 /// A signal to compute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "signal")]
@@ -216,6 +266,8 @@ pub enum SignalOptions {
     Embed(EmbedOptions),
     /// Kernel density of embeddings.
     Density(DensityOptions),
+    /// Perplexity under an n-gram model.
+    Ngram(NgramOptions),
     /// A number that the corpus already carries.
     Column {
         /// Name of the column.

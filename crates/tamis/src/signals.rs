@@ -7,7 +7,7 @@ use tamis_io::sidecar::SidecarColumns;
 use crate::column::{ColumnSignal, stored_name};
 use crate::map::{MapReport, Worker};
 use crate::models;
-use crate::options::{AskOptions, DensityOptions, EmbedOptions, Engine, SignalOptions};
+use crate::options::{AskOptions, DensityOptions, EmbedOptions, Engine, NgramOptions, SignalOptions};
 use crate::project::Project;
 use crate::{Error, Result};
 
@@ -15,7 +15,7 @@ use crate::{Error, Result};
 pub(crate) const OPTIONS_NOTE: &str = "options";
 
 /// Names that can be scored, for hints.
-pub(crate) const KNOWN: [&str; 5] = ["ask-llm", "embed", "density", "tokens", "column:NAME"];
+pub(crate) const KNOWN: [&str; 6] = ["ask-llm", "embed", "density", "ngram", "tokens", "column:NAME"];
 
 /// How to score, beside what.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +49,7 @@ pub(crate) fn short_name(name: &str) -> String {
 }
 
 impl SignalOptions {
-    /// Default options of a signal by its name: `ask-llm`, `embed`, `density`, `tokens`, `column:NAME`.
+    /// Default options of a signal by its name: `ask-llm`, `embed`, `density`, `ngram`, `tokens`, `column:NAME`.
     ///
     /// # Errors
     /// An unknown name, with the nearest known one.
@@ -58,6 +58,7 @@ impl SignalOptions {
             "ask-llm" => Self::AskLlm(AskOptions::default()),
             "embed" => Self::Embed(EmbedOptions::default()),
             "density" => Self::Density(DensityOptions::default()),
+            "ngram" => Self::Ngram(NgramOptions::default()),
             "tokens" => Self::Tokens { tokenizer: models::DEFAULT_JUDGE.to_owned() },
             _ => match name.strip_prefix("column:") {
                 Some(column) if !column.is_empty() => Self::Column { name: column.to_owned() },
@@ -80,6 +81,7 @@ impl SignalOptions {
             Self::AskLlm(_) => "ask-llm".to_owned(),
             Self::Embed(_) => "embed".to_owned(),
             Self::Density(_) => "density".to_owned(),
+            Self::Ngram(_) => "ngram".to_owned(),
             Self::Tokens { .. } => "tokens".to_owned(),
             Self::Column { name } => stored_name(name),
         }
@@ -113,6 +115,10 @@ impl Project<'_> {
                 let built = models::embedder(embed, self.observer)?;
                 let exact = repeatability(embed.engine);
                 self.score_as(version, &built, signal, options, exact)
+            }
+            SignalOptions::Ngram(ngram) => {
+                let built = crate::ngram::load(ngram, self.observer)?;
+                self.score_one(version, &built, signal, options)
             }
             SignalOptions::Tokens { tokenizer } => {
                 let built = models::tokens(tokenizer, self.observer)?;

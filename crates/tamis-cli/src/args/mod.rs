@@ -1,8 +1,12 @@
 //! Command-line flags as clap parses them. Validation is elsewhere: `options.rs` turns these into the library's options.
 
+mod ngram;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+
+pub(crate) use ngram::{NgramArgs, TrainNgram, WordsArg};
 
 /// Pick the documents worth training a language model on.
 ///
@@ -46,6 +50,9 @@ pub(crate) enum Command {
     /// Compute one signal for every document.
     #[command(after_help = SCORE_EXAMPLES)]
     Score(Box<Score>),
+    /// Train an n-gram model on a reference corpus, for `score ngram`.
+    #[command(after_help = TRAIN_NGRAM_EXAMPLES)]
+    TrainNgram(Box<TrainNgram>),
     /// Show documents with their percentile under every signal.
     Show(Show),
     /// Say of one document every score, percentile, priority and decision.
@@ -66,6 +73,10 @@ const SCORE_EXAMPLES: &str = "Examples:
   tamis score ask-llm data/ --run run/
   tamis score ask-llm data/ --run run/ --worker 3/16
   tamis score density data/ --run run/ --hashes 12";
+
+const TRAIN_NGRAM_EXAMPLES: &str = "Examples:
+  tamis train-ngram reference/ --order 5 --prune 0 0 1 --out model.arpa.zst
+  tamis select data/ --by ngram --ngram model.arpa.zst --rate 20% --out kept/";
 
 /// Which corpus, and which run.
 #[derive(Debug, Args)]
@@ -173,6 +184,8 @@ pub(crate) struct SignalArgs {
     /// Seed of the sketch's hashes [default: 0].
     #[arg(long, value_name = "N", help_heading = "Density")]
     pub sketch_seed: Option<u64>,
+    #[command(flatten)]
+    pub ngram: NgramArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -232,7 +245,7 @@ pub(crate) enum ExactDuplicatesArg {
 pub(crate) struct Select {
     #[command(flatten)]
     pub corpus: CorpusArgs,
-    /// `random`, `ask-llm`, `density`, `column:NAME`, or SIGNAL.COLUMN such as `ask-llm.p_yes`.
+    /// `random`, `ask-llm`, `density`, `ngram`, `column:NAME`, or SIGNAL.COLUMN such as `ask-llm.p_yes`.
     #[arg(long, value_name = "SIGNAL", help_heading = "Selection")]
     pub by: String,
     /// How scores become a selection [default: the signal's own: ask-llm top, density ips, column top].
@@ -280,7 +293,7 @@ pub(crate) struct Select {
 /// `tamis score`
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    /// `ask-llm`, `embed`, `density`, `tokens` or `column:NAME`.
+    /// `ask-llm`, `embed`, `density`, `ngram`, `tokens` or `column:NAME`.
     #[arg(value_name = "SIGNAL")]
     pub name: String,
     #[command(flatten)]

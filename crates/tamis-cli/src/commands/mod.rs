@@ -5,6 +5,7 @@ pub(crate) mod models;
 pub(crate) mod score;
 pub(crate) mod select;
 pub(crate) mod show;
+pub(crate) mod train_ngram;
 pub(crate) mod why;
 
 use std::path::Path;

@@ -10,6 +10,7 @@ mod bad_models;
 mod bad_rows;
 mod formats;
 mod help;
+mod ngram;
 mod output;
 mod runs;
 mod usage;

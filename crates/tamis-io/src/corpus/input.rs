@@ -87,7 +87,7 @@ pub(super) fn open_shard<T>(shard: &Shard, opened: Result<T, StoreError>) -> Cor
 }
 
 /// What an error of a decompressor means for a person who has only the file.
-pub(super) fn explain(compression: Compression, error: &io::Error) -> String {
+pub(crate) fn explain(compression: Compression, error: &io::Error) -> String {
     let name = match compression {
         Compression::None => return format!("could not read: {error}"),
         Compression::Gzip => "gzip",

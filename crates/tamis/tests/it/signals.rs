@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, SelectOptions, SignalOptions,
+    AskOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, NgramOptions, SelectOptions,
+    SignalOptions,
 };
 use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -60,6 +61,14 @@ pub(crate) const TABLE: &[Row] = &[
         by_worker: true,
     },
     Row {
+        name: "ngram",
+        options: || SignalOptions::Ngram(ngram(&MODELS.ngram)),
+        changed: || SignalOptions::Ngram(ngram(&MODELS.other_ngram)),
+        changes: &["model"],
+        select: Some(("perplexity", Rule::Bottom)),
+        by_worker: true,
+    },
+    Row {
         name: "density",
         options: || SignalOptions::Density(density()),
         changed: || SignalOptions::Density(DensityOptions { seed: 5, ..density() }),
@@ -71,6 +80,10 @@ pub(crate) const TABLE: &[Row] = &[
 
 pub(crate) fn embed() -> EmbedOptions {
     EmbedOptions { model: MODELS.embedder.clone(), ..EmbedOptions::default() }
+}
+
+pub(crate) fn ngram(model: &str) -> NgramOptions {
+    NgramOptions { model: model.to_owned(), ..NgramOptions::default() }
 }
 
 pub(crate) fn ask() -> AskOptions {

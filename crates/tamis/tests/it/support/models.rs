@@ -18,6 +18,8 @@ pub(crate) struct Models {
     pub(crate) other_judge: String,
     pub(crate) embedder: String,
     pub(crate) other_embedder: String,
+    pub(crate) ngram: String,
+    pub(crate) other_ngram: String,
 }
 
 /// Written by every test process, with the same bytes to the same place: processes share runs, and a run notes where its
@@ -31,11 +33,17 @@ pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
     for (name, seed) in [("embedder", 3), ("other-embedder", 4)] {
         bert(&at(name), seed);
     }
+    for (name, seed) in [("ngram", 5), ("other-ngram", 6)] {
+        std::fs::create_dir_all(at(name)).unwrap();
+        write(&at(name), "model.arpa", arpa(seed).as_bytes());
+    }
     Models {
         judge: text(at("judge")),
         other_judge: text(at("other-judge")),
         embedder: text(at("embedder")),
         other_embedder: text(at("other-embedder")),
+        ngram: text(at("ngram").join("model.arpa")),
+        other_ngram: text(at("other-ngram").join("model.arpa")),
     }
 });
 
@@ -48,6 +56,21 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) {
     let temporary = folder.join(format!("{name}.{}", std::process::id()));
     std::fs::write(&temporary, bytes).unwrap();
     std::fs::rename(temporary, folder.join(name)).unwrap();
+}
+
+/// Bigrams over half of the words: the other half is unknown.
+fn arpa(seed: u64) -> String {
+    let mut random = Random::new(seed);
+    let mut log10 = |centre: f32| centre + random.signed();
+    let words: Vec<String> = (0..WORDS).step_by(2).map(word).collect();
+    let mut unigrams = format!("{}\t<unk>\n-99\t<s>\t-0.5\n-1.5\t</s>\n", log10(-4.0));
+    let mut bigrams = String::new();
+    for (at, word) in words.iter().enumerate() {
+        unigrams += &format!("{}\t{word}\t{}\n", log10(-3.0), log10(-1.0));
+        bigrams += &format!("{}\t{word} {}\n", log10(-2.0), words[at * 7 % words.len()]);
+    }
+    let counts = format!("ngram 1={}\nngram 2={}\n", words.len() + 3, words.len());
+    format!("\\data\\\n{counts}\n\\1-grams:\n{unigrams}\n\\2-grams:\n{bigrams}\n\\end\\\n")
 }
 
 fn vocabulary() -> usize {
