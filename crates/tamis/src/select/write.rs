@@ -54,7 +54,7 @@ type Item = (Arc<Open>, usize, Option<Block>);
 impl Project<'_> {
     pub(super) fn out(&self, directory: &SelectionDir, options: &SelectOptions) -> Result<Store> {
         match &options.out {
-            Some(folder) => Ok(Store::local(folder)),
+            Some(folder) => Ok(self.run.store().local_beside(folder)),
             None => Ok(directory.documents()?),
         }
     }
