@@ -129,7 +129,13 @@ impl<'a> Project<'a> {
         if let Some(version) = &stored {
             let problems = version.columns.differences(&project.corpus_columns());
             if !problems.is_empty() {
-                return Err(tamis_io::run::RunError::CorpusChanged { problems }.into());
+                let run = project.run.store().location("");
+                let hint = format!(
+                    "repeat the options that run `{run}` was begun with, or name another run directory with --run; \
+                     if it was begun by mistake, remove it"
+                );
+                let error = tamis_io::run::RunError::CorpusChanged { problems };
+                return Err(Error::state(error.to_string(), hint));
             }
         }
         project.refuse_output_inside_corpus(None)?;

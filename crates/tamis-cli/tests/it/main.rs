@@ -12,5 +12,7 @@ mod formats;
 mod help;
 mod output;
 mod runs;
+mod secrets;
+mod sure;
 mod usage;
 mod world;

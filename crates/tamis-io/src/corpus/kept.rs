@@ -146,9 +146,7 @@ impl KeptWriter {
                 .write(&piece)
                 .and_then(|()| encoder.finish())
                 .map_err(|error| refused(&location, error)),
-            Sink::Parquet(writer) => {
-                writer.into_inner().map_err(|error| refused_parquet(&location, error))
-            }
+            Sink::Parquet(writer) => writer.into_inner().map_err(|error| refused_parquet(&location, error)),
         }
     }
 }

@@ -228,9 +228,7 @@ impl ParquetShard {
             let (shard, row) = (self.path.clone(), first_row + done);
             match self.file.take_failure() {
                 Some(problem) => CorpusError::Read { shard, row, problem },
-                None => {
-                    CorpusError::Damaged { shard, row, byte: self.start_of(slice.row_group), problem }
-                }
+                None => CorpusError::Damaged { shard, row, byte: self.start_of(slice.row_group), problem },
             }
         };
         let mut done = 0;

@@ -24,11 +24,20 @@ pub struct ShardReader {
 
 enum State {
     Lines(LineReader<Input>),
-    Parquet { file: Arc<ParquetShard>, slices: Slices },
+    Parquet {
+        file: Arc<ParquetShard>,
+        slices: Slices,
+    },
     Ended(Digest),
-    Failed { byte: u64, problem: String },
+    Failed {
+        byte: u64,
+        problem: String,
+    },
     /// The place did not give the bytes.
-    Unread { byte: u64, problem: String },
+    Unread {
+        byte: u64,
+        problem: String,
+    },
 }
 
 impl std::fmt::Debug for ShardReader {

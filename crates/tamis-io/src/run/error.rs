@@ -180,6 +180,7 @@ impl RunError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Store(error) => return error.hint(),
             Self::FingerprintChanged { .. } => {
                 "repeat the stored options, or add `--beside` to keep both signals side by side".to_owned()
             }

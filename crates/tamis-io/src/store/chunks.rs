@@ -90,10 +90,8 @@ impl ChunkFile {
                 read_exact_at(file, &mut buffer, start).map_err(|error| self.noted(error))?;
                 Ok(buffer.into())
             }
-            Source::Object { objects, full } => {
-                block_on(objects.store.get_range(full, start..end))
-                    .map_err(|error| self.noted(io::Error::other(error)))
-            }
+            Source::Object { objects, full } => block_on(objects.store.get_range(full, start..end))
+                .map_err(|error| self.noted(io::Error::other(error))),
         }
     }
 }
