@@ -30,6 +30,7 @@ mod signals;
 pub use audit::{Started, without_secrets};
 pub use error::{Error, Result};
 pub use explain::{Decision, Identity, Order, Reading, ShowReport, ShownDocument, WhyReport, split_score};
+pub use failures::UnreadableRow;
 pub use map::{MapReport, Worker};
 pub use models::{PulledModel, known_models, model_cache, pull_model, show_prompt};
 pub use ngram::{TrainNgramReport, train_ngram};

@@ -13,5 +13,7 @@ mod help;
 mod ngram;
 mod output;
 mod runs;
+mod secrets;
+mod sure;
 mod usage;
 mod world;

@@ -117,8 +117,13 @@ impl Corpus {
 
     fn open_any_schema(&self, shard: &Shard) -> CorpusResult<ParquetShard> {
         let file = open_shard(shard, self.store.chunk_reader(&shard.path))?;
-        let damaged =
-            |problem: String| CorpusError::Damaged { shard: shard.path.clone(), row: 0, byte: 0, problem };
+        let damaged = |problem: String| {
+            let shard = shard.path.clone();
+            match file.take_failure() {
+                Some(problem) => CorpusError::Read { shard, row: 0, problem },
+                None => CorpusError::Damaged { shard, row: 0, byte: 0, problem },
+            }
+        };
         let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&file, options)
             .map_err(|error| damaged(format!("not a readable Parquet file: {error}")))?;
@@ -219,11 +224,12 @@ impl ParquetShard {
         visit: &mut dyn FnMut(u64, &RecordBatch) -> CorpusResult<()>,
     ) -> CorpusResult<()> {
         let expected: usize = selection.iter().filter(|run| !run.skip).map(|run| run.row_count).sum();
-        let damaged = |done: u64, problem: String| CorpusError::Damaged {
-            shard: self.path.clone(),
-            row: first_row + done,
-            byte: self.start_of(slice.row_group),
-            problem,
+        let damaged = |done: u64, problem: String| {
+            let (shard, row) = (self.path.clone(), first_row + done);
+            match self.file.take_failure() {
+                Some(problem) => CorpusError::Read { shard, row, problem },
+                None => CorpusError::Damaged { shard, row, byte: self.start_of(slice.row_group), problem },
+            }
         };
         let mut done = 0;
         let batches = self

@@ -150,7 +150,7 @@ impl Project<'_> {
         self.observer.end();
         let out = if options.decide_only { None } else { Some(self.out(&directory, options)?) };
         if let Some(out) = &out {
-            write::claim(out, version, &targets, &plan)?;
+            write::claim(&self.run, out, version, &targets, &plan)?;
         }
         let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out.as_ref())?;
         let mut manifest =
@@ -190,11 +190,9 @@ impl Project<'_> {
         targets: &[Labelled],
         vetoes: &Vetoes,
     ) -> Fingerprint {
-        let shards: Vec<String> =
-            version.shards.iter().map(|shard| format!("{} {}", shard.path, shard.digest)).collect();
         let labels: Vec<&str> = targets.iter().map(|target| target.label.as_str()).collect();
         let mut plan = Fingerprint::new("selection", SELECTION_VERSION)
-            .with("corpus", tamis_core::Digest::of(shards.join("\n").as_bytes()))
+            .with("corpus", corpus_digest(version))
             .with("corpus.columns", columns_text(version))
             .with("rule", rule)
             .with("seed", options.seed)
@@ -211,6 +209,13 @@ impl Project<'_> {
         }
         plan
     }
+}
+
+/// What stands for the shards and their content in a plan.
+fn corpus_digest(version: &CorpusVersion) -> tamis_core::Digest {
+    let shards: Vec<String> =
+        version.shards.iter().map(|shard| format!("{} {}", shard.path, shard.digest)).collect();
+    tamis_core::Digest::of(shards.join("\n").as_bytes())
 }
 
 /// How rows became documents: other columns give other documents out of the same shards.

@@ -11,7 +11,10 @@ mod signals;
 mod density;
 mod estimates;
 mod explain;
+mod faults;
+mod fuzz;
 mod growth;
+#[cfg(unix)]
 mod kill;
 mod resume;
 mod selection;

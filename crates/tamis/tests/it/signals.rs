@@ -131,28 +131,49 @@ impl Row {
 
     /// Scores, as one of several workers or alone.
     pub(crate) fn score(&self, project: &Project<'_>, version: &CorpusVersion, worker: Worker) -> MapReport {
+        self.try_score(project, version, worker).unwrap()
+    }
+
+    fn try_score(
+        &self,
+        project: &Project<'_>,
+        version: &CorpusVersion,
+        worker: Worker,
+    ) -> tamis::Result<MapReport> {
         let options = ScoreOptions { worker, ..ScoreOptions::default() };
-        project.score(version, &(self.options)(), options).unwrap().1.map
+        Ok(project.score(version, &(self.options)(), options)?.1.map)
     }
 
     /// Selects two rates by it, or at random where it is no score.
     pub(crate) fn select(&self, project: &Project<'_>, version: &CorpusVersion) -> SelectReport {
+        self.try_select(project, version).unwrap()
+    }
+
+    fn try_select(&self, project: &Project<'_>, version: &CorpusVersion) -> tamis::Result<SelectReport> {
         let targets = rates(&["10%", "35%"]);
         match self.select {
             Some((column, rule)) => {
-                let signal = project.run_directory().resolve(&(self.options)().stored_name()).unwrap();
+                let signal = project.run_directory().resolve(&(self.options)().stored_name())?;
                 let options = selecting(self.name, Some(rule), targets);
-                project.select(version, Some((&signal, column)), None, &options).unwrap()
+                project.select(version, Some((&signal, column)), None, &options)
             }
-            None => project.select(version, None, None, &selecting("random", None, targets)).unwrap(),
+            None => project.select(version, None, None, &selecting("random", None, targets)),
         }
     }
 
     /// All of it: read, score, select.
     pub(crate) fn complete(&self, project: &Project<'_>) -> (CorpusVersion, MapReport, SelectReport) {
-        let version = project.inventory().unwrap();
-        let map = self.score(project, &version, Worker::ALONE);
-        let select = self.select(project, &version);
-        (version, map, select)
+        self.try_complete(project).unwrap()
+    }
+
+    /// As [`Row::complete`], where it may fail.
+    pub(crate) fn try_complete(
+        &self,
+        project: &Project<'_>,
+    ) -> tamis::Result<(CorpusVersion, MapReport, SelectReport)> {
+        let version = project.inventory()?;
+        let map = self.try_score(project, &version, Worker::ALONE)?;
+        let select = self.try_select(project, &version)?;
+        Ok((version, map, select))
     }
 }
