@@ -10,12 +10,14 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The stage under which selection draws.
 pub const SELECTION_STAGE: &str = "select";
 
-const STACK_BYTES: usize = 96;
+const SHORT_BYTES: usize = 64;
 
 /// The draws of one seed and stage.
 #[derive(Clone, Debug)]
 pub struct UniformDraws {
     prefix: Vec<u8>,
+    /// The prefix with room for a key after it, where it is short enough to be copied in a few steps.
+    short: [u8; SHORT_BYTES],
 }
 
 impl UniformDraws {
@@ -25,16 +27,20 @@ impl UniformDraws {
         let mut prefix = seed.to_le_bytes().to_vec();
         prefix.extend_from_slice(&(stage.len() as u64).to_le_bytes());
         prefix.extend_from_slice(stage.as_bytes());
-        Self { prefix }
+        let mut short = [0; SHORT_BYTES];
+        if let Some(start) = short.get_mut(..prefix.len()) {
+            start.copy_from_slice(&prefix);
+        }
+        Self { prefix, short }
     }
 
     /// The 52 random bits of a document, in the upper bits; the lower 12 are zero. Ordered as [`Self::unit`] is.
     #[must_use]
+    #[inline]
     pub fn bits(&self, key: DocKey) -> u64 {
         let length = self.prefix.len();
-        let hash = if length + 16 <= STACK_BYTES {
-            let mut input = [0; STACK_BYTES];
-            input[..length].copy_from_slice(&self.prefix);
+        let hash = if length + 16 <= SHORT_BYTES {
+            let mut input = self.short;
             input[length..length + 16].copy_from_slice(&key.to_bytes());
             xxh3_64(&input[..length + 16])
         } else {
