@@ -3,8 +3,7 @@
 #
 #   bench/run.sh [ROUNDS]          five rounds by default; figures are medians with their spread where a round is a process
 #
-# Corpus of the selection bench: BENCH_CORPUS (jsonl.zst shards), else the labelled pool, built once into the target folder
-# where ../shared/pool is there, enlarged to more than 1 GB; without either that part says so and is skipped.
+# What the data paths need stands in bench/data.sh.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds="${1:-5}"
@@ -14,7 +13,7 @@ result="bench/results/$(date +%Y-%m-%d)-$(uname -m)-$(nproc)cores.txt"
 mkdir -p bench/results
 
 cargo build --release --quiet -p tamis-cli
-cargo build --release --quiet --examples -p tamis-models -p tamis-kernels -p tamis-io
+cargo build --release --quiet --examples -p tamis-models -p tamis-kernels -p tamis-io -p tamis-samplers
 bin="$target/release"
 
 bench() {
@@ -31,31 +30,7 @@ bench() {
     done
     echo "## density passes (d = 768, B = 20000), one core"
     "$bin/examples/kernel_bench" lsh
-    selection
-}
-
-selection() {
-    local corpus="${BENCH_CORPUS:-}"
-    if [ -z "$corpus" ] && [ -f ../shared/pool/build_pool.py ]; then
-        corpus="$target/bench/corpus"
-        if [ ! -d "$corpus" ]; then
-            python3 ../shared/pool/build_pool.py "$target/bench/pool" > /dev/null
-            python3 bench/enlarge.py "$target/bench/pool" "$corpus" 10
-        fi
-    fi
-    if [ -z "$corpus" ]; then
-        echo "## select --by random: skipped, no corpus (set BENCH_CORPUS to a folder of jsonl.zst shards)"
-        return
-    fi
-    local bytes
-    bytes=$(zstd -dc "$corpus"/*.zst | wc -c)
-    echo "## select --by random --rate 20% on $bytes uncompressed bytes, whole process, and zstd -dc beside it"
-    for round in $(seq "$rounds"); do
-        rm -rf "$target/bench/kept"
-        python3 bench/timed.py "$bytes" "tamis select, round $round" \
-            "$bin/tamis" -q select "$corpus" --by random --rate 20% --out "$target/bench/kept"
-        python3 bench/timed.py "$bytes" "zstd -dc, round $round" sh -c "zstd -dc '$corpus'/*.zst > /dev/null"
-    done
+    bash bench/data.sh "$rounds"
 }
 
 bench 2>&1 | tee "$result"

@@ -24,5 +24,5 @@ pub use density::{
 pub use selection::{
     Candidate, Cut, InvalidScore, ParseRateError, ParseRuleError, Pass, PoissonSearch, PoissonThreshold,
     Priority, Ranker, Rate, Rule, SELECTION_STAGE, Sums, Target, Threshold, ThresholdSearch, UniformDraws,
-    find_thresholds, priority, smallest, unit_interval,
+    draw, find_thresholds, priority, smallest, unit_interval,
 };

@@ -12,10 +12,10 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::{KeyValue, PageIndexPolicy};
 use tamis_core::{Digest, reason};
 
-use super::decoded::{Builder, Decoded};
+use super::decoded::Builder;
 use super::input::open_shard;
 use super::parquet_values::{Values, find};
-use super::{Columns, Container, Corpus, CorpusError, CorpusResult, IdMode, KeptWriter, Shard};
+use super::{Container, Corpus, CorpusError, CorpusResult, IdMode, KeptWriter, Shard};
 use crate::store::ChunkFile;
 
 /// Uncompressed bytes of all columns that a slice has, by the row group's average.
@@ -57,6 +57,10 @@ impl Slice {
     pub(super) fn skip(&mut self, rows: u64) {
         self.offset += rows;
         self.rows -= rows;
+    }
+
+    pub(super) fn expected_bytes(&self) -> usize {
+        usize::try_from(self.size_bytes.min(SLICE_BYTES)).unwrap_or(0)
     }
 }
 
@@ -256,7 +260,8 @@ impl ParquetShard {
         group.columns().iter().map(|column| column.byte_range().0).min().unwrap_or(0)
     }
 
-    pub(super) fn decode(&self, slice: Slice, first_row: u64, columns: &Columns) -> CorpusResult<Decoded> {
+    pub(super) fn fill(&self, slice: Slice, first_row: u64, builder: &mut Builder<'_>) -> CorpusResult<()> {
+        let columns = builder.columns;
         columns.check()?;
         let paths: Vec<Vec<String>> = columns
             .names()
@@ -269,8 +274,6 @@ impl ParquetShard {
             paths.iter().any(|path| parts.path().parts().starts_with(path))
         });
         let projection = ProjectionMask::leaves(leaves, needed);
-        let mut builder =
-            Builder::new(columns, usize::try_from(slice.size_bytes.min(SLICE_BYTES)).unwrap_or(0));
         let selection = vec![RowSelector::skip(index(slice.offset)), RowSelector::select(index(slice.rows))];
         self.each_batch(slice, first_row, projection, selection, &mut |done, batch| {
             let values = |at: usize, what| Values::of(batch, &paths[at], &self.path, what);
@@ -283,11 +286,10 @@ impl ParquetShard {
                 .map(|at| values(first_carried + at, "a string, a number or a boolean"))
                 .collect::<CorpusResult<Vec<_>>>()?;
             for at in 0..batch.num_rows() {
-                add(&mut builder, columns, first_row + done + at as u64, at, &text, id.as_ref(), &carried);
+                add(builder, first_row + done + at as u64, at, &text, id.as_ref(), &carried);
             }
             Ok(())
-        })?;
-        builder.finish()
+        })
     }
 
     pub(super) fn write_kept(
@@ -323,13 +325,13 @@ fn index(rows: u64) -> usize {
 
 fn add(
     builder: &mut Builder<'_>,
-    columns: &Columns,
     row: u64,
     at: usize,
     text: &Values<'_>,
     id: Option<&Values<'_>>,
     carried: &[Values<'_>],
 ) {
+    let columns = builder.columns;
     let name = &columns.text;
     let text = match text.get(at) {
         Ok(None) => return builder.failed(row, reason::NULL_TEXT, format!("`{name}` is null"), &[], 0),
