@@ -40,7 +40,7 @@ pub mod lsh;
 
 pub use attention::{Attention, AttentionInput, KeyValueCache, Mask, QueryRows, RelativeBias};
 pub use error::{Error, Result};
-pub use matrix::{Accumulate, PackedMatrix};
+pub use matrix::{Accumulate, PackedMatrix, silu_gated_layer};
 pub use path::{Dtype, Path};
 pub use rope::{RopeTable, rope};
 pub use rows::{

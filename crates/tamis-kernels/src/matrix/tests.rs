@@ -71,6 +71,27 @@ proptest! {
     }
 
     #[test]
+    fn a_gated_layer_has_the_bits_of_its_three_steps(
+        m in 1_usize..160, n in 1_usize..60, width in prop::sample::select(vec![5_usize, 16, 48, 80, 96]), k in 1_usize..40, seed: u64,
+    ) {
+        let (wide, narrow) = (numbers(seed, 2 * width * k), numbers(seed ^ 1, n * width));
+        let values = numbers(seed ^ 2, m * k).iter().map(|x| 8.0 * x).collect::<Vec<_>>();
+        let a = Rows::contiguous(&values, k);
+        for path in Path::supported() {
+            let (gate_up, down) =
+                (PackedMatrix::pack(&wide, 2 * width, k, path), PackedMatrix::pack(&narrow, n, width, path));
+            let mut c = vec![0.25; m * n];
+            silu_gated_layer(&gate_up, &down, a, RowsMut::contiguous(&mut c, n), &mut Scratch::new());
+            let both = multiply(&gate_up, a, 0, 0.0, Accumulate::No);
+            let mut gated = vec![0.0; m * width];
+            silu_gate(path, &both, width, &mut gated);
+            let steps = multiply(&down, Rows::contiguous(&gated, width), 0, 0.25, Accumulate::Yes);
+            let same = c.iter().zip(&steps).all(|(c, step)| c.to_bits() == step.to_bits());
+            prop_assert!(same, "{}", path.name());
+        }
+    }
+
+    #[test]
     fn fused_kernels_agree_bit_for_bit_and_so_do_separate_ones(m in 1_usize..20, n in 1_usize..100, k in 1_usize..100, seed: u64) {
         let weights = numbers(seed, n * k);
         let values = numbers(seed ^ 1, m * k);
