@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")"
 venv="${BENCH_VENV:-../../target/bench/venv}"
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
-export CMAKE_ARGS="${CMAKE_ARGS:--DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DLLAVA_BUILD=OFF}"
+export CMAKE_ARGS="${CMAKE_ARGS:--DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DLLAVA_BUILD=OFF -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF}"
 export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
 missing=$("$venv/bin/python" - <<'PYTHON'
 from importlib.metadata import PackageNotFoundError, version

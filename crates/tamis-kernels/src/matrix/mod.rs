@@ -92,6 +92,9 @@ impl PackedMatrix {
         Self { outputs, inputs, path, weights }
     }
 
+    /// Panels of every path, 48, 32 or 16 outputs wide, begin at the multiples of this.
+    pub const GRAIN: usize = 96;
+
     /// Number of outputs (N).
     #[must_use]
     pub fn outputs(&self) -> usize {
@@ -114,15 +117,43 @@ impl PackedMatrix {
     ///
     /// # Panics
     /// If the shapes do not agree.
-    pub fn multiply(&self, a: Rows<'_>, mut c: RowsMut<'_>, accumulate: Accumulate, scratch: &mut Scratch) {
+    pub fn multiply(&self, a: Rows<'_>, c: RowsMut<'_>, accumulate: Accumulate, scratch: &mut Scratch) {
+        self.multiply_part(0..self.outputs, a, c, accumulate, scratch);
+    }
+
+    /// [`PackedMatrix::multiply`] for some of the outputs, with the same bits: `c` has rows of as many values. Where there are
+    /// very many outputs, what is done with them can then be done while they are in a near cache.
+    ///
+    /// # Panics
+    /// If the shapes do not agree, or the part does not begin and end (unless with the last output) at a multiple of
+    /// [`PackedMatrix::GRAIN`].
+    pub fn multiply_part(
+        &self,
+        outputs: std::ops::Range<usize>,
+        a: Rows<'_>,
+        mut c: RowsMut<'_>,
+        accumulate: Accumulate,
+        scratch: &mut Scratch,
+    ) {
         assert_eq!(a.width(), self.inputs, "rows of the left operand have one value per input");
-        assert_eq!(c.width(), self.outputs, "rows of the result have one value per output");
+        assert!(
+            outputs.start <= outputs.end && outputs.end <= self.outputs,
+            "outputs {outputs:?} of {}",
+            self.outputs
+        );
+        assert!(
+            outputs.start.is_multiple_of(Self::GRAIN)
+                && (outputs.end.is_multiple_of(Self::GRAIN) || outputs.end == self.outputs),
+            "outputs {outputs:?} are no whole number of panels"
+        );
+        assert_eq!(c.width(), outputs.len(), "rows of the result have one value per output");
         assert_eq!(a.rows(), c.rows(), "one result row per row of the left operand");
+        let first = outputs.start;
         let output = match accumulate {
             Accumulate::No => Output::Replace,
             Accumulate::Yes => Output::Add,
         };
-        if a.rows() == 0 || self.outputs == 0 {
+        if a.rows() == 0 || outputs.is_empty() {
             return;
         }
         if self.inputs == 0 {
@@ -134,7 +165,10 @@ impl PackedMatrix {
         match &self.weights {
             Weights::F32(packed) => {
                 let kernel = F32Kernel::of(self.path.mode());
-                f32_product(kernel, Product { a, panels: packed.as_slice(), c, output });
+                f32_product(
+                    kernel,
+                    Product { a, panels: &packed.as_slice()[first * self.inputs..], c, output },
+                );
             }
             Weights::Pairs(packed) => {
                 let operand =
@@ -143,8 +177,8 @@ impl PackedMatrix {
                     a: operand,
                     rows: a.rows(),
                     pairs: self.inputs.div_ceil(2),
-                    panels: packed.as_slice(),
-                    outputs: self.outputs,
+                    panels: &packed.as_slice()[first * self.inputs.div_ceil(2)..],
+                    outputs: outputs.len(),
                     stride: c.stride(),
                     c: c.data(),
                     output,
@@ -156,7 +190,10 @@ impl PackedMatrix {
                 }
             }
             #[cfg(target_arch = "x86_64")]
-            Weights::Tiles(packed) => amx::product(packed.as_slice(), a, &mut c, output, scratch),
+            Weights::Tiles(packed) => {
+                let packed = &packed.as_slice()[amx::packed_len(first, self.inputs)..];
+                amx::product(packed, a, &mut c, output, scratch);
+            }
         }
     }
 }

@@ -15,8 +15,8 @@ mod weights;
 use std::cell::RefCell;
 
 use tamis_kernels::{
-    Accumulate, Path, Rows, RowsMut, Scratch, add_bias, gelu_erf, gelu_tanh, l2_normalize, layer_norm,
-    log_sum_exp, mean_rows, rms_norm, silu_gate, silu_gated_layer,
+    Accumulate, LogSumExp, PackedMatrix, Path, Rows, RowsMut, Scratch, add_bias, gelu_erf, gelu_tanh,
+    l2_normalize, layer_norm, mean_rows, rms_norm, silu_gate, silu_gated_layer,
 };
 
 use self::attention::KeyValues;
@@ -30,8 +30,10 @@ use crate::weights::Weights;
 /// Rows that are normalised and multiplied at once: enough to use each weight often, few enough that what lies between stays
 /// in the cache; whole blocks of the kernels, which are 12 and 8 rows high.
 const ROWS_AT_ONCE: usize = 144;
-/// Rows that see the head at once for log probabilities: enough to read its weights seldom, few enough to bound memory.
-const HEAD_ROWS: usize = 128;
+/// Rows that see the head at once for log probabilities: enough to read its weights seldom.
+const HEAD_ROWS: usize = 192;
+/// Outputs of the head that exist at once for log probabilities: what [`HEAD_ROWS`] have of them stays in the cache.
+const HEAD_OUTPUTS: usize = 5 * PackedMatrix::GRAIN;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -265,12 +267,33 @@ impl Blocks for NativeBlocks {
 
     fn log_probs(&self, rows: &Buffer, norm: &Norm, head: &Linear, targets: &[u32]) -> Result<Buffer> {
         let mut log_probs = Buffer::take(targets.len(), 1);
+        let vocabulary = head.matrix.outputs();
         for (from, count) in row_blocks(rows.rows(), HEAD_ROWS) {
-            let logits = self.linear_of(rows, from, count, Some(norm), head);
-            for at in 0..count {
-                let logits = logits.row(at);
-                let logit = f64::from(logits[targets[from + at] as usize]);
-                log_probs.row_mut(from + at)[0] = (logit - log_sum_exp(self.path, logits)) as f32;
+            let normalised = self.normalised(rows, from, count, norm);
+            let targets = &targets[from..from + count];
+            let (mut totals, mut logits_of_targets) =
+                (vec![LogSumExp::default(); count], vec![f32::NAN; count]);
+            for (first, width) in row_blocks(vocabulary, HEAD_OUTPUTS) {
+                let mut logits = Buffer::take(count, width);
+                SCRATCH.with_borrow_mut(|scratch| {
+                    let (rows, out) = (normalised.view(), logits.view_mut());
+                    head.matrix.multiply_part(first..first + width, rows, out, Accumulate::No, scratch);
+                });
+                if let Some(bias) = &head.bias {
+                    add_bias(self.path, logits.values_mut(), &bias[first..first + width]);
+                }
+                for at in 0..count {
+                    totals[at].add(self.path, logits.row(at));
+                    if let Some(&logit) = (targets[at] as usize)
+                        .checked_sub(first)
+                        .and_then(|target| logits.row(at).get(target))
+                    {
+                        logits_of_targets[at] = logit;
+                    }
+                }
+            }
+            for (at, (total, logit)) in totals.iter().zip(logits_of_targets).enumerate() {
+                log_probs.row_mut(from + at)[0] = (f64::from(logit) - total.value()) as f32;
             }
         }
         Ok(log_probs)
