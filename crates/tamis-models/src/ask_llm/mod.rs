@@ -56,7 +56,7 @@ pub use windows::Long;
 pub const NAME: &str = "ask-llm";
 
 /// Raised when the values that the same model and options give change.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A model that answers, with what a fingerprint must know of it.
 #[derive(Clone)]
