@@ -11,6 +11,7 @@ mod bad_rows;
 mod formats;
 mod help;
 mod output;
+mod perplexity;
 mod runs;
 mod usage;
 mod world;
