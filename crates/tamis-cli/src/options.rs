@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use tamis::options::{
-    AskOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Dtype, EmbedOptions, Engine,
-    ExactDuplicates, Long, NgramOptions, NgramWords, SelectOptions, SignalOptions, TrainNgramOptions,
+    AskOptions, BandOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Device, Dtype,
+    EmbedOptions, Engine, ExactDuplicates, Long, NgramOptions, NgramWords, Objective, PerplexityOptions,
+    SelectOptions, SignalOptions, TrainNgramOptions,
 };
-use tamis::{Error, Rate, Result, Rule, Target};
+use tamis::{Error, Quantile, Rate, Result, Rule, Target};
 
 use crate::args::{
-    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs, PresetArg,
-    ProjectionArg, RuleArg, Select, SignalArgs, TrainNgram, WordsArg,
+    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs, ObjectiveArg,
+    PresetArg, ProjectionArg, RuleArg, Select, SignalArgs, TrainNgram, WordsArg,
 };
 
 /// The corpus, unless the run is to say.
@@ -89,15 +90,26 @@ pub(crate) fn targets(args: &Select) -> Result<Vec<Target>> {
 
 /// The selection.
 pub(crate) fn select(args: &Select) -> Result<SelectOptions> {
+    let implied = (args.around.is_some() || args.stratum.is_some()).then_some(RuleArg::Band);
+    let around = args.around.as_deref().map(|text| {
+        Quantile::parse(text).map_err(|error| {
+            Error::usage(format!("`--around {text}`: {error}"), "write a percentile such as 50%")
+        })
+    });
     Ok(SelectOptions {
         by: args.by.clone(),
-        rule: args.rule.map(|rule| match rule {
+        rule: args.rule.or(implied).map(|rule| match rule {
             RuleArg::Top => Rule::Top,
             RuleArg::Bottom => Rule::Bottom,
+            RuleArg::Band => Rule::Band,
             RuleArg::Ips => Rule::Ips,
             RuleArg::Random => Rule::Random,
             RuleArg::Poisson => Rule::Poisson,
         }),
+        band: BandOptions {
+            around: around.transpose()?.unwrap_or(Quantile::MIDDLE),
+            stratum: args.stratum.clone(),
+        },
         targets: targets(args)?,
         tokenizer: args.tokenizer.clone(),
         seed: args.seed,
@@ -134,6 +146,10 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         max_document_tokens,
         dtype,
         engine,
+        device,
+        window,
+        stride,
+        objective,
         embedder,
         embed_tokens,
         store_f32,
@@ -155,6 +171,10 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         || max_document_tokens.is_some()
         || dtype.is_some()
         || engine.is_some()
+        || device.is_some()
+        || window.is_some()
+        || stride.is_some()
+        || objective.is_some()
         || embedder.is_some()
         || embed_tokens.is_some()
         || *store_f32
@@ -180,16 +200,23 @@ fn dtype(args: &SignalArgs) -> Dtype {
     }
 }
 
-fn engine(args: &SignalArgs) -> Engine {
-    match args.engine {
-        None | Some(EngineArg::Native) => Engine::Native,
-        Some(EngineArg::Candle) => Engine::Candle,
+/// Implementation and device; another device than the processor has one implementation.
+fn engine(args: &SignalArgs) -> Result<(Engine, Device)> {
+    let device = args.device.as_deref().map(Device::parse).transpose()?.unwrap_or_default();
+    match (args.engine, device) {
+        (None | Some(EngineArg::Native), Device::Cpu) => Ok((Engine::Native, device)),
+        (Some(EngineArg::Native), _) => Err(Error::usage(
+            "the native engine computes on the processor",
+            "leave --engine out, or write --engine candle",
+        )),
+        (None | Some(EngineArg::Candle), _) => Ok((Engine::Candle, device)),
     }
 }
 
-fn ask(args: &SignalArgs) -> AskOptions {
+fn ask(args: &SignalArgs) -> Result<AskOptions> {
     let default = AskOptions::default();
-    AskOptions {
+    let (engine, device) = engine(args)?;
+    Ok(AskOptions {
         model: args.model.clone().unwrap_or(default.model),
         prompts: if args.prompt.is_empty() { default.prompts } else { args.prompt.clone() },
         chat: args.chat,
@@ -199,26 +226,70 @@ fn ask(args: &SignalArgs) -> AskOptions {
         },
         max_tokens: args.max_document_tokens,
         dtype: dtype(args),
-        engine: engine(args),
+        engine,
+        device,
+    })
+}
+
+/// One set of options for each checkpoint of `--model`, and those of a named one alone where the signal has a name.
+fn perplexity(named: &PerplexityOptions, args: &SignalArgs) -> Result<Vec<PerplexityOptions>> {
+    let (engine, device) = engine(args)?;
+    let of = |name: Option<String>, model: Option<String>| PerplexityOptions {
+        name,
+        model,
+        objective: args.objective.map(|objective| match objective {
+            ObjectiveArg::Causal => Objective::Causal,
+            ObjectiveArg::Span => Objective::Span,
+            ObjectiveArg::Prefix => Objective::Prefix,
+        }),
+        window: args.window,
+        stride: args.stride,
+        max_tokens: args.max_document_tokens,
+        dtype: dtype(args),
+        engine,
+        device,
+    };
+    let listed = match &args.model {
+        None => return Ok(vec![of(named.name.clone(), None)]),
+        Some(list) => tamis::checkpoints(list)?,
+    };
+    match (&named.name, listed.as_slice()) {
+        (Some(name), [(None, source)]) => Ok(vec![of(Some(name.clone()), Some(source.clone()))]),
+        (Some(name), listed) => {
+            let found = listed.iter().find(|(other, _)| other.as_ref() == Some(name));
+            let (_, source) = found.ok_or_else(|| {
+                let names: Vec<&str> = listed.iter().filter_map(|(name, _)| name.as_deref()).collect();
+                Error::usage(
+                    format!("no checkpoint of --model is named `{name}`"),
+                    format!("the list names {}", names.join(", ")),
+                )
+            })?;
+            Ok(vec![of(Some(name.clone()), Some(source.clone()))])
+        }
+        (None, listed) => {
+            Ok(listed.iter().map(|(name, source)| of(name.clone(), Some(source.clone()))).collect())
+        }
     }
 }
 
-fn embed(args: &SignalArgs) -> EmbedOptions {
+fn embed(args: &SignalArgs) -> Result<EmbedOptions> {
     let default = EmbedOptions::default();
-    EmbedOptions {
+    let (engine, device) = engine(args)?;
+    Ok(EmbedOptions {
         model: args.embedder.clone().unwrap_or(default.model),
         max_tokens: args.embed_tokens,
         dtype: dtype(args),
-        engine: engine(args),
+        engine,
         store_f32: args.store_f32,
-    }
+        device,
+    })
 }
 
 fn density(args: &SignalArgs) -> Result<DensityOptions> {
     let default = DensityOptions::default();
     let memory = args.sketch_memory.as_deref().map(|text| size("--sketch-memory", text)).transpose()?;
     Ok(DensityOptions {
-        embed: embed(args),
+        embed: embed(args)?,
         repetitions: args.repetitions.unwrap_or(default.repetitions),
         buckets: args.buckets,
         hashes: args.hashes,
@@ -271,12 +342,15 @@ pub(crate) fn train_ngram(args: &TrainNgram, threads: usize) -> Result<TrainNgra
     })
 }
 
-/// The signal of that name with the flags that concern it.
-pub(crate) fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<SignalOptions> {
-    Ok(match SignalOptions::named(name)? {
-        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args)),
-        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args)),
+/// The signals of that name with the flags that concern them: several for a list of checkpoints, else one.
+pub(crate) fn signals(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<Vec<SignalOptions>> {
+    Ok(vec![match SignalOptions::named(name)? {
+        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args)?),
+        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args)?),
         SignalOptions::Density(_) => SignalOptions::Density(density(args)?),
+        SignalOptions::Perplexity(named) => {
+            return Ok(perplexity(&named, args)?.into_iter().map(SignalOptions::Perplexity).collect());
+        }
         SignalOptions::Ngram(_) => SignalOptions::Ngram(NgramOptions {
             model: args.ngram.ngram.clone().unwrap_or_default(),
             words: args.ngram.ngram_words.map(words),
@@ -286,7 +360,22 @@ pub(crate) fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> 
             SignalOptions::Tokens { tokenizer: tokenizer.map_or(default, str::to_owned) }
         }
         column @ SignalOptions::Column { .. } => column,
-    })
+    }])
+}
+
+/// The one signal that a selection is by.
+pub(crate) fn signal(name: &str, args: &SignalArgs) -> Result<SignalOptions> {
+    let mut signals = signals(name, args, None)?;
+    match (signals.pop(), signals.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (last, _) => {
+            let names = signals.iter().chain(&last).map(SignalOptions::user_name).collect::<Vec<_>>();
+            Err(Error::usage(
+                format!("`--by {name}` with several models does not say which of them selects"),
+                format!("write one of {}", names.join(", ")),
+            ))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -94,6 +94,12 @@ impl Error {
             Self::Models(ModelError::Source(error)) => {
                 matches!(error, SourceError::Unknown { .. } | SourceError::Spelling { .. })
             }
+            Self::Models(
+                ModelError::Objective { .. }
+                | ModelError::Window { .. }
+                | ModelError::Stride { .. }
+                | ModelError::DeviceMissing { .. },
+            ) => true,
             Self::Models(ModelError::Prompt(error)) => matches!(error, PromptError::Unknown { .. }),
             _ => false,
         }

@@ -11,15 +11,15 @@ use crate::options;
 use crate::progress::{count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
-    let asked = options::signal(&args.name, &args.signal, Some(&args.tokenizer))?;
+    let asked = options::signals(&args.name, &args.signal, Some(&args.tokenizer))?;
     let worker = args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE);
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
-    if let Some(id) = &args.show_prompt {
+    if let (Some(id), [asked, ..]) = (&args.show_prompt, asked.as_slice()) {
         let corpus = options::corpus(&args.corpus)
             .ok_or_else(|| tamis::Error::usage("--show-prompt needs a corpus", "name the corpus"))?;
         let shown = tamis::show_prompt(
             &corpus,
-            &asked,
+            asked,
             Some(id.as_str()).filter(|id| !id.is_empty()),
             context.terminal,
         )?;
@@ -29,29 +29,58 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     let run = options::run(args.run.run.as_ref(), None)?;
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {
-        let plan = project.plan(Some(&asked))?;
-        context.print(|| plan.json(), || plan.text());
+        let plans = asked.iter().map(|asked| project.plan(Some(asked))).collect::<tamis::Result<Vec<_>>>()?;
+        context.print(
+            || one_or_list(plans.iter().map(tamis::Plan::json).collect()),
+            || plans.iter().map(tamis::Plan::text).collect::<Vec<_>>().join("\n"),
+        );
         return Ok(Outcome::Done);
     }
-    let (version, report) = context.audited(&project, |changed| {
-        project.check_signal(&asked)?;
+    let (version, reports) = context.audited(&project, |changed| {
+        if asked.len() > 1 {
+            // One that is missing is told before hours go into the others.
+            asked.iter().try_for_each(|asked| tamis::check_models(asked, context.terminal))?;
+        }
+        asked.iter().try_for_each(|asked| project.check_signal(asked))?;
         let version = project.inventory()?;
         context.tell_unreadable(&project, &version)?;
         let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
-        let (_, report) = project.score(&version, &asked, score)?;
-        changed.push(format!("computed {} documents of `{}`", report.map.computed, report.map.signal));
-        Ok((version, report))
+        let mut reports = Vec::with_capacity(asked.len());
+        for asked in &asked {
+            let (_, report) = project.score(&version, asked, score)?;
+            changed.push(format!("computed {} documents of `{}`", report.map.computed, report.map.signal));
+            reports.push(report);
+        }
+        Ok((version, reports))
     })?;
     let unreadable = version.failed_rows();
-    let failed = unreadable + report.map.failed.values().sum::<u64>();
+    let failed = |report: &ScoreReport| unreadable + report.map.failed.values().sum::<u64>();
     let documents_in = version.documents() + unreadable;
     if !context.global.json {
-        for finding in &report.findings {
+        for finding in reports.iter().flat_map(|report| &report.findings) {
             context.terminal.note(finding);
         }
     }
-    context.print(|| json_of(&report, &version, failed), || text_of(&report, &version, failed));
-    Ok(context.judge_failures(failed, documents_in, max_failed))
+    context.print(
+        || one_or_list(reports.iter().map(|report| json_of(report, &version, failed(report))).collect()),
+        || {
+            let texts = reports.iter().map(|report| text_of(report, &version, failed(report)));
+            texts.collect::<Vec<_>>().join("\n")
+        },
+    );
+    let most_failed = reports.iter().map(failed).max().unwrap_or(unreadable);
+    Ok(context.judge_failures(most_failed, documents_in, max_failed))
+}
+
+/// One object: that of the one signal, or one that holds those of several.
+fn one_or_list(mut objects: Vec<serde_json::Value>) -> serde_json::Value {
+    match (objects.pop(), objects.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => {
+            objects.extend(last);
+            json!({ "signals": objects })
+        }
+    }
 }
 
 /// Rows that could not be read, and rows without a score, by reason.
