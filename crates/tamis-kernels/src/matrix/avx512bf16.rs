@@ -297,6 +297,34 @@ unsafe fn gate_block_of<const R: usize>(call: &GateCall) {
     }
 }
 
+/// Rounds values to bf16 as the products read them: to nearest even, subnormal numbers to zero.
+///
+/// # Panics
+/// If the lengths differ, or the machine lacks the instructions.
+pub(crate) fn round(values: &[f32], out: &mut [u16]) {
+    assert_eq!(values.len(), out.len(), "one output per value");
+    assert!(Path::Bf16Avx512.is_supported(), "AVX-512-BF16 was not detected");
+    // SAFETY: the instructions were detected.
+    unsafe { round_all(values, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn round_all(values: &[f32], out: &mut [u16]) {
+    let (whole, rest) = values.as_chunks::<32>();
+    let (whole_out, rest_out) = out.as_chunks_mut::<32>();
+    for (values, out) in whole.iter().zip(whole_out) {
+        // SAFETY: 32 values and as many outputs.
+        unsafe {
+            let (low, high) = (_mm512_loadu_ps(values.as_ptr()), _mm512_loadu_ps(values.as_ptr().add(16)));
+            let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), rounded);
+        }
+    }
+    for (value, out) in rest.iter().zip(rest_out) {
+        *out = crate::bf16::from_f32(*value);
+    }
+}
+
 /// The same bits as 32 numbers.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn as_bf16(bits: __m512i) -> __m512bh {
