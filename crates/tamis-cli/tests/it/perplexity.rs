@@ -1,5 +1,7 @@
 //! Perplexity from the command line: checkpoints, the middle, and what is refused before any work.
 
+use std::collections::BTreeSet;
+
 use serde_json::json;
 
 use crate::world::{World, fixture};
@@ -93,6 +95,12 @@ fn what_no_decoder_can_do_is_refused() {
     if !cfg!(feature = "cuda") {
         world.refuses(&format!("{score} --device cuda:1"), 2, &["without feature `cuda`", "--features cuda"]);
     }
+    world.write("ckpt/20k/config.json", CONFIG.replace("413", "400"));
+    world.refuses(score, 1, &["tokens up to 412", "the model has 400"]);
+    world.write("ckpt/20k/config.json", CONFIG.replace("\"llama\"", "\"qwen3\""));
+    world.refuses(score, 1, &["self_attn.q_norm.weight` is missing"]);
+    world.write("ckpt/20k/config.json", CONFIG.replace("64", "48"));
+    world.refuses(score, 1, &["mlp.gate_proj.weight`: expected shape [48, 32], got [64, 32]"]);
     world.write("ckpt/20k/config.json", CONFIG.replace("\"llama\"", "\"mamba\""));
     world.refuses(score, 1, &["gemma3_text", "got architecture `mamba`", "--model http://"]);
 }
@@ -120,19 +128,20 @@ fn the_middle_is_kept_within_strata_and_bands_nest() {
     let select = "select corpus --run run --carry language --by column:q";
     let (code, report) = world.json(&format!("{select} --stratum language --rate 10%,20% --out kept"));
     assert_eq!((code, &report["rule"], &report["kept"]), (0, &json!("band"), &json!(40)), "{report:#}");
-    let kept = |folder: &str| -> std::collections::BTreeSet<String> {
+    let kept = |folder: &str| -> BTreeSet<String> {
         let ids = world.lines(folder).into_iter().map(|line| {
             serde_json::from_slice::<serde_json::Value>(&line).unwrap()["id"].as_str().unwrap().to_owned()
         });
         ids.collect()
     };
     let (small, large) = (kept("kept/rate-10"), kept("kept/rate-20"));
-    let middle =
-        |from: usize, to: usize| (from..to).flat_map(|at| [format!("en{at}"), format!("fi{at}")]).collect();
+    let middle = |from: usize, to: usize| -> BTreeSet<String> {
+        (from..to).flat_map(|at| [format!("en{at}"), format!("fi{at}")]).collect()
+    };
     assert_eq!((&small, &large), (&middle(45, 55), &middle(40, 60)));
     let (_, whole) = world.json(&format!("{select} --around 25% --rate 10% --out low"));
     assert_eq!(whole["rule"], json!("band"));
-    assert_eq!(kept("low"), (40..60).map(|at| format!("en{at}")).collect());
+    assert_eq!(kept("low"), (40..60).map(|at| format!("en{at}")).collect::<BTreeSet<_>>());
     world.refuses(
         &format!("{select} --stratum source --rate 10% --out x"),
         2,

@@ -107,6 +107,7 @@ fn settings_that_the_graph_does_not_know_are_refused() {
         config[field] = value;
         std::fs::write(&path, config.to_string()).unwrap();
         let error = open_model(folder.path().to_str().unwrap(), Path::new(""), &|_| ()).unwrap_err();
-        assert!(error.to_string().contains(field), "{name}, {field}: {error}");
+        let named = if field == "rope_parameters" { "rope_type" } else { field };
+        assert!(error.to_string().contains(named), "{name}, {field}: {error}");
     }
 }

@@ -157,7 +157,7 @@ pub(super) fn architectures() -> Vec<(&'static str, Architecture)> {
                 head_norms: HeadNorms::Present,
                 block_norms: BlockNorms::BeforeAndAfter,
                 gate: Gate::GeluTanh,
-                norm_offset: 0.5,
+                norm_offset: -0.25,
                 embedding_scale: 7.0,
                 score_scale: 0.25,
                 rope: RopeConfig { theta: 1e6, scaling: Some(RopeScaling::Linear { factor: 8.0 }) },
