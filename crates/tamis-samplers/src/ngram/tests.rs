@@ -311,7 +311,7 @@ fn broken_files_are_refused_with_their_line() {
         (replaced("ngram 2=", "ngram 4="), "expected `ngram 2=COUNT`"),
         (replaced("\\2-grams:", "\\3-grams:"), "expected `\\2-grams:`"),
         (replaced("\tb c\t", "\tb zebra\t"), "the word `zebra` is not among the 1-grams"),
-        (replaced("\tb c\t", "\tb\t"), "expected a back-off weight"),
+        (replaced("\tb c\t", "\tb\t"), "is not among the 1-grams"),
         (replaced("\t<unk>\t", "\tunknown\t"), "the 1-grams lack `<unk>`"),
         (replaced("\ta\t", "\tb\t"), "a second time"),
         (replaced("\\end\\", ""), "it is cut"),
