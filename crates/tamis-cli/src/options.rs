@@ -172,16 +172,18 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         || ngram_tokenizer.is_some()
 }
 
-fn dtype(args: &SignalArgs) -> Dtype {
-    match args.dtype {
+/// The number format that a flag names.
+pub(crate) fn dtype(flag: Option<DtypeArg>) -> Dtype {
+    match flag {
         None | Some(DtypeArg::Auto) => Dtype::Auto,
         Some(DtypeArg::Bf16) => Dtype::Bf16,
         Some(DtypeArg::F32) => Dtype::F32,
     }
 }
 
-fn engine(args: &SignalArgs) -> Engine {
-    match args.engine {
+/// The implementation that a flag names.
+pub(crate) fn engine(flag: Option<EngineArg>) -> Engine {
+    match flag {
         None | Some(EngineArg::Native) => Engine::Native,
         Some(EngineArg::Candle) => Engine::Candle,
     }
@@ -198,8 +200,8 @@ fn ask(args: &SignalArgs) -> AskOptions {
             Some(LongArg::Windows) => Long::Windows,
         },
         max_tokens: args.max_document_tokens,
-        dtype: dtype(args),
-        engine: engine(args),
+        dtype: dtype(args.dtype),
+        engine: engine(args.engine),
     }
 }
 
@@ -208,8 +210,8 @@ fn embed(args: &SignalArgs) -> EmbedOptions {
     EmbedOptions {
         model: args.embedder.clone().unwrap_or(default.model),
         max_tokens: args.embed_tokens,
-        dtype: dtype(args),
-        engine: engine(args),
+        dtype: dtype(args.dtype),
+        engine: engine(args.engine),
         store_f32: args.store_f32,
     }
 }
@@ -285,7 +287,7 @@ pub(crate) fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> 
         SignalOptions::Tokens { tokenizer: default } => {
             SignalOptions::Tokens { tokenizer: tokenizer.map_or(default, str::to_owned) }
         }
-        column @ SignalOptions::Column { .. } => column,
+        plain @ (SignalOptions::Column { .. } | SignalOptions::Counts) => plain,
     })
 }
 

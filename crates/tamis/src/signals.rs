@@ -5,6 +5,7 @@ use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir
 use tamis_io::sidecar::SidecarColumns;
 
 use crate::column::{ColumnSignal, stored_name};
+use crate::counts::Counts;
 use crate::map::{MapReport, Worker};
 use crate::models;
 use crate::options::{AskOptions, DensityOptions, EmbedOptions, Engine, NgramOptions, SignalOptions};
@@ -15,7 +16,8 @@ use crate::{Error, Result};
 pub(crate) const OPTIONS_NOTE: &str = "options";
 
 /// Names that can be scored, for hints.
-pub(crate) const KNOWN: [&str; 6] = ["ask-llm", "embed", "density", "ngram", "tokens", "column:NAME"];
+pub(crate) const KNOWN: [&str; 7] =
+    ["ask-llm", "embed", "density", "ngram", "counts", "tokens", "column:NAME"];
 
 /// How to score, beside what.
 #[derive(Clone, Copy, Debug)]
@@ -49,7 +51,8 @@ pub(crate) fn short_name(name: &str) -> String {
 }
 
 impl SignalOptions {
-    /// Default options of a signal by its name: `ask-llm`, `embed`, `density`, `ngram`, `tokens`, `column:NAME`.
+    /// Default options of a signal by its name: `ask-llm`, `embed`, `density`, `ngram`, `counts`, `tokens`,
+    /// `column:NAME`.
     ///
     /// # Errors
     /// An unknown name, with the nearest known one.
@@ -59,6 +62,7 @@ impl SignalOptions {
             "embed" => Self::Embed(EmbedOptions::default()),
             "density" => Self::Density(DensityOptions::default()),
             "ngram" => Self::Ngram(NgramOptions::default()),
+            "counts" => Self::Counts,
             "tokens" => Self::Tokens { tokenizer: models::DEFAULT_JUDGE.to_owned() },
             _ => match name.strip_prefix("column:") {
                 Some(column) if !column.is_empty() => Self::Column { name: column.to_owned() },
@@ -82,6 +86,7 @@ impl SignalOptions {
             Self::Embed(_) => "embed".to_owned(),
             Self::Density(_) => "density".to_owned(),
             Self::Ngram(_) => "ngram".to_owned(),
+            Self::Counts => "counts".to_owned(),
             Self::Tokens { .. } => "tokens".to_owned(),
             Self::Column { name } => stored_name(name),
         }
@@ -120,6 +125,7 @@ impl Project<'_> {
                 let built = crate::ngram::load(ngram, self.observer)?;
                 self.score_one(version, &built, signal, options)
             }
+            SignalOptions::Counts => self.score_one(version, &Counts::new(), signal, options),
             SignalOptions::Tokens { tokenizer } => {
                 let built = models::tokens(tokenizer, self.observer)?;
                 self.score_one(version, &built, signal, options)
@@ -283,7 +289,10 @@ impl Project<'_> {
                 diagnostics.add(&tamis_core::ScoreBatch::new(batch?)?)?;
             }
         }
-        Ok(diagnostics.warning().into_iter().collect())
+        let record = directory.record();
+        let mut findings: Vec<String> = diagnostics.warning().into_iter().collect();
+        findings.extend(crate::check::findings(&record.fingerprint, record.notes.get("model")));
+        Ok(findings)
     }
 }
 
