@@ -45,7 +45,8 @@ def good():
     for line in (HERE.parent / "demo" / "corpus.jsonl").read_text(encoding="utf-8").splitlines():
         d = json.loads(line)
         if d["duplicate_of"] is None and d["label"] == "good":
-            yield {**d, "of": d["id"], "half": half(d["id"])}
+            kind = "reference list" if d["kind"] == "dictionary" else d["kind"]
+            yield {**d, "kind": kind, "of": d["id"], "half": half(d["id"])}
     for path in sorted((HERE / "written" / "good").glob("*.txt")):
         for n, text in enumerate(path.read_text(encoding="utf-8").split("\n%%\n")):
             text = text.strip("\n")

@@ -16,7 +16,7 @@ use std::time::Instant;
 
 use tamis_core::Signal;
 use tamis_models::ask_llm::Judge;
-use tamis_models::prompt::builtin;
+use tamis_models::prompt::{PromptError, builtin};
 
 use self::candidate::{Candidate, Judged, Likelihood};
 pub use self::labelled::Half;
@@ -26,7 +26,7 @@ pub use self::report::{CheckedJudge, KindOfBad, Verdict};
 pub(crate) use self::stored::findings;
 use crate::evaluation::{Baseline, Bootstrap};
 use crate::options::{AskOptions, Dtype, Engine};
-use crate::{Observer, Result, models, pool};
+use crate::{Error, Observer, Result, models, pool};
 
 /// Documents that a worker judges at once.
 const DOCUMENTS_PER_CALL: usize = 12;
@@ -150,16 +150,21 @@ fn questions(options: &CheckOptions, judge: &Judge, left_out: &mut Vec<String>) 
         asked.push(Asked { prompt: set.name().to_owned(), rendering, identity, candidate: Box::new(signal) });
         Ok(())
     };
+    let chat = judge.chat_template.is_some();
     if options.prompts.is_empty() {
-        for prompt in builtin::names() {
-            ask(prompt, false)?;
-        }
-        if judge.chat_template.is_some() {
-            for prompt in builtin::names() {
-                ask(prompt, true)?;
-            }
-        } else {
+        if !chat {
             left_out.push("chat: the model brings no chat template".to_owned());
+        }
+        for rendering in [false, true] {
+            for prompt in builtin::names().into_iter().filter(|_| chat || !rendering) {
+                match ask(prompt, rendering) {
+                    // A model of a short context is checked with what fits.
+                    Err(Error::Models(tamis_models::Error::Prompt(error @ PromptError::NoRoom { .. }))) => {
+                        left_out.push(error.to_string());
+                    }
+                    asked => asked?,
+                }
+            }
         }
         asked.push(Asked {
             prompt: "negative mean NLL".to_owned(),
@@ -170,7 +175,7 @@ fn questions(options: &CheckOptions, judge: &Judge, left_out: &mut Vec<String>) 
     } else {
         for prompt in &options.prompts {
             ask(prompt, false)?;
-            if judge.chat_template.is_some() {
+            if chat {
                 ask(prompt, true)?;
             }
         }

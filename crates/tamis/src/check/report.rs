@@ -218,7 +218,7 @@ mod tests {
             };
             // Stop words separate the labels in two thirds of the documents.
             let text =
-                if good == (n % 3 != 0) { "the cat is on the mat" } else { "cats mats hats rats bats" };
+                if good == (n % 3 != 0) { "the cat is on the mat" } else { "cat mat rat bat hat h" };
             Labelled { text: format!("{text} {n}"), good, kind: kind.to_owned() }
         };
         LabelledSet {
