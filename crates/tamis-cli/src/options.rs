@@ -192,8 +192,9 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         || ngram_tokenizer.is_some()
 }
 
-fn dtype(args: &SignalArgs) -> Dtype {
-    match args.dtype {
+/// The number format that a flag names.
+pub(crate) fn dtype(flag: Option<DtypeArg>) -> Dtype {
+    match flag {
         None | Some(DtypeArg::Auto) => Dtype::Auto,
         Some(DtypeArg::Bf16) => Dtype::Bf16,
         Some(DtypeArg::F32) => Dtype::F32,
@@ -201,9 +202,9 @@ fn dtype(args: &SignalArgs) -> Dtype {
 }
 
 /// Implementation and device; another device than the processor has one implementation.
-fn engine(args: &SignalArgs) -> Result<(Engine, Device)> {
-    let device = args.device.as_deref().map(Device::parse).transpose()?.unwrap_or_default();
-    match (args.engine, device) {
+pub(crate) fn engine(flag: Option<EngineArg>, device: Option<&str>) -> Result<(Engine, Device)> {
+    let device = device.map(Device::parse).transpose()?.unwrap_or_default();
+    match (flag, device) {
         (None | Some(EngineArg::Native), Device::Cpu) => Ok((Engine::Native, device)),
         (Some(EngineArg::Native), _) => Err(Error::usage(
             "the native engine computes on the processor",
@@ -215,7 +216,7 @@ fn engine(args: &SignalArgs) -> Result<(Engine, Device)> {
 
 fn ask(args: &SignalArgs) -> Result<AskOptions> {
     let default = AskOptions::default();
-    let (engine, device) = engine(args)?;
+    let (engine, device) = engine(args.engine, args.device.as_deref())?;
     Ok(AskOptions {
         model: args.model.clone().unwrap_or(default.model),
         prompts: if args.prompt.is_empty() { default.prompts } else { args.prompt.clone() },
@@ -225,7 +226,7 @@ fn ask(args: &SignalArgs) -> Result<AskOptions> {
             Some(LongArg::Windows) => Long::Windows,
         },
         max_tokens: args.max_document_tokens,
-        dtype: dtype(args),
+        dtype: dtype(args.dtype),
         engine,
         device,
     })
@@ -233,7 +234,7 @@ fn ask(args: &SignalArgs) -> Result<AskOptions> {
 
 /// One set of options for each checkpoint of `--model`, and those of a named one alone where the signal has a name.
 fn perplexity(named: &PerplexityOptions, args: &SignalArgs) -> Result<Vec<PerplexityOptions>> {
-    let (engine, device) = engine(args)?;
+    let (engine, device) = engine(args.engine, args.device.as_deref())?;
     let of = |name: Option<String>, model: Option<String>| PerplexityOptions {
         name,
         model,
@@ -245,7 +246,7 @@ fn perplexity(named: &PerplexityOptions, args: &SignalArgs) -> Result<Vec<Perple
         window: args.window,
         stride: args.stride,
         max_tokens: args.max_document_tokens,
-        dtype: dtype(args),
+        dtype: dtype(args.dtype),
         engine,
         device,
     };
@@ -274,11 +275,11 @@ fn perplexity(named: &PerplexityOptions, args: &SignalArgs) -> Result<Vec<Perple
 
 fn embed(args: &SignalArgs) -> Result<EmbedOptions> {
     let default = EmbedOptions::default();
-    let (engine, device) = engine(args)?;
+    let (engine, device) = engine(args.engine, args.device.as_deref())?;
     Ok(EmbedOptions {
         model: args.embedder.clone().unwrap_or(default.model),
         max_tokens: args.embed_tokens,
-        dtype: dtype(args),
+        dtype: dtype(args.dtype),
         engine,
         store_f32: args.store_f32,
         device,
@@ -359,7 +360,7 @@ pub(crate) fn signals(name: &str, args: &SignalArgs, tokenizer: Option<&str>) ->
         SignalOptions::Tokens { tokenizer: default } => {
             SignalOptions::Tokens { tokenizer: tokenizer.map_or(default, str::to_owned) }
         }
-        column @ SignalOptions::Column { .. } => column,
+        plain @ (SignalOptions::Column { .. } | SignalOptions::Counts) => plain,
     }])
 }
 

@@ -5,7 +5,9 @@
 //! ([`Project::show`], [`Project::why`]). Each can be interrupted at any moment and goes on where it stopped.
 
 mod audit;
+mod check;
 mod column;
+mod counts;
 mod cutter;
 
 pub mod demo;
@@ -24,10 +26,12 @@ pub mod options;
 mod plan;
 mod pool;
 mod project;
+mod sample;
 mod select;
 mod signals;
 
 pub use audit::{Started, without_secrets};
+pub use check::{CheckOptions, CheckReport, CheckedJudge, Half, KindOfBad, Verdict, check_model};
 pub use error::{Error, Result};
 pub use explain::{Decision, Identity, Order, Reading, ShowReport, ShownDocument, WhyReport, split_score};
 pub use failures::UnreadableRow;
@@ -37,7 +41,9 @@ pub use ngram::{TrainNgramReport, train_ngram};
 pub use observer::{Observer, Silent};
 pub use plan::Plan;
 pub use project::{Project, refuse_output_inside_corpus};
+pub use sample::{SampleOptions, SampleReport};
 pub use select::{Counts, Manifest, SelectReport, TargetRecord};
 pub use signals::{ScoreOptions, ScoreReport, checkpoints};
+pub use tamis_core::Direction;
 pub use tamis_io::run::CorpusVersion;
 pub use tamis_samplers::{Quantile, Rate, Rule, Target};

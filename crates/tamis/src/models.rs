@@ -59,28 +59,44 @@ fn parallelism(device: Device) -> Parallelism {
 
 /// A judge that is ready to score.
 pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
-    let model = open(&options.model, observer)?;
-    let causal = build_causal(
-        &model.architecture,
-        &*model.weights,
-        backend(options.dtype, options.engine, options.device),
-    )?;
-    let prompts =
-        PromptSet::resolve(&options.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
+    let judge = judge(&options.model, options.dtype, options.engine, options.device, observer)?;
+    let prompts = resolve_prompts(&options.prompts, &judge.digest)?;
+    ask(judge, &prompts, options)
+}
+
+/// A model that answers, whatever it is asked.
+pub(crate) fn judge(
+    source: &str,
+    dtype: Dtype,
+    engine: Engine,
+    device: Device,
+    observer: &dyn Observer,
+) -> Result<Judge> {
+    let model = open(source, observer)?;
+    let causal = build_causal(&model.architecture, &*model.weights, backend(dtype, engine, device))?;
     let special = |tokens: &[u32]| tokens.first().and_then(|token| model.tokenizer.piece(*token));
     let chat_template = model.chat_template.clone().map(|source| ChatTemplate {
         source,
         bos_token: special(&model.tokenizer.special().before),
         eos_token: special(&model.tokenizer.special().after),
     });
-    let judge = Judge {
+    Ok(Judge {
         model: Arc::from(causal),
         tokenizer: Arc::new(model.tokenizer),
         source: model.source,
         digest: model.digest,
         license: model.license,
         chat_template,
-    };
+    })
+}
+
+/// The set of prompts that names or files stand for.
+pub(crate) fn resolve_prompts(prompts: &[String], model_digest: &str) -> Result<PromptSet> {
+    Ok(PromptSet::resolve(&prompts.join(","), model_digest).map_err(tamis_models::Error::from)?)
+}
+
+/// A judge with its questions.
+pub(crate) fn ask(judge: Judge, prompts: &PromptSet, options: &AskOptions) -> Result<AskLlm> {
     let own = AskLlmOptions {
         rendering: if options.chat { Rendering::Chat } else { Rendering::Raw },
         long: match options.long {
@@ -91,7 +107,7 @@ pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<A
         parallelism: parallelism(options.device),
         ..AskLlmOptions::default()
     };
-    Ok(AskLlm::new(judge, &prompts, &own)?)
+    Ok(AskLlm::new(judge, prompts, &own)?)
 }
 
 /// Opens the models of a signal and looks its prompts up, to learn early that they can be had.
@@ -102,7 +118,7 @@ pub fn check_models(signal: &SignalOptions, observer: &dyn Observer) -> Result<(
     match signal {
         SignalOptions::AskLlm(ask) => {
             let model = open(&ask.model, observer)?;
-            PromptSet::resolve(&ask.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
+            resolve_prompts(&ask.prompts, &model.digest)?;
         }
         SignalOptions::Embed(embed) => drop(open(&embed.model, observer)?),
         SignalOptions::Density(density) => drop(open(&density.embed.model, observer)?),
@@ -112,7 +128,7 @@ pub fn check_models(signal: &SignalOptions, observer: &dyn Observer) -> Result<(
             check_objective(perplexity, &model.architecture)?;
         }
         SignalOptions::Tokens { tokenizer } => drop(open(tokenizer, observer)?),
-        SignalOptions::Column { .. } => {}
+        SignalOptions::Column { .. } | SignalOptions::Counts => {}
     }
     Ok(())
 }

@@ -355,6 +355,8 @@ pub enum SignalOptions {
         /// Name of the column.
         name: String,
     },
+    /// Trivial counts of the text.
+    Counts,
     /// Tokens of the text by a named tokenizer.
     Tokens {
         /// Model source whose tokenizer counts.

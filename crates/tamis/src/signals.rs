@@ -5,6 +5,7 @@ use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir
 use tamis_io::sidecar::SidecarColumns;
 
 use crate::column::{ColumnSignal, stored_name};
+use crate::counts::Counts;
 use crate::map::{MapReport, Worker};
 use crate::models;
 use crate::options::{
@@ -17,8 +18,8 @@ use crate::{Error, Result};
 pub(crate) const OPTIONS_NOTE: &str = "options";
 
 /// Names that can be scored, for hints.
-pub(crate) const KNOWN: [&str; 7] =
-    ["ask-llm", "embed", "density", "perplexity", "ngram", "tokens", "column:NAME"];
+pub(crate) const KNOWN: [&str; 8] =
+    ["ask-llm", "embed", "density", "perplexity", "ngram", "counts", "tokens", "column:NAME"];
 
 /// What the names of the perplexity signals of a list of checkpoints begin with.
 const CHECKPOINT: &str = "perplexity:";
@@ -115,7 +116,7 @@ fn name_of(source: &str) -> String {
 
 impl SignalOptions {
     /// Default options of a signal by its name: `ask-llm`, `embed`, `density`, `perplexity`, `perplexity:CHECKPOINT`,
-    /// `ngram`, `tokens`, `column:NAME`.
+    /// `ngram`, `counts`, `tokens`, `column:NAME`.
     ///
     /// # Errors
     /// An unknown name, with the nearest known one.
@@ -126,6 +127,7 @@ impl SignalOptions {
             "density" => Self::Density(DensityOptions::default()),
             "ngram" => Self::Ngram(NgramOptions::default()),
             "perplexity" => Self::Perplexity(PerplexityOptions::default()),
+            "counts" => Self::Counts,
             "tokens" => Self::Tokens { tokenizer: models::DEFAULT_JUDGE.to_owned() },
             _ if name.strip_prefix(CHECKPOINT).is_some_and(is_checkpoint_name) => {
                 let name = name.strip_prefix(CHECKPOINT).map(str::to_owned);
@@ -167,6 +169,7 @@ impl SignalOptions {
                 Some(name) => stored_checkpoint(name),
                 None => "perplexity".to_owned(),
             },
+            Self::Counts => "counts".to_owned(),
             Self::Tokens { .. } => "tokens".to_owned(),
             Self::Column { name } => stored_name(name),
         }
@@ -210,6 +213,7 @@ impl Project<'_> {
                 let built = crate::ngram::load(ngram, self.observer)?;
                 self.score_one(version, &built, signal, options)
             }
+            SignalOptions::Counts => self.score_one(version, &Counts::new(), signal, options),
             SignalOptions::Tokens { tokenizer } => {
                 let built = models::tokens(tokenizer, self.observer)?;
                 self.score_one(version, &built, signal, options)
@@ -373,7 +377,10 @@ impl Project<'_> {
                 diagnostics.add(&tamis_core::ScoreBatch::new(batch?)?)?;
             }
         }
-        Ok(diagnostics.warning().into_iter().collect())
+        let record = directory.record();
+        let mut findings: Vec<String> = diagnostics.warning().into_iter().collect();
+        findings.extend(crate::check::findings(&record.fingerprint, record.notes.get("model")));
+        Ok(findings)
     }
 }
 

@@ -74,6 +74,7 @@ const SCORE_EXAMPLES: &str = "Examples:
   tamis score ask-llm data/ --run run/
   tamis score ask-llm data/ --run run/ --worker 3/16
   tamis score perplexity data/ --run run/ --model early=ckpt/20k,late=ckpt/700k
+  tamis score ask-llm --run run/ --sample 1% --prompt mine.txt
   tamis score density data/ --run run/ --hashes 12";
 
 const TRAIN_NGRAM_EXAMPLES: &str = "Examples:
@@ -324,7 +325,7 @@ pub(crate) struct Select {
 /// `tamis score`
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    /// `ask-llm`, `embed`, `density`, `perplexity`, `ngram`, `tokens` or `column:NAME`.
+    /// `ask-llm`, `embed`, `density`, `perplexity`, `ngram`, `counts`, `tokens` or `column:NAME`.
     #[arg(value_name = "SIGNAL")]
     pub name: String,
     #[command(flatten)]
@@ -337,6 +338,16 @@ pub(crate) struct Score {
     /// Fit a new sketch on the corpus as it is now instead of using the frozen one.
     #[arg(long, help_heading = "Density")]
     pub refit: bool,
+    /// Score only a sample, e.g. 1%, with the prompt or judge at hand, and compare it with the stored scores; writes no
+    /// scores.
+    #[arg(long, value_name = "SHARE", help_heading = "Ask-LLM", conflicts_with_all = ["worker", "dry_run", "show_prompt"])]
+    pub sample: Option<String>,
+    /// Stored signal to compare a sample with [default: ask-llm, where there is one].
+    #[arg(long, value_name = "SIGNAL", help_heading = "Ask-LLM", requires = "sample")]
+    pub against: Option<String>,
+    /// Seed of the sample.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Ask-LLM")]
+    pub sample_seed: u64,
     /// Print the rendered prompt of the first document (or of the one with this id), and do nothing else.
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", help_heading = "Ask-LLM")]
     pub show_prompt: Option<String>,
@@ -412,4 +423,39 @@ pub(crate) enum ModelsCommand {
         /// Model source.
         source: String,
     },
+    /// Say what a judge is worth: AUC on labelled documents under every built-in prompt, by kind of bad, beside trivial counts.
+    Check(Box<Check>),
+}
+
+/// `tamis models check`
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Model source.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// JSON lines with `text`, `label` (good or bad) and `kind` [default: the set that ships inside].
+    #[arg(long, value_name = "FILE")]
+    pub labelled: Option<PathBuf>,
+    /// Half of the shipped set; prompts were chosen on the tuning half, so only the other one tells.
+    #[arg(long, value_enum, default_value = "reporting", conflicts_with = "labelled")]
+    pub half: HalfArg,
+    /// Prompts: names or files; each is checked, raw and in the chat template [default: every built-in one, and the likelihood].
+    #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
+    pub prompt: Vec<String>,
+    /// At most so many documents of each kind, for a slow model.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(5..))]
+    pub most_of_a_kind: Option<u32>,
+    /// Number format of the weights [default: auto].
+    #[arg(long, value_enum)]
+    pub dtype: Option<DtypeArg>,
+    /// Implementation of the graphs [default: native].
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum HalfArg {
+    Tuning,
+    Reporting,
+    Both,
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tamis::{CorpusVersion, Observer, ScoreOptions, ScoreReport, Worker};
+use tamis::{CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Score;
@@ -36,6 +36,22 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         );
         return Ok(Outcome::Done);
     }
+    if let Some(share) = &args.sample {
+        let share = options::share("--sample", share)?;
+        if share == 0.0 {
+            return Err(tamis::Error::usage("--sample 0 draws nothing", "write --sample 1%").into());
+        }
+        let sample = SampleOptions { share, seed: args.sample_seed, against: args.against.clone() };
+        let report = context.audited(&project, |_| {
+            let version = project.inventory()?;
+            Ok(project.score_sample(&version, &asked[0], &sample)?)
+        })?;
+        if !context.global.json {
+            report.findings.iter().for_each(|finding| context.terminal.warn(finding));
+        }
+        context.print(|| json_of_sample(&report), || text_of_sample(&report));
+        return Ok(Outcome::Done);
+    }
     let (version, reports) = context.audited(&project, |changed| {
         if asked.len() > 1 {
             // One that is missing is told before hours go into the others.
@@ -58,7 +74,10 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     let documents_in = version.documents() + unreadable;
     if !context.global.json {
         for finding in reports.iter().flat_map(|report| &report.findings) {
-            context.terminal.note(finding);
+            match args.name.as_str() {
+                "ask-llm" => context.terminal.warn(finding),
+                _ => context.terminal.note(finding),
+            }
         }
     }
     context.print(
@@ -137,4 +156,39 @@ fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String
         text += &format!("\n{} shards are left to other workers", count(map.unfinished_shards as u64));
     }
     text
+}
+
+fn json_of_sample(report: &SampleReport) -> serde_json::Value {
+    let churn: Vec<_> =
+        report.churn.iter().map(|(rate, churn)| json!({ "rate": rate, "churn": churn })).collect();
+    json!({
+        "old": report.old,
+        "new": report.new,
+        "drawn": report.drawn,
+        "compared": report.compared,
+        "kendall_tau": report.kendall_tau,
+        "churn": churn,
+        "mass": report.mass,
+        "findings": report.findings,
+    })
+}
+
+fn text_of_sample(report: &SampleReport) -> String {
+    let mut text = format!(
+        "{} against {}: {} of {} drawn documents compared\nKendall's tau {:.3} (1: the same order, 0: none in common, -1: the \
+         opposite)",
+        report.new,
+        report.old,
+        count(report.compared as u64),
+        count(report.drawn as u64),
+        report.kendall_tau
+    );
+    for (rate, churn) in &report.churn {
+        text += &format!(
+            "\nat {:.0} %: {:.1} % of what the old scores keep would be exchanged",
+            100.0 * rate,
+            100.0 * churn
+        );
+    }
+    text + "\nno scores were written; without --sample the whole corpus is scored (--beside keeps the old scores)"
 }

@@ -37,6 +37,14 @@ pub(crate) const TABLE: &[Row] = &[
         by_worker: true,
     },
     Row {
+        name: "counts",
+        options: || SignalOptions::Counts,
+        changed: || SignalOptions::Counts,
+        changes: &[],
+        select: Some(("stop_word_share", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
         name: "tokens",
         options: || SignalOptions::Tokens { tokenizer: MODELS.judge.clone() },
         changed: || SignalOptions::Tokens { tokenizer: MODELS.embedder.clone() },
