@@ -11,7 +11,8 @@ pub(crate) struct NgramArgs {
     /// ARPA file (also .gz, .zst) for `ngram`: from `tamis train-ngram`, lmplz, SRILM …
     #[arg(long, value_name = "FILE")]
     pub ngram: Option<String>,
-    /// How text becomes the model's words [default: as the model says, else plain].
+    /// How text becomes the model's words: as they stand between white space (kenlm), the same in lower case, or as CCNet has
+    /// it (lower case, no accents, digits as 0, ASCII punctuation) [default: as the model says, else plain].
     #[arg(long, value_enum)]
     pub ngram_words: Option<WordsArg>,
     /// Model source whose tokenizer's pieces are the model's words.
@@ -21,11 +22,8 @@ pub(crate) struct NgramArgs {
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum WordsArg {
-    /// Between white space, as for kenlm.
     Plain,
-    /// The same in lower case.
     Lower,
-    /// As CCNet has it: lower case, no accents, digits as 0, ASCII punctuation.
     Ccnet,
 }
 
@@ -56,7 +54,8 @@ pub(crate) struct TrainNgram {
     /// Discounts where the corpus is too small to give any [without numbers: 0.5 1 1.5].
     #[arg(long, value_name = "D", num_args = 0..=3)]
     pub discount_fallback: Option<Vec<f64>>,
-    /// How text becomes words.
+    /// How text becomes words: as it stands between white space (kenlm), the same in lower case, or as CCNet has it (lower
+    /// case, no accents, digits as 0, ASCII punctuation).
     #[arg(long, value_enum, default_value = "plain")]
     pub words: WordsArg,
     /// Count the pieces of this model source's tokenizer instead of words.

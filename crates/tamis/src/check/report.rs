@@ -217,7 +217,7 @@ mod tests {
                 "menu"
             };
             // Stop words separate the labels in two thirds of the documents.
-            let text = if good == (n % 3 != 0) { "the cat is on the mat" } else { "cat mat rat bat hat h" };
+            let text = if good == (n % 3 != 0) { "and cat is on the mat" } else { "cat mat rat bat hat h" };
             Labelled { text: format!("{text} {n}"), good, kind: kind.to_owned() }
         };
         LabelledSet {
