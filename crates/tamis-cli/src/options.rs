@@ -4,13 +4,14 @@ use std::path::PathBuf;
 
 use tamis::options::{
     AskOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Dtype, EmbedOptions, Engine,
-    ExactDuplicates, Long, NgramOptions, NgramWords, SelectOptions, SignalOptions, TrainNgramOptions,
+    ExactDuplicates, Long, NgramOptions, NgramWords, SelectOptions, ServerOptions, SignalOptions,
+    TrainNgramOptions,
 };
 use tamis::{Error, Rate, Result, Rule, Target};
 
 use crate::args::{
     CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs, PresetArg,
-    ProjectionArg, RuleArg, Select, SignalArgs, TrainNgram, WordsArg,
+    ProjectionArg, RuleArg, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
 };
 
 /// The corpus, unless the run is to say.
@@ -137,6 +138,8 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         embedder,
         embed_tokens,
         store_f32,
+        // How often and how fast a server is asked changes no value.
+        server: ServerArgs { server_model, top_logprobs, max_document_characters, .. },
         repetitions,
         buckets,
         hashes,
@@ -158,6 +161,9 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         || embedder.is_some()
         || embed_tokens.is_some()
         || *store_f32
+        || server_model.is_some()
+        || top_logprobs.is_some()
+        || max_document_characters.is_some()
         || repetitions.is_some()
         || buckets.is_some()
         || hashes.is_some()
@@ -187,10 +193,35 @@ fn engine(args: &SignalArgs) -> Engine {
     }
 }
 
-fn ask(args: &SignalArgs) -> AskOptions {
+fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) -> Result<ServerOptions> {
+    if !tamis::is_server(model) {
+        let ServerArgs { server_model, top_logprobs, max_document_characters, .. } = args;
+        if server_model.is_some() || top_logprobs.is_some() || max_document_characters.is_some() {
+            let message = format!("`{model}` is loaded here, and there are options for a server");
+            return Err(Error::usage(
+                message,
+                "name a server as --model http://HOST:PORT/v1 (or --embedder)",
+            ));
+        }
+        return Ok(ServerOptions::default());
+    }
+    Ok(ServerOptions {
+        model: args.server_model.clone(),
+        concurrency: args.concurrency,
+        top_logprobs: args.top_logprobs.unwrap_or(ServerOptions::default().top_logprobs),
+        tokenizer: tokenizer.map(str::to_owned),
+        max_characters: args.max_document_characters,
+        timeout_seconds: args.request_timeout,
+        retries: args.retries,
+    })
+}
+
+fn ask(args: &SignalArgs, tokenizer: Option<&str>) -> Result<AskOptions> {
     let default = AskOptions::default();
-    AskOptions {
-        model: args.model.clone().unwrap_or(default.model),
+    let model = args.model.clone().unwrap_or(default.model);
+    Ok(AskOptions {
+        server: server(&model, &args.server, tokenizer)?,
+        model,
         prompts: if args.prompt.is_empty() { default.prompts } else { args.prompt.clone() },
         chat: args.chat,
         long: match args.long {
@@ -200,25 +231,27 @@ fn ask(args: &SignalArgs) -> AskOptions {
         max_tokens: args.max_document_tokens,
         dtype: dtype(args),
         engine: engine(args),
-    }
+    })
 }
 
-fn embed(args: &SignalArgs) -> EmbedOptions {
+fn embed(args: &SignalArgs, tokenizer: Option<&str>) -> Result<EmbedOptions> {
     let default = EmbedOptions::default();
-    EmbedOptions {
-        model: args.embedder.clone().unwrap_or(default.model),
+    let model = args.embedder.clone().unwrap_or(default.model);
+    Ok(EmbedOptions {
+        server: server(&model, &args.server, tokenizer)?,
+        model,
         max_tokens: args.embed_tokens,
         dtype: dtype(args),
         engine: engine(args),
         store_f32: args.store_f32,
-    }
+    })
 }
 
-fn density(args: &SignalArgs) -> Result<DensityOptions> {
+fn density(args: &SignalArgs, tokenizer: Option<&str>) -> Result<DensityOptions> {
     let default = DensityOptions::default();
     let memory = args.sketch_memory.as_deref().map(|text| size("--sketch-memory", text)).transpose()?;
     Ok(DensityOptions {
-        embed: embed(args),
+        embed: embed(args, tokenizer)?,
         repetitions: args.repetitions.unwrap_or(default.repetitions),
         buckets: args.buckets,
         hashes: args.hashes,
@@ -274,9 +307,9 @@ pub(crate) fn train_ngram(args: &TrainNgram, threads: usize) -> Result<TrainNgra
 /// The signal of that name with the flags that concern it.
 pub(crate) fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<SignalOptions> {
     Ok(match SignalOptions::named(name)? {
-        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args)),
-        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args)),
-        SignalOptions::Density(_) => SignalOptions::Density(density(args)?),
+        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args, tokenizer)?),
+        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args, tokenizer)?),
+        SignalOptions::Density(_) => SignalOptions::Density(density(args, tokenizer)?),
         SignalOptions::Ngram(_) => SignalOptions::Ngram(NgramOptions {
             model: args.ngram.ngram.clone().unwrap_or_default(),
             words: args.ngram.ngram_words.map(words),

@@ -202,8 +202,10 @@ impl RemoteJudge {
         let body = self.request(&self.prompts[0], PROBE);
         let request = Request { patient: false, ..Request::post(self.path(), &body) };
         let server = self.server.client.root().to_owned();
-        let shown = self.server.client.call(&request, |answer| Shown::read(answer)).map_err(|failure| {
-            match failure {
+        let shown =
+            self.server.client.call(&request, |answer| Shown::read(answer)).map_err(
+                |failure| {
+                    match failure {
                 Failure::Refused { status, message, too_long: false } if message.contains("logprobs") => {
                     Error::Answer {
                         server: server.clone(),
@@ -223,7 +225,8 @@ impl RemoteJudge {
                 },
                 failure => self.server.client.error(failure),
             }
-        })?;
+                },
+            )?;
         let problem = |problem: &str, hint: &str| {
             Err(Error::Answer { server: server.clone(), problem: problem.to_owned(), hint: hint.to_owned() })
         };

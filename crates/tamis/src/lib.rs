@@ -25,6 +25,7 @@ mod plan;
 mod pool;
 mod project;
 mod select;
+mod servers;
 mod signals;
 
 pub use audit::{Started, without_secrets};
@@ -38,6 +39,7 @@ pub use observer::{Observer, Silent};
 pub use plan::Plan;
 pub use project::{Project, refuse_output_inside_corpus};
 pub use select::{Counts, Manifest, SelectReport, TargetRecord};
+pub use servers::is_server;
 pub use signals::{ScoreOptions, ScoreReport};
 pub use tamis_io::run::CorpusVersion;
 pub use tamis_samplers::{Rate, Rule, Target};

@@ -18,7 +18,10 @@ use tamis_models::source::KnownModel;
 use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model};
 use tamis_models::text_tokens::TextTokenizer;
 
-use crate::options::{AskOptions, CorpusOptions, Dtype, EmbedOptions, Engine, Long, SignalOptions};
+use crate::options::{
+    AskOptions, CorpusOptions, DensityOptions, Dtype, EmbedOptions, Engine, Long, SignalOptions,
+};
+use crate::servers;
 use crate::{Error, Observer, Result};
 
 pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
@@ -76,6 +79,14 @@ pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<A
 /// Opens the models of a signal and looks its prompts up, to learn early that they can be had.
 pub(crate) fn check(signal: &SignalOptions, observer: &dyn Observer) -> Result<()> {
     match signal {
+        SignalOptions::AskLlm(ask) if servers::is_server(&ask.model) => {
+            drop(servers::ask_llm(ask, observer)?);
+        }
+        SignalOptions::Embed(embed) | SignalOptions::Density(DensityOptions { embed, .. })
+            if servers::is_server(&embed.model) =>
+        {
+            drop(servers::embedder(embed, observer)?);
+        }
         SignalOptions::AskLlm(ask) => {
             let model = open(&ask.model, observer)?;
             PromptSet::resolve(&ask.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
@@ -223,6 +234,9 @@ pub fn show_prompt(
         ));
     };
     let text = first_text(corpus, id)?;
+    if servers::is_server(&ask.model) {
+        return Ok(servers::ask_llm(ask, observer)?.show_prompt(&text)?);
+    }
     let judge = ask_llm(ask, observer)?;
     let shown = judge.show_prompt(&text)?;
     Ok(shown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))

@@ -9,6 +9,7 @@ use crate::map::{MapReport, Worker};
 use crate::models;
 use crate::options::{AskOptions, DensityOptions, EmbedOptions, Engine, NgramOptions, SignalOptions};
 use crate::project::Project;
+use crate::servers;
 use crate::{Error, Result};
 
 /// Key in a signal's notes under which its options are stored, for calls that go on with it.
@@ -105,6 +106,14 @@ impl Project<'_> {
                 let project = self.carrying(name);
                 project.refuse_unknown_column(name)?;
                 project.score_one(version, &ColumnSignal::new(name), signal, options)
+            }
+            SignalOptions::AskLlm(ask) if servers::is_server(&ask.model) => {
+                let built = servers::ask_llm(ask, self.observer)?;
+                self.score_as(version, &built, signal, options, Repeatability::BatchVariant)
+            }
+            SignalOptions::Embed(embed) if servers::is_server(&embed.model) => {
+                let built = servers::embedder(embed, self.observer)?;
+                self.score_as(version, &built, signal, options, Repeatability::BatchVariant)
             }
             SignalOptions::AskLlm(ask) => {
                 let built = models::ask_llm(ask, self.observer)?;

@@ -14,6 +14,7 @@ mod ngram;
 mod output;
 mod runs;
 mod secrets;
+mod servers;
 mod sure;
 mod usage;
 mod world;
