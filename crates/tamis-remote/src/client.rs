@@ -27,17 +27,38 @@ pub(crate) struct Request<'a> {
     pub(crate) body: Option<&'a Value>,
     /// Most bytes of an answer.
     pub(crate) limit: u64,
-    /// Whether to wait for a server that does not answer at all.
-    pub(crate) patient: bool,
+    /// What is tried again.
+    pub(crate) patience: Patience,
+}
+
+/// What is tried again.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// Whatever may pass.
+    Full,
+    /// What a server answers that may pass; a server that does not answer is told at once.
+    Answering,
+    /// A server that says it is busy: anything else tells that it has not what was asked for.
+    Busy,
+}
+
+impl Patience {
+    fn covers(self, failure: &Failure) -> bool {
+        match failure {
+            Failure::Connection(_) | Failure::Timeout => self == Self::Full,
+            Failure::Unusable(_) => self != Self::Busy,
+            _ => true,
+        }
+    }
 }
 
 impl<'a> Request<'a> {
     pub(crate) fn get(path: &'a str) -> Self {
-        Self { path, body: None, limit: SMALL_ANSWER_BYTES, patient: false }
+        Self { path, body: None, limit: SMALL_ANSWER_BYTES, patience: Patience::Busy }
     }
 
     pub(crate) fn post(path: &'a str, body: &'a Value) -> Self {
-        Self { path, body: Some(body), limit: SMALL_ANSWER_BYTES, patient: true }
+        Self { path, body: Some(body), limit: SMALL_ANSWER_BYTES, patience: Patience::Full }
     }
 }
 
@@ -102,7 +123,7 @@ impl Client {
                     Ok(answer) => return Ok(answer),
                     Err(failure) => failure,
                 };
-            if !request.patient && matches!(failure, Failure::Connection(_) | Failure::Timeout) {
+            if !request.patience.covers(&failure) {
                 return Err(failure);
             }
             let Some(wait) = self.policy.wait(&failure, attempt, salt) else { return Err(failure) };

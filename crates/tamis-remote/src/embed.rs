@@ -20,7 +20,7 @@ use tamis_core::{
 use tamis_models::embed::{NAME, Precision, TOKENS, TRUNCATED};
 use tamis_models::text_tokens::TextTokenizer;
 
-use crate::client::{Request, SMALL_ANSWER_BYTES};
+use crate::client::{Patience, Request, SMALL_ANSWER_BYTES};
 use crate::cut::{Cut, Limits, Piece};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
@@ -121,7 +121,7 @@ impl RemoteEmbed {
                 },
             )?,
         };
-        let probed = ask(&server, &[PROBE], None, false).map_err(|failure| match failure {
+        let probed = ask(&server, &[PROBE], None, Patience::Answering).map_err(|failure| match failure {
             Failure::Refused { status: status @ (404 | 405 | 501), message, .. } => Error::Answer {
                 server: server.client.root().to_owned(),
                 problem: format!("has no `{}`: status {status}: {message}", path(server.kind)),
@@ -149,11 +149,11 @@ impl RemoteEmbed {
     }
 
     fn probe(&self) -> Result<(), Failure> {
-        ask(&self.server, &[PROBE], Some(self.dimension), false).map(drop)
+        ask(&self.server, &[PROBE], Some(self.dimension), Patience::Answering).map(drop)
     }
 
     fn embed(&self, texts: &[&str]) -> Result<Vec<Row>> {
-        let row = || ask(&self.server, texts, Some(self.dimension), true);
+        let row = || ask(&self.server, texts, Some(self.dimension), Patience::Full);
         match self.server.for_row(row, || self.probe())? {
             Ok(vectors) => Ok(vectors.into_iter().map(|vector| unit(&vector)).collect()),
             Err(reason) if texts.len() <= 1 => Ok(vec![Err(reason)]),
@@ -258,7 +258,7 @@ fn ask(
     server: &Server,
     texts: &[&str],
     dimension: Option<usize>,
-    patient: bool,
+    patience: Patience,
 ) -> Result<Vec<Vec<f32>>, Failure> {
     let body = match server.kind {
         Kind::Tei => json!({ "inputs": texts, "truncate": true, "normalize": true }),
@@ -266,7 +266,7 @@ fn ask(
     };
     // A number and its comma rarely have more than 24 bytes; indentation may double that.
     let limit = SMALL_ANSWER_BYTES + dimension.unwrap_or(MOST_DIMENSIONS) as u64 * texts.len() as u64 * 64;
-    let request = Request { limit, patient, ..Request::post(path(server.kind), &body) };
+    let request = Request { limit, patience, ..Request::post(path(server.kind), &body) };
     server.client.call(&request, |answer| read(server.kind, answer, texts.len(), dimension))
 }
 

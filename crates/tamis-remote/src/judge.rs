@@ -27,7 +27,7 @@ use tamis_models::prompt::{Prompt, PromptSet, Rendering};
 use tamis_models::text_tokens::TextTokenizer;
 
 use crate::answer::Seen;
-use crate::client::Request;
+use crate::client::{Patience, Request};
 use crate::cut::{Cut, Limits, assumed_context};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
@@ -200,7 +200,7 @@ impl RemoteJudge {
     /// Asks about one document, so that what is wrong is said before any work.
     fn check(&self) -> Result<()> {
         let body = self.request(&self.prompts[0], PROBE);
-        let request = Request { patient: false, ..Request::post(self.path(), &body) };
+        let request = Request { patience: Patience::Answering, ..Request::post(self.path(), &body) };
         let server = self.server.client.root().to_owned();
         let shown =
             self.server.client.call(&request, |answer| Shown::read(answer)).map_err(
@@ -308,7 +308,7 @@ impl RemoteJudge {
 
     fn probe(&self) -> Result<(), Failure> {
         let body = self.request(&self.prompts[0], PROBE);
-        let request = Request { patient: false, ..Request::post(self.path(), &body) };
+        let request = Request { patience: Patience::Answering, ..Request::post(self.path(), &body) };
         self.server.client.call(&request, |answer| Shown::read(answer).map(drop))
     }
 

@@ -236,7 +236,10 @@ impl Server {
             };
             let (reason, most_rounds) = match &failure {
                 Failure::Refused { too_long: true, .. } => return Ok(Err(reason::TOO_LONG)),
-                Failure::Refused { status: 401 | 403 | 404, .. } | Failure::Redirect { .. } => {
+                // None of these speaks of the row.
+                Failure::Refused { status: 401 | 403 | 404, .. }
+                | Failure::Redirect { .. }
+                | Failure::Busy { status: 429, .. } => {
                     return Err(self.client.error(failure));
                 }
                 Failure::Refused { .. } => (reason::REFUSED, 1),

@@ -9,6 +9,7 @@ use tamis_core::{
     DocumentBatch, Fingerprint, Input, Parallelism, Result as CoreResult, Signal, SignalInfo, column,
 };
 use tamis_io::corpus::Columns;
+use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
@@ -44,8 +45,39 @@ fn backend(dtype: Dtype, engine: Engine) -> Backend {
     }
 }
 
-/// A judge that is ready to score.
-pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
+/// A judge that is ready to score, loaded here or behind a server.
+pub(crate) fn judge(
+    options: &AskOptions,
+    observer: &dyn Observer,
+) -> Result<(Box<dyn Signal>, Repeatability)> {
+    Ok(if servers::is_server(&options.model) {
+        (Box::new(servers::ask_llm(options, observer)?), Repeatability::BatchVariant)
+    } else {
+        (Box::new(ask_llm(options, observer)?), repeatability(options.engine))
+    })
+}
+
+/// An embedder that is ready, loaded here or behind a server.
+pub(crate) fn any_embedder(
+    options: &EmbedOptions,
+    observer: &dyn Observer,
+) -> Result<(Box<dyn Signal>, Repeatability)> {
+    Ok(if servers::is_server(&options.model) {
+        (Box::new(servers::embedder(options, observer)?), Repeatability::BatchVariant)
+    } else {
+        (Box::new(embedder(options, observer)?), repeatability(options.engine))
+    })
+}
+
+fn repeatability(engine: Engine) -> Repeatability {
+    match engine {
+        Engine::Native => Repeatability::Exact,
+        Engine::Candle => Repeatability::BatchVariant,
+    }
+}
+
+/// A judge that is loaded here.
+fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
     let model = open(&options.model, observer)?;
     let causal = build_causal(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
     let prompts =
@@ -100,8 +132,8 @@ pub(crate) fn check(signal: &SignalOptions, observer: &dyn Observer) -> Result<(
     Ok(())
 }
 
-/// An embedder that is ready.
-pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
+/// An embedder that is loaded here.
+fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
     let model = open(&options.model, observer)?;
     let encoder =
         build_encoder(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;

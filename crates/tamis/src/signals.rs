@@ -7,9 +7,8 @@ use tamis_io::sidecar::SidecarColumns;
 use crate::column::{ColumnSignal, stored_name};
 use crate::map::{MapReport, Worker};
 use crate::models;
-use crate::options::{AskOptions, DensityOptions, EmbedOptions, Engine, NgramOptions, SignalOptions};
+use crate::options::{AskOptions, DensityOptions, EmbedOptions, NgramOptions, SignalOptions};
 use crate::project::Project;
-use crate::servers;
 use crate::{Error, Result};
 
 /// Key in a signal's notes under which its options are stored, for calls that go on with it.
@@ -107,23 +106,13 @@ impl Project<'_> {
                 project.refuse_unknown_column(name)?;
                 project.score_one(version, &ColumnSignal::new(name), signal, options)
             }
-            SignalOptions::AskLlm(ask) if servers::is_server(&ask.model) => {
-                let built = servers::ask_llm(ask, self.observer)?;
-                self.score_as(version, &built, signal, options, Repeatability::BatchVariant)
-            }
-            SignalOptions::Embed(embed) if servers::is_server(&embed.model) => {
-                let built = servers::embedder(embed, self.observer)?;
-                self.score_as(version, &built, signal, options, Repeatability::BatchVariant)
-            }
             SignalOptions::AskLlm(ask) => {
-                let built = models::ask_llm(ask, self.observer)?;
-                let exact = repeatability(ask.engine);
-                self.score_as(version, &built, signal, options, exact)
+                let (built, repeatability) = models::judge(ask, self.observer)?;
+                self.score_as(version, &*built, signal, options, repeatability)
             }
             SignalOptions::Embed(embed) => {
-                let built = models::embedder(embed, self.observer)?;
-                let exact = repeatability(embed.engine);
-                self.score_as(version, &built, signal, options, exact)
+                let (built, repeatability) = models::any_embedder(embed, self.observer)?;
+                self.score_as(version, &*built, signal, options, repeatability)
             }
             SignalOptions::Ngram(ngram) => {
                 let built = crate::ngram::load(ngram, self.observer)?;
@@ -299,11 +288,4 @@ impl Project<'_> {
 pub(crate) fn options_text(asked: &SignalOptions) -> Result<String> {
     serde_json::to_string(asked)
         .map_err(|error| Error::state(format!("signal options: {error}"), "this is a bug of tamis"))
-}
-
-fn repeatability(engine: Engine) -> Repeatability {
-    match engine {
-        Engine::Native => Repeatability::Exact,
-        Engine::Candle => Repeatability::BatchVariant,
-    }
 }

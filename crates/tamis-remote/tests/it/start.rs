@@ -36,6 +36,14 @@ fn server_that_is_down_or_hangs_is_told_at_once() {
 }
 
 #[test]
+fn page_for_people_is_no_server_and_is_not_asked_again_and_again() {
+    let stub = Stub::start(|_| Reply::Raw(200, vec![], b"<html>Welcome</html>".to_vec()));
+    let error = refused(&stub);
+    assert!(error.to_string().contains("no JSON"), "{error}");
+    assert_eq!(stub.asked().iter().filter(|asked| asked.path == "/v1/models").count(), 1);
+}
+
+#[test]
 fn refusals_say_what_to_do() {
     let stub = Stub::start(|_| Reply::Json(401, json!({ "error": { "message": "no key" } })));
     let error = refused(&stub);
