@@ -226,3 +226,91 @@ fn characters(text: &str, most: usize) -> &str {
 fn bytes(text: &str, most: usize) -> &str {
     &text[..text.floor_char_boundary(most)]
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use tamis_models::tokenizer::Head;
+
+    use super::*;
+
+    /// One token a character, its number; `lower` rewrites the text first, as BERT's tokenizers do.
+    struct Letters {
+        lower: bool,
+    }
+
+    impl Letters {
+        fn tokens(&self, text: &str) -> Vec<u32> {
+            let text = if self.lower { text.to_lowercase() } else { text.to_owned() };
+            text.chars().map(u32::from).collect()
+        }
+    }
+
+    impl TextTokenizer for Letters {
+        fn encode_head(&self, text: &str, max_tokens: usize) -> tamis_models::Result<Head> {
+            let mut tokens = self.tokens(text);
+            let truncated = tokens.len() > max_tokens;
+            tokens.truncate(max_tokens);
+            Ok(Head { tokens, truncated })
+        }
+
+        fn count(&self, text: &str) -> tamis_models::Result<u64> {
+            Ok(self.tokens(text).len() as u64)
+        }
+
+        fn encode_template(&self, text: &str) -> tamis_models::Result<Vec<u32>> {
+            Ok(self.tokens(text))
+        }
+
+        fn decode(&self, tokens: &[u32]) -> tamis_models::Result<String> {
+            Ok(tokens.iter().map(|token| char::from_u32(*token).unwrap()).collect())
+        }
+
+        fn token(&self, _: &str) -> Option<u32> {
+            None
+        }
+
+        fn frame(&self) -> (&[u32], &[u32]) {
+            (&[], &[])
+        }
+
+        fn digest(&self) -> &'static str {
+            "letters"
+        }
+    }
+
+    #[test]
+    fn cut_is_a_beginning_of_the_text_even_where_the_tokenizer_rewrites_it() {
+        for lower in [false, true] {
+            let piece = |text, most| local(&Letters { lower }, text, most).unwrap();
+            assert_eq!(piece("ÄBCdé", 3).text, "ÄBC");
+            assert_eq!(
+                piece("ÄBC", 3),
+                Piece { text: "ÄBC", truncated: Some(false), document_tokens: Some(3) }
+            );
+            assert_eq!(piece("ÄBCdé", 3).document_tokens, Some(5));
+        }
+        // The small letter of İ is two characters.
+        assert_eq!(local(&Letters { lower: true }, "İİİ", 3).unwrap().text, "İ");
+    }
+
+    proptest! {
+        #[test]
+        fn no_cut_has_too_many_tokens_or_too_few(text in "\\PC{0,60}", most in 1usize..40, lower in any::<bool>()) {
+            let tokenizer = Letters { lower };
+            let piece = local(&tokenizer, &text, most).unwrap();
+            let count = |text: &str| tokenizer.tokens(text).len();
+            prop_assert!(text.starts_with(piece.text) && count(piece.text) <= most);
+            prop_assert_eq!(piece.truncated, Some(count(&text) > most));
+            if let Some(next) = text[piece.text.len()..].chars().next() {
+                prop_assert!(count(&format!("{}{next}", piece.text)) > most, "one more would fit");
+            }
+        }
+
+        #[test]
+        fn characters_and_bytes_are_cut_whole(text in "\\PC{0,40}", most in 0usize..60) {
+            prop_assert_eq!(characters(&text, most).chars().count(), most.min(text.chars().count()));
+            prop_assert!(bytes(&text, most).len() <= most && text.starts_with(bytes(&text, most)));
+        }
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::client::{Client, Request, TIMEOUT};
+use crate::client::{Client, Request};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::reason;
@@ -30,7 +30,7 @@ impl Default for ServerOptions {
         Self {
             model: None,
             concurrency: 16,
-            timeout: TIMEOUT,
+            timeout: Duration::from_secs(120),
             retries: 6,
             back_off: Duration::from_millis(500),
         }
@@ -139,12 +139,15 @@ impl Server {
         let listed: Vec<Listed> =
             list.iter().flat_map(|list| list["data"].as_array()).flatten().map(listed).collect();
         let owner = listed.first().map_or("", |first| first.owner.as_str());
+        let version_at = |path: &str| -> Result<Option<String>> {
+            let page = optional(&client, path, |answer| answer["version"].is_string())?;
+            Ok(page.and_then(|page| text(&page["version"])))
+        };
         let (mut kind, mut version, mut context) = (Kind::OpenAi, None, None);
         match owner {
             "vllm" => {
                 kind = Kind::Vllm;
-                version = optional(&client, "/version", |answer| answer["version"].is_string())?;
-                version = version.map(|answer| answer["version"].clone());
+                version = version_at("/version")?;
             }
             "sglang" => kind = Kind::Sglang,
             "me" => kind = Kind::LlamaCppPython,
@@ -154,12 +157,11 @@ impl Server {
                     optional(&client, "/props", |answer| answer["default_generation_settings"].is_object())?;
                 if let Some(props) = props {
                     context = size(&props["default_generation_settings"]["n_ctx"]);
-                    version = Some(props["build_info"].clone());
+                    version = text(&props["build_info"]);
                 }
             }
             _ => {
-                version = optional(&client, "/api/version", |answer| answer["version"].is_string())?;
-                version = version.map(|answer| answer["version"].clone());
+                version = version_at("/api/version")?;
                 if version.is_some() {
                     kind = Kind::Ollama;
                 }
@@ -170,7 +172,7 @@ impl Server {
         Ok(Self {
             client,
             kind,
-            version: version.as_ref().and_then(text),
+            version,
             model,
             context: context.or(of_model),
             batch: None,
