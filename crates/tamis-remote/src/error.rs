@@ -79,7 +79,13 @@ pub enum Error {
     },
     /// A tokenizer or a prompt.
     #[error(transparent)]
-    Models(#[from] tamis_models::Error),
+    Models(Box<tamis_models::Error>),
+}
+
+impl From<tamis_models::Error> for Error {
+    fn from(error: tamis_models::Error) -> Self {
+        Self::Models(Box::new(error))
+    }
 }
 
 impl Error {

@@ -202,31 +202,25 @@ impl RemoteJudge {
         let body = self.request(&self.prompts[0], PROBE);
         let request = Request { patience: Patience::Answering, ..Request::post(self.path(), &body) };
         let server = self.server.client.root().to_owned();
-        let shown =
-            self.server.client.call(&request, |answer| Shown::read(answer)).map_err(
-                |failure| {
-                    match failure {
-                Failure::Refused { status, message, too_long: false } if message.contains("logprobs") => {
-                    Error::Answer {
-                        server: server.clone(),
-                        problem: format!("status {status}: {message}"),
-                        hint:
-                            "ask for fewer with --top-logprobs 5, or allow more where the server is started"
-                                .to_owned(),
-                    }
-                }
-                Failure::Refused { status: 404 | 405 | 501, message, .. } => Error::Answer {
+        let shown = self.server.client.call(&request, Shown::read).map_err(|failure| match failure {
+            Failure::Refused { status, message, too_long: false } if message.contains("logprobs") => {
+                Error::Answer {
                     server: server.clone(),
-                    problem: format!("has no `{}`: {message}", self.path()),
-                    hint: match self.rendering {
-                        Rendering::Raw => "ask it by chat: add --chat".to_owned(),
-                        Rendering::Chat => "leave --chat out".to_owned(),
-                    },
-                },
-                failure => self.server.client.error(failure),
+                    problem: format!("status {status}: {message}"),
+                    hint: "ask for fewer with --top-logprobs 5, or allow more where the server is started"
+                        .to_owned(),
+                }
             }
+            Failure::Refused { status: 404 | 405 | 501, message, .. } => Error::Answer {
+                server: server.clone(),
+                problem: format!("has no `{}`: {message}", self.path()),
+                hint: match self.rendering {
+                    Rendering::Raw => "ask it by chat: add --chat".to_owned(),
+                    Rendering::Chat => "leave --chat out".to_owned(),
                 },
-            )?;
+            },
+            failure => self.server.client.error(failure),
+        })?;
         let problem = |problem: &str, hint: &str| {
             Err(Error::Answer { server: server.clone(), problem: problem.to_owned(), hint: hint.to_owned() })
         };

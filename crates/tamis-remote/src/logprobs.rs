@@ -114,8 +114,8 @@ mod tests {
 
     use super::*;
 
-    fn read(answer: Value) -> Result<Vec<(String, f64)>, String> {
-        let mut tokens = Shown::read(&answer)?.tokens;
+    fn read(answer: &Value) -> Result<Vec<(String, f64)>, String> {
+        let mut tokens = Shown::read(answer)?.tokens;
         tokens.sort_by(|a, b| a.0.cmp(&b.0));
         Ok(tokens)
     }
@@ -129,10 +129,10 @@ mod tests {
         ]);
         let expected = Ok(vec![(" no".to_owned(), -1.0), (" yes".to_owned(), -0.5)]);
         let content = json!({ "content": [{ "token": " yes", "top_logprobs": list }] });
-        assert_eq!(read(json!({ "choices": [{ "logprobs": content }] })), expected);
-        assert_eq!(read(json!({ "done": true, "logprobs": [{ "top_logprobs": list }] })), expected);
+        assert_eq!(read(&json!({ "choices": [{ "logprobs": content }] })), expected);
+        assert_eq!(read(&json!({ "done": true, "logprobs": [{ "top_logprobs": list }] })), expected);
         let map = json!({ "top_logprobs": [{ " yes": -0.5, "Ġno": -1, "masked": -9999.0 }] });
-        assert_eq!(read(json!({ "choices": [{ "logprobs": map }] })), expected);
+        assert_eq!(read(&json!({ "choices": [{ "logprobs": map }] })), expected);
     }
 
     #[test]
@@ -145,7 +145,7 @@ mod tests {
             json!({ "choices": [{ "logprobs": { "top_logprobs": [null] } }] }),
             json!({ "done": true, "response": "" }),
         ] {
-            assert_eq!(read(nothing.clone()), Ok(Vec::new()), "{nothing}");
+            assert_eq!(read(&nothing), Ok(Vec::new()), "{nothing}");
         }
         for wrong in [
             json!({}),
@@ -158,7 +158,7 @@ mod tests {
             json!({ "choices": [{ "logprobs": { "top_logprobs": [{ "yes": "NaN" }] } }] }),
             json!({ "choices": [{ "logprobs": { "top_logprobs": [{ "yes": -0.1, "no": -0.1 }] } }] }),
         ] {
-            assert!(read(wrong.clone()).is_err(), "{wrong}");
+            assert!(read(&wrong).is_err(), "{wrong}");
         }
     }
 

@@ -73,7 +73,8 @@ fn shown_spellings_are_added_and_hidden_answers_are_bounds() {
 
 #[test]
 fn what_passes_is_tried_again() {
-    let bad: &[(&str, fn() -> Reply)] = &[
+    type Wrong = fn() -> Reply;
+    let bad: &[(&str, Wrong)] = &[
         ("429", || Reply::Json(429, json!({ "error": "slow down" }))),
         ("500", || Reply::Json(500, json!({ "error": { "message": "oops" } }))),
         ("503 page", || Reply::Raw(503, vec![], b"<html>no</html>".to_vec())),
