@@ -30,17 +30,18 @@ deny: $(DENY)
 $(DENY):
 	$(CARGO) install cargo-deny --locked --version 0.20.2 --root $(TARGET)/tools
 
-# Kills a thousand runs and resumes them; `make test` does 50. TAMIS_SEED=N repeats one.
+# Kills a thousand runs and resumes them, and tries every fault on every signal; `make test` does 50 kills and one signal.
+# TAMIS_SEED=N repeats it. (Both crates at once, as the tests of the workspace are built: nothing is compiled anew.)
 KILLS ?= 1000
 torture:
-	TAMIS_KILLS=$(KILLS) $(CARGO) test --release -p tamis --test it -- kill:: --nocapture
-	TAMIS_KILLS=$(KILLS) $(CARGO) test --release -p tamis-cli --test it -- killed --nocapture
+	TAMIS_KILLS=$(KILLS) TAMIS_FAULTS=all $(CARGO) test --release -p tamis -p tamis-cli --test it -- \
+		kill faults --nocapture
 
 # Ten minutes of hostile bytes, shared out between the targets of fuzz/, in at most 6 GB; `make test` gives each a second.
 SECONDS_EACH ?= 100
 fuzz:
-	$(CARGO) test --release -p tamis --test it --no-run
-	ulimit -v 6000000; TAMIS_FUZZ_SECONDS=$(SECONDS_EACH) $(CARGO) test --release -p tamis --test it -- \
+	$(CARGO) test --release -p tamis -p tamis-cli --test it --no-run
+	ulimit -v 6000000; TAMIS_FUZZ_SECONDS=$(SECONDS_EACH) $(CARGO) test --release -p tamis -p tamis-cli --test it -- \
 		no_bytes_of_strangers_do_harm --nocapture
 
 bench: build

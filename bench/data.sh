@@ -49,11 +49,11 @@ select_part() {
     find_corpus select || return 0
     local bytes round
     bytes=$(bytes_of "$corpus")
-    echo "# select: a fifth of $bytes bytes in $(ls "$corpus" | wc -l) jsonl.zst of level 3; whole processes, $(nproc) cores; MB/s of uncompressed input" | say
+    echo "# select: a fifth of $bytes bytes in $(ls "$corpus"/*.zst | wc -l) jsonl.zst of level 3; whole processes, $(nproc) cores; MB/s of uncompressed input" | say
     for round in $(seq "$rounds"); do
         rm -rf "$work"/out.*
         # Lists of inodes that were freed just now make new files dear on some file systems.
-        sync && sleep 6
+        sync && sleep 3
         timed select/tamis "$bytes" "$round" "$tamis" -q select "$corpus" --by random --rate 20% --seed "$round" --out "$work/out.tamis"
         timed select/zstd-dc "$bytes" "$round" sh -c "zstd -dc '$corpus'/*.zst > /dev/null"
         [ -x "$python" ] || continue
@@ -80,7 +80,7 @@ growth_part() {
             folder="$work/corpus-$times"
             bytes=$(bytes_of "$folder")
             rm -rf "$work"/out.* "$work"/run.*
-            sync && sleep 6
+            sync && sleep 3
             timed "growth/select-random/${times}x" "$bytes" "$round" "$tamis" -q select "$folder" --by random --rate 20% --run "$work/run.random" --out "$work/out.random"
             timed "growth/score-column/${times}x" "$bytes" "$round" "$tamis" -q score column:score "$folder" --run "$work/run.column"
             timed "growth/select-column/${times}x" "$bytes" "$round" "$tamis" -q select "$folder" --by column:score --rule ips --rate 20% --run "$work/run.column" --out "$work/out.column"

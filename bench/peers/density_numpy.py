@@ -99,7 +99,7 @@ def main():
             for at in range(0, count, chunk):
                 sketch.count(items[at : at + chunk])
             print("# numpy %dx%d pass %d: chunks of %d, %s" % (rows, hashes, number, chunk, way if number == 1 else "take"))
-            print("density/%dx%d/pass%d/numpy %.0f embeddings/s %s" % (rows, hashes, number, rate(getattr(sketch, name), items, chunk, seconds), label))
+            print("density-%dx%d-pass%d/numpy %.0f embeddings/s %s" % (rows, hashes, number, rate(getattr(sketch, name), items, chunk, seconds), label))
 
 
 main()

@@ -92,24 +92,28 @@ fn main() -> Result<(), Box<dyn Error>> {
         check(path, &documents[..documents.len().min(4)], &model, &run)?;
     }
 
-    let (packs, done) = (AtomicUsize::new(0), AtomicUsize::new(0));
+    let packs = AtomicUsize::new(0);
     let busy_nanoseconds = AtomicU64::new(0);
     let begun = Instant::now();
     let until = begun + Duration::from_secs(seconds as u64);
-    std::thread::scope(|scope| {
+    let (done, rate) = std::thread::scope(|scope| {
         let worker = || {
+            let (begun, mut done) = (Instant::now(), 0);
             while Instant::now() < until {
                 let documents = in_pack[packs.fetch_add(1, Ordering::Relaxed) % in_pack.len()];
                 run(documents, &mut |_, _| ())?;
-                done.fetch_add(documents.len(), Ordering::Relaxed);
+                done += documents.len();
             }
             busy_nanoseconds.fetch_add(thread_nanoseconds().unwrap_or(0), Ordering::Relaxed);
-            Ok::<(), tamis_models::Error>(())
+            Ok::<_, tamis_models::Error>((done as f64, done as f64 / begun.elapsed().as_secs_f64()))
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+        // Each worker ends with the pack it is at, so the rates are added, not the documents.
+        workers.into_iter().try_fold((0.0, 0.0), |(done, rate), worker| {
+            let (more, faster) = worker.join().expect("a worker does not panic")?;
+            Ok::<_, tamis_models::Error>((done + more, rate + faster))
+        })
     })?;
-    let done = done.into_inner() as f64;
     let (elapsed, busy) = (begun.elapsed().as_secs_f64(), busy_nanoseconds.into_inner() as f64 / 1e9);
     println!("{threads} threads, packs of {} documents of {tokens} tokens:", in_pack[0].len());
     if !before.is_empty() {
@@ -120,7 +124,7 @@ fn main() -> Result<(), Box<dyn Error>> {
             prefix_seconds + elapsed
         );
     }
-    println!("{:.1} documents/s, {:.0} tokens/s", done / elapsed, done * tokens as f64 / elapsed);
+    println!("{rate:.1} documents/s, {:.0} tokens/s", rate * tokens as f64);
     if busy > 0.0 {
         println!("{:.0} tokens a second of one core's time", done * tokens as f64 / busy);
     }

@@ -2,11 +2,13 @@
 
 pub mod ask_llm;
 mod candle_backend;
+mod decoders;
 pub mod embed;
 pub mod error;
 pub mod graph;
 mod native;
 mod packs;
+pub mod perplexity;
 pub mod prompt;
 pub mod source;
 pub mod text_tokens;

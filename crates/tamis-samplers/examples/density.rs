@@ -50,9 +50,11 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
             let pass_2 = rate(embeddings, seconds, || {
                 batches().for_each(|batch| drop(black_box(sketch.estimate(batch))));
             });
-            let name = format!("density/{repetitions}x{hashes}-{preset}-{projection}");
-            println!("{name}/pass1/tamis {pass_1:.0} embeddings/s {round}");
-            println!("{name}/pass2/tamis {pass_2:.0} embeddings/s {round}");
+            for (pass, rate) in [(1, pass_1), (2, pass_2)] {
+                println!(
+                    "density-{repetitions}x{hashes}-pass{pass}/tamis-{projection}-{preset} {rate:.0} embeddings/s {round}"
+                );
+            }
         }
     }
     Ok(())

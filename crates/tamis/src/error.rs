@@ -103,6 +103,12 @@ impl Error {
                 matches!(error, SourceError::Unknown { .. } | SourceError::Spelling { .. })
             }
             Self::Remote(error) => error.is_usage(),
+            Self::Models(
+                ModelError::Objective { .. }
+                | ModelError::Window { .. }
+                | ModelError::Stride { .. }
+                | ModelError::DeviceMissing { .. },
+            ) => true,
             Self::Models(ModelError::Prompt(error)) => matches!(error, PromptError::Unknown { .. }),
             _ => false,
         }

@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tamis_samplers::{Rule, Target};
+use tamis_samplers::{Quantile, Rule, Target};
 
 /// Where the documents are and which columns matter. `None` is what the run was begun with, else the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,6 +79,41 @@ pub enum Engine {
     Candle,
 }
 
+/// Where models compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU by its number.
+    Cuda(usize),
+    /// An Apple GPU.
+    Metal,
+}
+
+impl Device {
+    /// Reads `cpu`, `cuda`, `cuda:1`, `metal`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> crate::Result<Self> {
+        let unknown =
+            || crate::Error::usage(format!("device `{text}` is unknown"), "write cpu, cuda, cuda:N or metal");
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            None if text == "metal" => Ok(Self::Metal),
+            Some(("cuda", number)) => number.parse().map(Self::Cuda).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+
+    fn is_cpu(&self) -> bool {
+        *self == Self::Cpu
+    }
+}
+
 /// How a server is asked, where a model is one's address. Local models ignore it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -140,6 +175,9 @@ pub struct AskOptions {
     /// The server, where the model is one's address.
     #[serde(default, skip_serializing_if = "ServerOptions::is_default")]
     pub server: ServerOptions,
+    /// Where it is computed; another device than the processor means [`Engine::Candle`].
+    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    pub device: Device,
 }
 
 impl Default for AskOptions {
@@ -153,6 +191,7 @@ impl Default for AskOptions {
             dtype: Dtype::Auto,
             engine: Engine::Native,
             server: ServerOptions::default(),
+            device: Device::Cpu,
         }
     }
 }
@@ -174,6 +213,9 @@ pub struct EmbedOptions {
     /// The server, where the model is one's address.
     #[serde(default, skip_serializing_if = "ServerOptions::is_default")]
     pub server: ServerOptions,
+    /// Where it is computed; another device than the processor means [`Engine::Candle`].
+    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    pub device: Device,
 }
 
 impl Default for EmbedOptions {
@@ -185,8 +227,46 @@ impl Default for EmbedOptions {
             engine: Engine::Native,
             store_f32: false,
             server: ServerOptions::default(),
+            device: Device::Cpu,
         }
     }
+}
+
+/// What a model of perplexity predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// Each token, given all before it: decoders.
+    Causal,
+    /// Spans that were cut out, given the rest: encoder-decoders.
+    Span,
+    /// The second half, given the first: encoder-decoders.
+    Prefix,
+}
+
+/// Perplexity (arXiv 2402.09668, appendix B), by one checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerplexityOptions {
+    /// Name of the checkpoint: the signal is `perplexity:NAME`. Without one it is `perplexity`.
+    pub name: Option<String>,
+    /// Model source; `None` is the packaged judge for a signal without a name.
+    pub model: Option<String>,
+    /// What is predicted; `None` is what the model was made for.
+    pub objective: Option<Objective>,
+    /// Tokens that the model sees at once; `None` is its context.
+    pub window: Option<usize>,
+    /// Tokens by which windows of longer documents advance; `None` is half a window.
+    pub stride: Option<usize>,
+    /// Tokens after which a document is cut; `None` is 32,768.
+    pub max_tokens: Option<usize>,
+    /// Number format.
+    pub dtype: Dtype,
+    /// Implementation.
+    pub engine: Engine,
+    /// Where it is computed.
+    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    pub device: Device,
 }
 
 /// Which locality-sensitive hash, and so which kernel.
@@ -316,11 +396,15 @@ pub enum SignalOptions {
     Density(DensityOptions),
     /// Perplexity under an n-gram model.
     Ngram(NgramOptions),
+    /// Perplexity under a language model.
+    Perplexity(PerplexityOptions),
     /// A number that the corpus already carries.
     Column {
         /// Name of the column.
         name: String,
     },
+    /// Trivial counts of the text.
+    Counts,
     /// Tokens of the text by a named tokenizer.
     Tokens {
         /// Model source whose tokenizer counts.
@@ -339,6 +423,21 @@ pub enum ExactDuplicates {
     One,
 }
 
+/// What the rule `band` keeps the middle of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BandOptions {
+    /// The centre, as a share of the documents with lower scores.
+    pub around: Quantile,
+    /// Carried column within whose values ranks are taken; `None`: over the whole corpus.
+    pub stratum: Option<String>,
+}
+
+impl Default for BandOptions {
+    fn default() -> Self {
+        Self { around: Quantile::MIDDLE, stratum: None }
+    }
+}
+
 /// How to select.
 #[derive(Clone, Debug)]
 pub struct SelectOptions {
@@ -346,6 +445,8 @@ pub struct SelectOptions {
     pub by: String,
     /// The rule; `None` is the signal's default.
     pub rule: Option<Rule>,
+    /// For the rule `band`.
+    pub band: BandOptions,
     /// One or more rates, or exactly one other budget.
     pub targets: Vec<Target>,
     /// Model source whose tokenizer counts tokens.

@@ -12,6 +12,7 @@ mod formats;
 mod help;
 mod ngram;
 mod output;
+mod perplexity;
 mod runs;
 mod secrets;
 mod servers;

@@ -1,24 +1,20 @@
 //! N-gram models from end to end: train, score, select; models and corpora that will not do.
 
-use std::fmt::Write as _;
+use std::path::Path;
 
 use crate::world::{World, fixture};
 
-/// Lines over a few words, so that counts of one to four occur.
-fn reference(documents: usize) -> String {
-    let mut text = String::new();
-    for at in 0..documents {
-        let words: Vec<String> =
-            (0..12).map(|m| format!("w{}", (at * at + m * m * (at % 5)) % (3 + at))).collect();
-        writeln!(text, r#"{{"text": "{}\n\n{}"}}"#, words[..5].join(" "), words[5..].join(" ")).unwrap();
-    }
-    text
-}
-
+/// Two lines of the golden tests' corpus a document, with a blank one between.
 fn world() -> World {
     let world = World::with_corpus();
-    world.write("reference/a.jsonl", reference(60));
-    world.write("reference/b.jsonl", reference(90));
+    let path =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("../tamis-samplers/tests/fixtures/ngram/corpus.txt");
+    let text = std::fs::read_to_string(path).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    let documents: Vec<String> =
+        lines.chunks(2).map(|pair| format!(r#"{{"text": "{}\n\n{}"}}"#, pair[0], pair[1])).collect();
+    world.write("reference/a.jsonl", documents[..50].join("\n"));
+    world.write("reference/b.jsonl", documents[50..].join("\n"));
     world
 }
 
@@ -43,11 +39,11 @@ fn a_model_is_trained_and_selects() {
 #[test]
 fn shards_threads_and_memory_leave_no_trace_in_the_model() {
     let world = world();
-    world.ok("train-ngram reference --order 4 --prune 0 0 1 --out one.arpa --threads 1");
+    world.ok("train-ngram reference --order 3 --prune 0 0 1 --out one.arpa --threads 1");
     world.write("moved/1.jsonl", world.read("reference/b.jsonl"));
     world.write("moved/2.jsonl", world.read("reference/a.jsonl"));
     world.ok(
-        "train-ngram moved --order 4 --prune 0 0 1 --out two.arpa.gz --threads 3 --memory 20kB --temporary .",
+        "train-ngram moved --order 3 --prune 0 0 1 --out two.arpa.gz --threads 3 --memory 20kB --temporary .",
     );
     assert_eq!(world.all_files("").keys().filter(|name| name.contains("tmp")).count(), 0);
     let (_, one) = world.json("score ngram corpus --ngram one.arpa --run run");

@@ -11,7 +11,7 @@ use super::{Attention, Group, Mask, PackedHead, tiles};
 use crate::aligned::Aligned;
 use crate::bf16;
 use crate::dispatch::dispatched;
-use crate::matrix::avx512bf16::{PanelProduct, panel_product};
+use crate::matrix::avx512bf16::{self, PanelProduct, panel_product};
 use crate::matrix::{Output, panels};
 use crate::path::Mode;
 use crate::scratch::PairScratch;
@@ -99,7 +99,7 @@ pub(super) fn attend(
             for row in 0..rows {
                 let (head, position) = place(row);
                 let (to, padding) = queries[row * inputs..][..inputs].split_at_mut(head_dim);
-                bf16::convert(mode, &group.queries.row(position)[head * head_dim..][..head_dim], to);
+                avx512bf16::round(&group.queries.row(position)[head * head_dim..][..head_dim], to);
                 padding.fill(0);
             }
             // Keys of the sequence itself that the last position of the block sees.
@@ -192,17 +192,26 @@ dispatched! {
 /// Packs keys as the weights of one output per token, in pairs of inputs.
 #[inline(always)]
 fn pack_keys_body<const FUSED: bool>(keys: Rows<'_>, out: &mut [u32]) {
+    /// Pairs that are rounded together.
+    const TOGETHER: usize = 16;
     let pairs = keys.width().div_ceil(2);
     for panel in panels(keys.rows(), KEYS) {
         let block = &mut out[panel.first * pairs..][..panel.width * pairs];
         for j in 0..panel.width {
-            let to = block.iter_mut().skip(j).step_by(panel.width);
+            let mut to = block.iter_mut().skip(j).step_by(panel.width);
             if j < panel.outputs {
-                let key = keys.row(panel.first + j);
-                let (whole, rest) = key.as_chunks::<2>();
-                let rest = rest.first().map(|&left_over| [left_over, 0.0]);
-                for (to, pair) in to.zip(whole.iter().copied().chain(rest)) {
-                    *to = pair_of(pair[0], pair[1]);
+                let (whole, rest) = keys.row(panel.first + j).as_chunks::<{ 2 * TOGETHER }>();
+                for key in whole {
+                    let mut words = [0; TOGETHER];
+                    for i in 0..TOGETHER {
+                        words[i] = pair_of(key[2 * i], key[2 * i + 1]);
+                    }
+                    words.into_iter().zip(to.by_ref()).for_each(|(word, to)| *to = word);
+                }
+                for pair in rest.chunks(2) {
+                    if let Some(to) = to.next() {
+                        *to = pair_of(pair[0], pair.get(1).copied().unwrap_or(0.0));
+                    }
                 }
             } else {
                 to.for_each(|to| *to = 0);

@@ -70,7 +70,7 @@ pub(crate) fn panel_product(product: PanelProduct<'_, '_>) {
     );
     assert!(a.len() >= (rows - 1) * a_stride + 2 * pairs, "the left operand has all rows");
     assert!(c.len() >= (rows - 1) * stride + outputs, "the result has all rows");
-    let mut at = 0;
+    let (mut at, mut turn) = (0, 0);
     while at < rows {
         let height = match rows - at {
             12.. if vectors < 3 => 12,
@@ -83,6 +83,7 @@ pub(crate) fn panel_product(product: PanelProduct<'_, '_>) {
             a: a[at * a_stride..].as_ptr(),
             a_stride,
             block: block.as_ptr(),
+            ahead: ahead(block, pairs * step + 16 * turn, turn < vectors),
             step,
             pairs,
             c: c[at * stride..].as_mut_ptr(),
@@ -111,7 +112,15 @@ pub(crate) fn panel_product(product: PanelProduct<'_, '_>) {
             }
         }
         at += height;
+        turn += 1;
     }
+}
+
+/// Where the weights begin that are fetched into the second-level cache beside a block, one line for each pair of inputs: those
+/// that the next panel will need, for the first few blocks of a panel, else what is at hand already. Nothing foresees them
+/// otherwise, since a panel takes one of many pages.
+fn ahead(weights: &[u32], next: usize, wanted: bool) -> *const u32 {
+    weights.get(next..).filter(|_| wanted).unwrap_or(weights).as_ptr()
 }
 
 /// Operands of one block: rows of `a` at distance `a_stride`, rows of `c` at distance `stride`, from the panel's first output.
@@ -119,6 +128,8 @@ struct Call {
     a: *const u16,
     a_stride: usize,
     block: *const u32,
+    /// See [`ahead`]; never read.
+    ahead: *const u32,
     step: usize,
     pairs: usize,
     c: *mut f32,
@@ -134,7 +145,7 @@ struct Call {
 /// AVX-512-BF16.
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 unsafe fn block_of<const R: usize, const V: usize>(call: &Call) {
-    let Call { a, a_stride, block, step, pairs, c, stride, outputs, output } = *call;
+    let Call { a, a_stride, block, ahead, step, pairs, c, stride, outputs, output } = *call;
     let mask = |v: usize| mask_of(outputs.saturating_sub(16 * v));
     let mut sums = [[_mm512_setzero_ps(); V]; R];
     // SAFETY: the caller's promise; masked lanes beyond the panel's outputs are neither read nor written.
@@ -147,6 +158,7 @@ unsafe fn block_of<const R: usize, const V: usize>(call: &Call) {
             }
         }
         for k in 0..pairs {
+            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(k * step).cast());
             let mut weights = [as_bf16(_mm512_setzero_si512()); V];
             for v in 0..V {
                 weights[v] = as_bf16(_mm512_loadu_si512(block.add(k * step + v * 16).cast()));
@@ -199,7 +211,8 @@ pub(super) fn gate_product(product: GateProduct<'_, '_>) {
     };
     for first in (0..width).step_by(16) {
         let ((gates, gate_step), (ups, up_step)) = (vector(first), vector(width + first));
-        let mut at = 0;
+        let next = (first + 16 < width).then(|| [vector(first + 16).0, vector(width + first + 16).0]);
+        let (mut at, mut turn) = (0, 0);
         while at < rows {
             let height = match rows - at {
                 12.. => 12,
@@ -214,6 +227,7 @@ pub(super) fn gate_product(product: GateProduct<'_, '_>) {
                 gate_step,
                 ups: packed[ups..].as_ptr(),
                 up_step,
+                ahead: ahead(&packed[gates..], next.map_or(0, |next| next[turn & 1] - gates), turn < 2),
                 pairs,
                 out: out[at * width + first..].as_mut_ptr(),
                 width,
@@ -230,6 +244,7 @@ pub(super) fn gate_product(product: GateProduct<'_, '_>) {
                 }
             }
             at += height;
+            turn += 1;
         }
     }
 }
@@ -241,6 +256,8 @@ struct GateCall {
     gate_step: usize,
     ups: *const u32,
     up_step: usize,
+    /// See [`ahead`]; never read.
+    ahead: *const u32,
     pairs: usize,
     out: *mut u16,
     width: usize,
@@ -252,11 +269,12 @@ struct GateCall {
 /// The pointers cover what [`GateCall`] says, for `R` rows; the machine has AVX-512-BF16.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
 unsafe fn gate_block_of<const R: usize>(call: &GateCall) {
-    let GateCall { a, gates, gate_step, ups, up_step, pairs, out, width } = *call;
+    let GateCall { a, gates, gate_step, ups, up_step, ahead, pairs, out, width } = *call;
     let (mut gate, mut up) = ([_mm512_setzero_ps(); R], [_mm512_setzero_ps(); R]);
     // SAFETY: the caller's promise.
     unsafe {
         for k in 0..pairs {
+            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(k * gate_step).cast());
             let of_gate = as_bf16(_mm512_loadu_si512(gates.add(k * gate_step).cast()));
             let of_up = as_bf16(_mm512_loadu_si512(ups.add(k * up_step).cast()));
             for r in 0..R {
@@ -276,6 +294,34 @@ unsafe fn gate_block_of<const R: usize>(call: &GateCall) {
             let rounded: __m256i = std::mem::transmute(_mm512_cvtneps_pbh(_mm512_loadu_ps(gates.as_ptr())));
             _mm256_storeu_si256(out.add(r * width).cast(), rounded);
         }
+    }
+}
+
+/// Rounds values to bf16 as the products read them: to nearest even, subnormal numbers to zero.
+///
+/// # Panics
+/// If the lengths differ, or the machine lacks the instructions.
+pub(crate) fn round(values: &[f32], out: &mut [u16]) {
+    assert_eq!(values.len(), out.len(), "one output per value");
+    assert!(Path::Bf16Avx512.is_supported(), "AVX-512-BF16 was not detected");
+    // SAFETY: the instructions were detected.
+    unsafe { round_all(values, out) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
+fn round_all(values: &[f32], out: &mut [u16]) {
+    let (whole, rest) = values.as_chunks::<32>();
+    let (whole_out, rest_out) = out.as_chunks_mut::<32>();
+    for (values, out) in whole.iter().zip(whole_out) {
+        // SAFETY: 32 values and as many outputs.
+        unsafe {
+            let (low, high) = (_mm512_loadu_ps(values.as_ptr()), _mm512_loadu_ps(values.as_ptr().add(16)));
+            let rounded: __m512i = std::mem::transmute(_mm512_cvtne2ps_pbh(high, low));
+            _mm512_storeu_si512(out.as_mut_ptr().cast(), rounded);
+        }
+    }
+    for (value, out) in rest.iter().zip(rest_out) {
+        *out = crate::bf16::from_f32(*value);
     }
 }
 

@@ -171,8 +171,7 @@ impl PackedMatrix {
                 );
             }
             Weights::Pairs(packed) => {
-                let operand =
-                    panels::round_rows(self.path.mode(), a, self.inputs.next_multiple_of(2), scratch);
+                let operand = panels::round_rows(self.path, a, self.inputs.next_multiple_of(2), scratch);
                 let product = panels::PairProduct {
                     a: operand,
                     rows: a.rows(),
@@ -259,7 +258,7 @@ fn gated_block(
     let (rows, width) = (a.rows(), down.inputs);
     let mut hidden = std::mem::take(&mut scratch.hidden);
     let out = hidden.at_least(rows * width);
-    let operand = panels::round_rows(gate_up.path.mode(), a, gate_up.inputs.next_multiple_of(2), scratch);
+    let operand = panels::round_rows(gate_up.path, a, gate_up.inputs.next_multiple_of(2), scratch);
     avx512bf16::gate_product(avx512bf16::GateProduct {
         a: operand,
         rows,

@@ -54,11 +54,12 @@ fn attend_sequence(
     let queries = rotate(heads(qkv, 0..attention.query_width(), attention)?, attention, start)?;
     let queries = queries.narrow(1, from, wanted)?.contiguous()?;
 
-    let scale = f64::from(attention.head_dim as u32).sqrt().recip();
+    let scale = f64::from(attention.scale);
     let keys = for_each_query_head(&keys, attention)?;
     let mut scores = (queries.matmul(&keys.transpose(1, 2)?.contiguous()?)? * scale)?;
     if attention.mask == Mask::Causal {
-        scores = scores.broadcast_add(&causal(start + from, wanted, keys.dim(1)?, scores.device())?)?;
+        let mask = causal(start + from, wanted, keys.dim(1)?, attention, scores.device())?;
+        scores = scores.broadcast_add(&mask)?;
     }
     let largest = scores.max_keepdim(D::Minus1)?.detach();
     let weights = scores.broadcast_sub(&largest)?.exp()?;
@@ -107,8 +108,18 @@ fn rotate(heads: Tensor, attention: &Attention, start: usize) -> Result<Tensor> 
 }
 
 /// Zero where query row `row`, at position `first + row`, sees the key; −∞ elsewhere.
-fn causal(first: usize, rows: usize, keys: usize, device: &candle_core::Device) -> Result<Tensor> {
-    let sees = |row: usize, key: usize| if key <= first + row { 0.0 } else { f32::NEG_INFINITY };
-    let mask: Vec<f32> = (0..rows).flat_map(|row| (0..keys).map(move |key| sees(row, key))).collect();
+fn causal(
+    first: usize,
+    rows: usize,
+    keys: usize,
+    attention: &Attention,
+    device: &candle_core::Device,
+) -> Result<Tensor> {
+    let sees = |query: usize, key: usize| {
+        key <= query && attention.window.as_ref().is_none_or(|window| window.sees(query, key))
+    };
+    let mask = (first..first + rows).flat_map(|query| (0..keys).map(move |key| (query, key)));
+    let mask: Vec<f32> =
+        mask.map(|(query, key)| if sees(query, key) { 0.0 } else { f32::NEG_INFINITY }).collect();
     Ok(Tensor::from_vec(mask, (rows, keys), device)?)
 }

@@ -43,7 +43,9 @@ impl<B: Blocks> Bert<B> {
             heads: config.heads,
             kv_heads: config.heads,
             head_dim: config.hidden / config.heads,
+            scale: 1.0 / ((config.hidden / config.heads) as f32).sqrt(),
             mask: Mask::Full,
+            window: None,
             rotary: None,
         };
         let table = |name: &str, rows| {
@@ -99,6 +101,7 @@ impl<B: Blocks> Layer<B> {
                     BertActivation::GeluTanh => Activation::GeluTanh,
                 },
                 down: blocks.linear(weights, &down, config.feed_forward)?,
+                norm_of_update: None,
                 norm_after: Some(norm_after),
             },
         })

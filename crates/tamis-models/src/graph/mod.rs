@@ -12,20 +12,22 @@
 mod bert;
 pub(crate) mod blocks;
 mod config;
-mod llama;
+mod decoder;
 pub(crate) mod pack;
 pub(crate) mod rotary;
 #[cfg(test)]
 mod tests;
+mod window;
 
 use std::any::Any;
 
 pub use config::{
-    Architecture, AttentionBias, BertActivation, BertConfig, Head, Llama3Scaling, LlamaConfig, RopeConfig,
+    Architecture, AttentionBias, BertActivation, BertConfig, BlockNorms, DecoderConfig, Gate, Head,
+    HeadNorms, Llama3Scaling, LocalAttention, RopeConfig, RopeScaling,
 };
 
 use self::bert::Bert;
-use self::llama::Llama;
+use self::decoder::Decoder;
 use crate::candle_backend::CandleBlocks;
 use crate::error::{Error, Result};
 use crate::native::NativeBlocks;
@@ -141,6 +143,17 @@ pub enum Backend {
     Native(tamis_kernels::Path),
     /// The same operations from differentiable primitives, in f32 on the CPU. Much slower; a second opinion.
     Candle,
+    /// The same on an accelerator, for which tamis has to be built. Its values are batch-variant.
+    Device(Device),
+}
+
+/// An accelerator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// An NVIDIA GPU by its number; feature `cuda`.
+    Cuda(usize),
+    /// An Apple GPU; feature `metal`.
+    Metal,
 }
 
 /// Loads a model that scores tokens.
@@ -153,12 +166,13 @@ pub fn build_causal(
     weights: &dyn Weights,
     backend: Backend,
 ) -> Result<Box<dyn CausalLm>> {
-    let Architecture::Llama(config) = architecture else {
+    let Architecture::Decoder(config) = architecture else {
         return Err(Error::WrongKind { architecture: architecture.name(), needed: "causal language model" });
     };
     Ok(match backend {
-        Backend::Native(path) => Box::new(Llama::load(NativeBlocks::new(path)?, config, weights)?),
-        Backend::Candle => Box::new(Llama::load(CandleBlocks::new(), config, weights)?),
+        Backend::Native(path) => Box::new(Decoder::load(NativeBlocks::new(path)?, config, weights)?),
+        Backend::Candle => Box::new(Decoder::load(CandleBlocks::new(), config, weights)?),
+        Backend::Device(device) => Box::new(Decoder::load(CandleBlocks::on(device)?, config, weights)?),
     })
 }
 
@@ -177,5 +191,6 @@ pub fn build_encoder(
     Ok(match backend {
         Backend::Native(path) => Box::new(Bert::load(NativeBlocks::new(path)?, config, weights)?),
         Backend::Candle => Box::new(Bert::load(CandleBlocks::new(), config, weights)?),
+        Backend::Device(device) => Box::new(Bert::load(CandleBlocks::on(device)?, config, weights)?),
     })
 }

@@ -15,15 +15,17 @@ mod weights;
 use std::cell::RefCell;
 
 use tamis_kernels::{
-    Accumulate, LogSumExp, PackedMatrix, Path, Rows, RowsMut, Scratch, add_bias, gelu_erf, gelu_tanh,
-    l2_normalize, layer_norm, mean_rows, rms_norm, silu_gate, silu_gated_layer,
+    Accumulate, LogSumExp, PackedMatrix, Path, Rows, RowsMut, Scratch, add, add_bias, gelu_erf, gelu_tanh,
+    l2_normalize, layer_norm, mean_rows, multiply_gate, rms_norm, silu_gate, silu_gated_layer,
 };
 
 use self::attention::KeyValues;
 use self::buffer::Buffer;
 use self::weights::{Linear, Norm, Table};
 use crate::error::Result;
-use crate::graph::blocks::{Activation, Attention, Blocks, FeedForward, LinearPart, NormNames, Queries};
+use crate::graph::blocks::{
+    Activation, Attention, Blocks, FeedForward, HeadNorms, LinearPart, NormNames, Queries,
+};
 use crate::graph::pack::Pack;
 use crate::weights::Weights;
 
@@ -124,6 +126,15 @@ impl NativeBlocks {
                 silu_gate(self.path, wide.values(), wide.width() / 2, gated.values_mut());
                 return gated;
             }
+            Activation::GeluTanhGate => {
+                let width = wide.width() / 2;
+                for at in 0..wide.rows() {
+                    gelu_tanh(self.path, &mut wide.row_mut(at)[..width]);
+                }
+                let mut gated = Buffer::take(wide.rows(), width);
+                multiply_gate(self.path, wide.values(), width, gated.values_mut());
+                return gated;
+            }
             Activation::GeluErf => gelu_erf(self.path, wide.values_mut()),
             Activation::GeluTanh => gelu_tanh(self.path, wide.values_mut()),
         }
@@ -185,6 +196,21 @@ impl Blocks for NativeBlocks {
         Ok(rows)
     }
 
+    fn scale(&self, mut rows: Buffer, factor: f32) -> Result<Buffer> {
+        rows.values_mut().iter_mut().for_each(|value| *value *= factor);
+        Ok(rows)
+    }
+
+    fn normalise_heads(
+        &self,
+        mut qkv: Buffer,
+        attention: &Attention,
+        norms: &HeadNorms<Self>,
+    ) -> Result<Buffer> {
+        attention::normalise_heads(self.path, &mut qkv, attention, [&norms.queries, &norms.keys]);
+        Ok(qkv)
+    }
+
     fn project(&self, rows: &Buffer, norm: Option<&Norm>, linear: &Linear) -> Result<Buffer> {
         Ok(self.linear_of(rows, 0, rows.rows(), norm, linear))
     }
@@ -220,12 +246,25 @@ impl Blocks for NativeBlocks {
         Ok(rows)
     }
 
+    fn residual_normalised(
+        &self,
+        mut rows: Buffer,
+        update: &Buffer,
+        linear: &Linear,
+        norm: &Norm,
+    ) -> Result<Buffer> {
+        let update = self.linear_of(update, 0, update.rows(), None, linear);
+        let update = self.normalised(&update, 0, update.rows(), norm);
+        add(self.path, rows.values_mut(), update.values());
+        Ok(rows)
+    }
+
     fn feed_forward(&self, mut rows: Buffer, layer: &FeedForward<Self>) -> Result<Buffer> {
         let width = rows.width();
         let (up, down) = (&layer.up, &layer.down);
         for (from, count) in row_blocks(rows.rows(), ROWS_AT_ONCE) {
-            if let (Activation::SiluGate, Some(norm), None, None) =
-                (layer.activation, &layer.norm_before, &up.bias, &down.bias)
+            if let (Activation::SiluGate, Some(norm), None, None, None) =
+                (layer.activation, &layer.norm_before, &layer.norm_of_update, &up.bias, &down.bias)
             {
                 let normalised = self.normalised(&rows, from, count, norm);
                 let block = &mut rows.values_mut()[from * width..][..count * width];
@@ -238,7 +277,13 @@ impl Blocks for NativeBlocks {
             let wide = self.linear_of(&rows, from, count, layer.norm_before.as_ref(), up);
             let wide = self.activate(wide, layer.activation);
             let block = &mut rows.values_mut()[from * width..][..count * width];
-            self.multiply(wide.values(), down, block, Accumulate::Yes);
+            match &layer.norm_of_update {
+                None => self.multiply(wide.values(), down, block, Accumulate::Yes),
+                Some(norm) => {
+                    let update = self.linear_of(&wide, 0, count, None, down);
+                    add(self.path, block, self.normalised(&update, 0, count, norm).values());
+                }
+            }
         }
         if let Some(norm) = &layer.norm_after {
             self.normalise(&mut rows, norm);

@@ -12,7 +12,7 @@
 //! graph asks for them.
 
 mod cache;
-mod config;
+pub(crate) mod config;
 mod error;
 mod folder;
 #[cfg(feature = "hf")]
@@ -112,7 +112,7 @@ pub fn open_model(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<L
 fn open_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
     let model = read_files(files, source)?;
     let rows = match &model.architecture {
-        Architecture::Llama(config) => config.vocabulary,
+        Architecture::Decoder(config) => config.vocabulary,
         Architecture::Bert(config) => config.vocabulary,
     };
     // Embeddings are often padded to more rows than there are tokens; the other way round is another model's tokenizer.

@@ -316,12 +316,6 @@ impl ArpaParser {
             header: self.header,
         })
     }
-
-    /// Share of the n-grams that were read, for progress; 0 before the counts are known.
-    #[must_use]
-    pub fn lines(&self) -> u64 {
-        self.line
-    }
 }
 
 fn number(field: &str, what: &str) -> Result<f32, String> {

@@ -51,7 +51,8 @@ impl TrainError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Parameter(_) | Self::Segment(_) => return None,
+            Self::Segment(_) => return None,
+            Self::Parameter(_) => "`tamis train-ngram --help` says what it takes".into(),
             Self::NoWords => "name a corpus whose documents have text".into(),
             Self::Discount { .. } => {
                 "the corpus is too small or too repetitive for this order: remove duplicates, give more text \

@@ -99,7 +99,7 @@ const STRETCH: usize = 2048;
 struct Position {
     /// Hash of the n-gram under consideration that ends here.
     key: u64,
-    /// Tokens of the line up to here, at most N.
+    /// Tokens of the line up to here, at most N or 2.
     depth: u8,
     /// Length of the longest stored n-gram that ends here.
     length: u8,
@@ -182,7 +182,8 @@ impl<'m> Scorer<'m> {
             self.keep_context();
         }
         self.words.push(word);
-        let depth = depth.min(self.model.order) as u8;
+        // 1 is `<s>` even where no n-gram is longer.
+        let depth = depth.min(self.model.order.max(2)) as u8;
         self.positions.push(Position { key: word, depth, length: 1, prob: 0.0 });
     }
 

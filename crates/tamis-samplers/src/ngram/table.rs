@@ -122,10 +122,10 @@ impl Table {
         let larger = Self { slots: vec![Slot::default(); self.slots.len() * 2], len: self.len };
         let smaller = std::mem::replace(self, larger);
         for slot in smaller.slots {
-            if slot.key != 0 {
-                if let Err(at) = self.find_slot(slot.key, self.home(slot.key)) {
-                    self.slots[at] = slot;
-                }
+            if slot.key != 0
+                && let Err(at) = self.find_slot(slot.key, self.home(slot.key))
+            {
+                self.slots[at] = slot;
             }
         }
     }

@@ -311,15 +311,19 @@ fn broken_files_are_refused_with_their_line() {
         (replaced("ngram 2=", "ngram 4="), "expected `ngram 2=COUNT`"),
         (replaced("\\2-grams:", "\\3-grams:"), "expected `\\2-grams:`"),
         (replaced("\tb c\t", "\tb zebra\t"), "the word `zebra` is not among the 1-grams"),
-        (replaced("\tb c\t", "\tb\t"), "expected a back-off weight"),
+        (replaced("\tb c\t", "\tb\t"), "is not among the 1-grams"),
         (replaced("\t<unk>\t", "\tunknown\t"), "the 1-grams lack `<unk>`"),
         (replaced("\ta\t", "\tb\t"), "a second time"),
         (replaced("\\end\\", ""), "it is cut"),
-        (good[..good.len() * 2 / 3].to_owned(), "it is cut"),
+        (good[..=good[..good.len() * 2 / 3].rfind('\n').unwrap()].to_owned(), "it is cut"),
     ];
     for (broken, expected) in cases {
         let error = parse(&broken).unwrap_err();
         assert!(error.problem.contains(expected), "expected {expected}: {error}");
+    }
+    // Wherever it is cut, even inside a number, it is refused.
+    for end in 0..good.trim_end().len() {
+        assert!(!good.is_char_boundary(end) || parse(&good[..end]).is_err(), "cut at {end}");
     }
     let at = line_of(&good, "\tb c\t");
     let line = good.lines().nth(at as usize - 1).unwrap();

@@ -5,6 +5,7 @@
 //! the order of shards, and share one exact search for the threshold.
 
 mod draw;
+mod mid_ranks;
 mod poisson;
 mod priority;
 mod rate;
@@ -14,6 +15,7 @@ mod threshold;
 mod uniform;
 
 pub use draw::draw;
+pub use mid_ranks::{MidRanks, Quantile, Quantiles};
 pub use poisson::{PoissonSearch, PoissonThreshold};
 pub use priority::{Candidate, InvalidScore, Priority, Ranker, priority};
 pub use rate::{ParseRateError, Rate};

@@ -168,7 +168,7 @@ impl fmt::Debug for Priority {
 }
 
 /// An integer that orders as the number does. −0 is 0.
-fn ordered_image(value: f64) -> u64 {
+pub(super) fn ordered_image(value: f64) -> u64 {
     assert!(!value.is_nan(), "a priority is never NaN: scores are checked before");
     let bits = (value + 0.0).to_bits();
     if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }
@@ -194,7 +194,8 @@ impl Ranker {
         self.rule
     }
 
-    /// The priority of a document; smaller is kept first. `score` is not looked at by [`Rule::Random`].
+    /// The priority of a document; smaller is kept first. `score` is not looked at by [`Rule::Random`], and is the distance
+    /// to the centre for [`Rule::Band`].
     ///
     /// # Errors
     /// A score that the rule cannot use: the row has failed.
@@ -210,7 +211,7 @@ impl Ranker {
         let v = unit_of_bits(tie);
         let value = match rule {
             Rule::Top => -score,
-            Rule::Bottom => score,
+            Rule::Bottom | Rule::Band => score,
             Rule::Ips => -libm::log1p(-v) * score,
             Rule::Random => -libm::log1p(-v),
             Rule::Poisson => v * score,

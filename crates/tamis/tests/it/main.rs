@@ -14,6 +14,7 @@ mod explain;
 mod faults;
 mod fuzz;
 mod growth;
+mod judge;
 #[cfg(unix)]
 mod kill;
 mod resume;

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, NgramOptions, SelectOptions,
-    SignalOptions,
+    AskOptions, BandOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, NgramOptions,
+    PerplexityOptions, SelectOptions, SignalOptions,
 };
 use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -38,6 +38,14 @@ pub(crate) const TABLE: &[Row] = &[
         by_worker: true,
     },
     Row {
+        name: "counts",
+        options: || SignalOptions::Counts,
+        changed: || SignalOptions::Counts,
+        changes: &[],
+        select: Some(("stop_word_share", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
         name: "tokens",
         options: || SignalOptions::Tokens { tokenizer: MODELS.judge.clone() },
         changed: || SignalOptions::Tokens { tokenizer: MODELS.embedder.clone() },
@@ -62,9 +70,31 @@ pub(crate) const TABLE: &[Row] = &[
         by_worker: true,
     },
     Row {
+        name: "perplexity",
+        options: || SignalOptions::Perplexity(perplexity()),
+        changed: || SignalOptions::Perplexity(PerplexityOptions { stride: Some(3), ..perplexity() }),
+        changes: &["stride_tokens"],
+        select: Some(("nll_per_byte", Rule::Band)),
+        by_worker: true,
+    },
+    Row {
         name: "ngram",
         options: || SignalOptions::Ngram(ngram(&MODELS.ngram)),
         changed: || SignalOptions::Ngram(ngram(&MODELS.other_ngram)),
+        changes: &["model"],
+        select: Some(("perplexity", Rule::Bottom)),
+        by_worker: true,
+    },
+    Row {
+        name: "perplexity:late",
+        options: || {
+            let name = Some("late".to_owned());
+            SignalOptions::Perplexity(PerplexityOptions { name, ..perplexity() })
+        },
+        changed: || {
+            let (name, model) = (Some("late".to_owned()), Some(MODELS.other_judge.clone()));
+            SignalOptions::Perplexity(PerplexityOptions { name, model, ..perplexity() })
+        },
         changes: &["model"],
         select: Some(("perplexity", Rule::Bottom)),
         by_worker: true,
@@ -115,6 +145,16 @@ fn embed_server() -> EmbedOptions {
     EmbedOptions { model: format!("{}/v1#fake", *SERVER), ..EmbedOptions::default() }
 }
 
+/// Windows that most documents of the laws do not fit.
+pub(crate) fn perplexity() -> PerplexityOptions {
+    PerplexityOptions {
+        model: Some(MODELS.judge.clone()),
+        window: Some(12),
+        stride: Some(7),
+        ..PerplexityOptions::default()
+    }
+}
+
 pub(crate) fn density() -> DensityOptions {
     DensityOptions { embed: embed(), repetitions: 100, buckets: Some(512), ..DensityOptions::default() }
 }
@@ -137,6 +177,7 @@ pub(crate) fn selecting(by: &str, rule: Option<Rule>, targets: Vec<Target>) -> S
     SelectOptions {
         by: by.to_owned(),
         rule,
+        band: BandOptions::default(),
         targets,
         tokenizer: None,
         seed: 7,
