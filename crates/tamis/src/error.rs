@@ -36,6 +36,9 @@ pub enum Error {
     /// A model, tokenizer or prompt.
     #[error(transparent)]
     Models(#[from] tamis_models::Error),
+    /// A server.
+    #[error(transparent)]
+    Remote(#[from] tamis_remote::Error),
     /// Parameters of a sketch.
     #[error(transparent)]
     Sketch(#[from] tamis_samplers::ParameterError),
@@ -73,6 +76,11 @@ impl Error {
             Self::Run(error) => error.hint(),
             Self::Models(error) => error.hint(),
             Self::Ngram(error) => error.hint(),
+            Self::Remote(error) => error.hint(),
+            // A server that failed while a signal was computed.
+            Self::Core(tamis_core::Error::Signal { source, .. }) => {
+                source.downcast_ref::<tamis_remote::Error>().and_then(tamis_remote::Error::hint)
+            }
             Self::Evaluation(error) => error.hint(),
             _ => None,
         }
@@ -94,6 +102,7 @@ impl Error {
             Self::Models(ModelError::Source(error)) => {
                 matches!(error, SourceError::Unknown { .. } | SourceError::Spelling { .. })
             }
+            Self::Remote(error) => error.is_usage(),
             Self::Models(
                 ModelError::Objective { .. }
                 | ModelError::Window { .. }

@@ -28,6 +28,7 @@ mod pool;
 mod project;
 mod sample;
 mod select;
+mod servers;
 mod signals;
 
 pub use audit::{Started, without_secrets};
@@ -43,6 +44,7 @@ pub use plan::Plan;
 pub use project::{Project, refuse_output_inside_corpus};
 pub use sample::{SampleOptions, SampleReport};
 pub use select::{Counts, Manifest, SelectReport, TargetRecord};
+pub use servers::is_server;
 pub use signals::{ScoreOptions, ScoreReport, checkpoints};
 pub use tamis_core::Direction;
 pub use tamis_io::run::CorpusVersion;

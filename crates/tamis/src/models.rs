@@ -9,6 +9,7 @@ use tamis_core::{
     DocumentBatch, Fingerprint, Input, Parallelism, Result as CoreResult, Signal, SignalInfo, column,
 };
 use tamis_io::corpus::Columns;
+use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
@@ -22,9 +23,10 @@ use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model}
 use tamis_models::text_tokens::TextTokenizer;
 
 use crate::options::{
-    AskOptions, CorpusOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective, PerplexityOptions,
-    SignalOptions,
+    AskOptions, CorpusOptions, DensityOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective,
+    PerplexityOptions, SignalOptions,
 };
+use crate::servers;
 use crate::{Error, Observer, Result};
 
 pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
@@ -57,7 +59,39 @@ fn parallelism(device: Device) -> Parallelism {
     if device == Device::Cpu { Parallelism::PerCore } else { Parallelism::Exclusive }
 }
 
-/// A judge that is ready to score.
+/// The native engine gives the same bits however a corpus is cut.
+pub(crate) fn repeatability(engine: Engine, device: Device) -> Repeatability {
+    match (engine, device) {
+        (Engine::Native, Device::Cpu) => Repeatability::Exact,
+        _ => Repeatability::BatchVariant,
+    }
+}
+
+/// Ask-LLM, the judge loaded here or behind a server.
+pub(crate) fn any_ask_llm(
+    options: &AskOptions,
+    observer: &dyn Observer,
+) -> Result<(Box<dyn Signal>, Repeatability)> {
+    Ok(if servers::is_server(&options.model) {
+        (Box::new(servers::ask_llm(options, observer)?), Repeatability::BatchVariant)
+    } else {
+        (Box::new(ask_llm(options, observer)?), repeatability(options.engine, options.device))
+    })
+}
+
+/// An embedder that is ready, loaded here or behind a server.
+pub(crate) fn any_embedder(
+    options: &EmbedOptions,
+    observer: &dyn Observer,
+) -> Result<(Box<dyn Signal>, Repeatability)> {
+    Ok(if servers::is_server(&options.model) {
+        (Box::new(servers::embedder(options, observer)?), Repeatability::BatchVariant)
+    } else {
+        (Box::new(embedder(options, observer)?), repeatability(options.engine, options.device))
+    })
+}
+
+/// Ask-LLM with a judge that is loaded here.
 pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
     let judge = judge(&options.model, options.dtype, options.engine, options.device, observer)?;
     let prompts = resolve_prompts(&options.prompts, &judge.digest)?;
@@ -116,6 +150,14 @@ pub(crate) fn ask(judge: Judge, prompts: &PromptSet, options: &AskOptions) -> Re
 /// A model or prompt that cannot be had.
 pub fn check_models(signal: &SignalOptions, observer: &dyn Observer) -> Result<()> {
     match signal {
+        SignalOptions::AskLlm(ask) if servers::is_server(&ask.model) => {
+            drop(servers::ask_llm(ask, observer)?);
+        }
+        SignalOptions::Embed(embed) | SignalOptions::Density(DensityOptions { embed, .. })
+            if servers::is_server(&embed.model) =>
+        {
+            drop(servers::embedder(embed, observer)?);
+        }
         SignalOptions::AskLlm(ask) => {
             let model = open(&ask.model, observer)?;
             resolve_prompts(&ask.prompts, &model.digest)?;
@@ -133,8 +175,8 @@ pub fn check_models(signal: &SignalOptions, observer: &dyn Observer) -> Result<(
     Ok(())
 }
 
-/// An embedder that is ready.
-pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
+/// An embedder that is loaded here.
+fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
     let model = open(&options.model, observer)?;
     let encoder = build_encoder(
         &model.architecture,
@@ -314,6 +356,9 @@ pub fn show_prompt(
         ));
     };
     let text = first_text(corpus, id)?;
+    if servers::is_server(&ask.model) {
+        return Ok(servers::ask_llm(ask, observer)?.show_prompt(&text)?);
+    }
     let judge = ask_llm(ask, observer)?;
     let shown = judge.show_prompt(&text)?;
     Ok(shown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))

@@ -114,11 +114,51 @@ impl Device {
     }
 }
 
+/// How a server is asked, where a model is one's address. Local models ignore it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerOptions {
+    /// Name of the model there; `None`: the address's fragment, else the only one.
+    pub model: Option<String>,
+    /// Requests under way at once.
+    pub concurrency: usize,
+    /// Most likely tokens that a judge's server is to show.
+    pub top_logprobs: usize,
+    /// Model source whose tokenizer cuts documents; `None`: the server's, else characters.
+    pub tokenizer: Option<String>,
+    /// Most characters of a document, instead of tokens.
+    pub max_characters: Option<usize>,
+    /// Time for one request.
+    pub timeout_seconds: u64,
+    /// Tries after the first.
+    pub retries: u32,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            model: None,
+            concurrency: 16,
+            top_logprobs: 20,
+            tokenizer: None,
+            max_characters: None,
+            timeout_seconds: 120,
+            retries: 6,
+        }
+    }
+}
+
+impl ServerOptions {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The Ask-LLM signal (arXiv 2402.09668, section 3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AskOptions {
-    /// Model source.
+    /// Model source, or the address of a server.
     pub model: String,
     /// Prompt names or files; `auto` is the set stored for the model, else `paper`.
     pub prompts: Vec<String>,
@@ -132,6 +172,9 @@ pub struct AskOptions {
     pub dtype: Dtype,
     /// Implementation.
     pub engine: Engine,
+    /// The server, where the model is one's address.
+    #[serde(default, skip_serializing_if = "ServerOptions::is_default")]
+    pub server: ServerOptions,
     /// Where it is computed; another device than the processor means [`Engine::Candle`].
     #[serde(default, skip_serializing_if = "Device::is_cpu")]
     pub device: Device,
@@ -147,6 +190,7 @@ impl Default for AskOptions {
             max_tokens: None,
             dtype: Dtype::Auto,
             engine: Engine::Native,
+            server: ServerOptions::default(),
             device: Device::Cpu,
         }
     }
@@ -156,7 +200,7 @@ impl Default for AskOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedOptions {
-    /// Model source.
+    /// Model source, or the address of a server.
     pub model: String,
     /// Tokens after which a document is cut, markers included; `None` is the model's own limit.
     pub max_tokens: Option<usize>,
@@ -166,6 +210,9 @@ pub struct EmbedOptions {
     pub engine: Engine,
     /// Store 32-bit values instead of 16-bit ones.
     pub store_f32: bool,
+    /// The server, where the model is one's address.
+    #[serde(default, skip_serializing_if = "ServerOptions::is_default")]
+    pub server: ServerOptions,
     /// Where it is computed; another device than the processor means [`Engine::Candle`].
     #[serde(default, skip_serializing_if = "Device::is_cpu")]
     pub device: Device,
@@ -179,6 +226,7 @@ impl Default for EmbedOptions {
             dtype: Dtype::Auto,
             engine: Engine::Native,
             store_f32: false,
+            server: ServerOptions::default(),
             device: Device::Cpu,
         }
     }

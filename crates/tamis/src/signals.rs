@@ -9,7 +9,7 @@ use crate::counts::Counts;
 use crate::map::{MapReport, Worker};
 use crate::models;
 use crate::options::{
-    AskOptions, DensityOptions, Device, EmbedOptions, Engine, NgramOptions, PerplexityOptions, SignalOptions,
+    AskOptions, DensityOptions, EmbedOptions, NgramOptions, PerplexityOptions, SignalOptions,
 };
 use crate::project::Project;
 use crate::{Error, Result};
@@ -195,18 +195,16 @@ impl Project<'_> {
                 project.score_one(version, &ColumnSignal::new(name), signal, options)
             }
             SignalOptions::AskLlm(ask) => {
-                let built = models::ask_llm(ask, self.observer)?;
-                let exact = repeatability(ask.engine, ask.device);
-                self.score_as(version, &built, signal, options, exact)
+                let (built, repeatability) = models::any_ask_llm(ask, self.observer)?;
+                self.score_as(version, &*built, signal, options, repeatability)
             }
             SignalOptions::Embed(embed) => {
-                let built = models::embedder(embed, self.observer)?;
-                let exact = repeatability(embed.engine, embed.device);
-                self.score_as(version, &built, signal, options, exact)
+                let (built, repeatability) = models::any_embedder(embed, self.observer)?;
+                self.score_as(version, &*built, signal, options, repeatability)
             }
             SignalOptions::Perplexity(perplexity) => {
                 let built = models::perplexity(perplexity, signal.stored_name(), self.observer)?;
-                let exact = repeatability(perplexity.engine, perplexity.device);
+                let exact = models::repeatability(perplexity.engine, perplexity.device);
                 self.score_as(version, &built, signal, options, exact)
             }
             SignalOptions::Ngram(ngram) => {
@@ -387,13 +385,6 @@ impl Project<'_> {
 pub(crate) fn options_text(asked: &SignalOptions) -> Result<String> {
     serde_json::to_string(asked)
         .map_err(|error| Error::state(format!("signal options: {error}"), "this is a bug of tamis"))
-}
-
-fn repeatability(engine: Engine, device: Device) -> Repeatability {
-    match (engine, device) {
-        (Engine::Native, Device::Cpu) => Repeatability::Exact,
-        _ => Repeatability::BatchVariant,
-    }
 }
 
 #[cfg(test)]

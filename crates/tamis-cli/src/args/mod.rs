@@ -130,8 +130,9 @@ pub(crate) struct RunArgs {
 /// Ask-LLM, embeddings and density.
 #[derive(Debug, Args)]
 pub(crate) struct SignalArgs {
-    /// Judge, or model of perplexity: `pypi:PACKAGE==V`, `hf:OWNER/NAME`, a folder, a .gguf file [default: smollm2, the
-    /// packaged judge]. For perplexity also a list `A,B` or `NAME=A,OTHER=B`: a signal `perplexity:NAME` of each.
+    /// Judge, or model of perplexity: `pypi:PACKAGE==V`, `hf:OWNER/NAME`, a folder, a .gguf file, or for a judge a server,
+    /// `http://HOST:PORT/v1#MODEL` [default: smollm2, the packaged judge]. For perplexity also a list `A,B` or
+    /// `NAME=A,OTHER=B`: a signal `perplexity:NAME` of each.
     #[arg(long, value_name = "SOURCE", help_heading = "Ask-LLM")]
     pub model: Option<String>,
     /// Prompts: `auto`, names, or files that contain {document}; several are averaged [default: auto].
@@ -164,7 +165,7 @@ pub(crate) struct SignalArgs {
     /// What is predicted [default: what the model was made for].
     #[arg(long, value_enum, help_heading = "Perplexity")]
     pub objective: Option<ObjectiveArg>,
-    /// Embedding model [default: minilm, the packaged embedder].
+    /// Embedding model, or a server: `http://HOST:PORT` [default: minilm, the packaged embedder].
     #[arg(long, value_name = "SOURCE", help_heading = "Embeddings")]
     pub embedder: Option<String>,
     /// Tokens after which a document is cut for its embedding [default: the model's own limit].
@@ -173,6 +174,8 @@ pub(crate) struct SignalArgs {
     /// Store embeddings as 32-bit floats instead of 16-bit ones.
     #[arg(long, help_heading = "Embeddings")]
     pub store_f32: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// R, rows of the sketch [default: 1000].
     #[arg(long, value_name = "R", help_heading = "Density")]
     pub repetitions: Option<usize>,
@@ -202,6 +205,30 @@ pub(crate) struct SignalArgs {
     pub sketch_seed: Option<u64>,
     #[command(flatten)]
     pub ngram: NgramArgs,
+}
+
+/// Models behind a server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Servers")]
+pub(crate) struct ServerArgs {
+    /// Name of the model on the server [default: what follows # in the address, else the only one there].
+    #[arg(long, value_name = "NAME")]
+    pub server_model: Option<String>,
+    /// Requests under way at once.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub concurrency: usize,
+    /// Most likely tokens that the server is to show of an answer [default: 20].
+    #[arg(long, value_name = "K")]
+    pub top_logprobs: Option<usize>,
+    /// Most characters of a document, where nobody can count tokens [default: three a token of the context].
+    #[arg(long, value_name = "N")]
+    pub max_document_characters: Option<usize>,
+    /// Time for one request.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub request_timeout: u64,
+    /// Tries of a request after the first, with growing waits.
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub retries: u32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -295,7 +322,7 @@ pub(crate) struct Select {
     /// Bytes of text to keep, e.g. 5GB.
     #[arg(long, value_name = "SIZE", help_heading = "Selection")]
     pub bytes: Option<String>,
-    /// Model source whose tokenizer counts tokens.
+    /// Model source whose tokenizer counts tokens, and cuts documents for a server.
     #[arg(long, value_name = "SOURCE", help_heading = "Selection")]
     pub tokenizer: Option<String>,
     /// Seed of random, ips and poisson; rates nest under one seed.
@@ -351,9 +378,9 @@ pub(crate) struct Score {
     /// Print the rendered prompt of the first document (or of the one with this id), and do nothing else.
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", help_heading = "Ask-LLM")]
     pub show_prompt: Option<String>,
-    /// Model source whose tokenizer counts, for `tokens`.
-    #[arg(long, value_name = "SOURCE", default_value = "smollm2")]
-    pub tokenizer: String,
+    /// Model source whose tokenizer counts, for `tokens` [default: smollm2], or cuts documents for a server.
+    #[arg(long, value_name = "SOURCE")]
+    pub tokenizer: Option<String>,
     #[command(flatten)]
     pub signal: SignalArgs,
 }

@@ -11,7 +11,7 @@ use crate::options;
 use crate::progress::{count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
-    let asked = options::signals(&args.name, &args.signal, Some(&args.tokenizer))?;
+    let asked = options::signals(&args.name, &args.signal, args.tokenizer.as_deref())?;
     let worker = args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE);
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     if let (Some(id), [asked, ..]) = (&args.show_prompt, asked.as_slice()) {

@@ -15,6 +15,7 @@ mod output;
 mod perplexity;
 mod runs;
 mod secrets;
+mod servers;
 mod sure;
 mod usage;
 mod world;

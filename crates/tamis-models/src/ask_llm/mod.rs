@@ -48,7 +48,7 @@ use compiled::CompiledPrompt;
 use labels::LabelTokens;
 
 pub use diagnostics::JudgeDiagnostics;
-pub use labels::Labels;
+pub use labels::{Labels, spellings};
 pub use show::ShownPrompt;
 pub use windows::Long;
 

@@ -26,6 +26,7 @@ use crate::support::corpus;
 use crate::support::folder;
 use crate::support::observers::Watch;
 use crate::support::random::Random;
+use crate::support::server;
 use crate::support::snapshot::{assert_same, snapshot};
 use crate::support::steps::{Fate, STOPPED, Steps};
 
@@ -57,6 +58,7 @@ fn spawn(row: usize, corpus: &Path, run: &Path, step: u64) -> Child {
         .args(["--exact", "kill::child", "--test-threads", "1"])
         .env(CORPUS, corpus)
         .env(RUN, run)
+        .env(server::VARIABLE, &*server::SERVER)
         .env(ROW, row.to_string())
         .env(STEP, step.to_string())
         .stdout(Stdio::piped())

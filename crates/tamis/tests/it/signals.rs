@@ -10,6 +10,7 @@ use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport
 use tamis_io::run::CorpusVersion;
 
 use crate::support::models::MODELS;
+use crate::support::server::SERVER;
 
 /// A signal and what the laws must know of it.
 pub(crate) struct Row {
@@ -106,6 +107,22 @@ pub(crate) const TABLE: &[Row] = &[
         select: Some(("score", Rule::Ips)),
         by_worker: false,
     },
+    Row {
+        name: "ask-llm",
+        options: || SignalOptions::AskLlm(ask_server()),
+        changed: || SignalOptions::AskLlm(AskOptions { model: format!("{}#other", *SERVER), ..ask_server() }),
+        changes: &["model"],
+        select: Some(("score", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
+        name: "embed",
+        options: || SignalOptions::Embed(embed_server()),
+        changed: || SignalOptions::Embed(EmbedOptions { store_f32: true, ..embed_server() }),
+        changes: &["precision"],
+        select: None,
+        by_worker: true,
+    },
 ];
 
 pub(crate) fn embed() -> EmbedOptions {
@@ -118,6 +135,14 @@ pub(crate) fn ngram(model: &str) -> NgramOptions {
 
 pub(crate) fn ask() -> AskOptions {
     AskOptions { model: MODELS.judge.clone(), prompts: vec!["paper".to_owned()], ..AskOptions::default() }
+}
+
+fn ask_server() -> AskOptions {
+    AskOptions { model: format!("{}/v1#fake", *SERVER), ..AskOptions::default() }
+}
+
+fn embed_server() -> EmbedOptions {
+    EmbedOptions { model: format!("{}/v1#fake", *SERVER), ..EmbedOptions::default() }
 }
 
 /// Windows that most documents of the laws do not fit.

@@ -5,6 +5,7 @@ pub(crate) mod models;
 pub(crate) mod observers;
 pub(crate) mod random;
 pub(crate) mod read;
+pub(crate) mod server;
 pub(crate) mod snapshot;
 pub(crate) mod steps;
 pub(crate) mod stores;
