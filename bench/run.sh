@@ -1,62 +1,36 @@
 #!/usr/bin/env bash
-# Figures of this machine, printed and kept under bench/results/. Peers come with bench/peers/.
+# Figures of this machine, ours and the peers' in one run, kept raw under bench/results/ and written as a table into
+# docs/benchmarks.md.
 #
-#   bench/run.sh [ROUNDS]          five rounds by default; figures are medians with their spread where a round is a process
+#   bench/run.sh [ROUNDS] [PART ...]     five rounds and all parts by default; parts: models data
 #
-# Corpus of the selection bench: BENCH_CORPUS (jsonl.zst shards), else the labelled pool, built once into the target folder
-# where ../shared/pool is there, enlarged to more than 1 GB; without either that part says so and is skipped.
+# A part is bench/PART.sh; it gets the rounds and the file to which its raw lines are appended:
+#   NAME VALUE UNIT ROUND                NAME without spaces; lines that begin with # say the setting
+# Peers live in a Python environment that bench/peers/setup.sh makes (BENCH_VENV: one that is there already).
 set -euo pipefail
 cd "$(dirname "$0")/.."
 rounds="${1:-5}"
-target="${CARGO_TARGET_DIR:-$PWD/target}"
-export TAMIS_CACHE="${TAMIS_CACHE:-$target/models}"
-result="bench/results/$(date +%Y-%m-%d)-$(uname -m)-$(nproc)cores.txt"
+[ $# -gt 0 ] && shift
+parts=("$@")
+[ ${#parts[@]} -gt 0 ] || parts=(models data)
+export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
+export TAMIS_CACHE="${TAMIS_CACHE:-$CARGO_TARGET_DIR/models}"
+export BENCH_VENV="${BENCH_VENV:-$CARGO_TARGET_DIR/bench/venv}"
 mkdir -p bench/results
 
 cargo build --release --quiet -p tamis-cli
-cargo build --release --quiet --examples -p tamis-models -p tamis-kernels -p tamis-io
-bin="$target/release"
-
-bench() {
-    echo "# $(date -u +%Y-%m-%dT%H:%MZ)  commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
-    echo "# $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
-    echo
-    for round in $(seq "$rounds"); do
-        for dtype in bf16 f32; do
-            echo "## Ask-LLM forward, SmolLM2-135M, $dtype, 300-token documents, 2 threads, round $round"
-            "$bin/examples/throughput" smollm2 --dtype "$dtype" --threads 2 --seconds 8
-            echo "## MiniLM-L6 embeddings, $dtype, 256-token documents, 2 threads, round $round"
-            "$bin/examples/throughput" minilm --dtype "$dtype" --tokens 256 --threads 2 --seconds 5
-        done
-    done
-    echo "## density passes (d = 768, B = 20000), one core"
-    "$bin/examples/kernel_bench" lsh
-    selection
-}
-
-selection() {
-    local corpus="${BENCH_CORPUS:-}"
-    if [ -z "$corpus" ] && [ -f ../shared/pool/build_pool.py ]; then
-        corpus="$target/bench/corpus"
-        if [ ! -d "$corpus" ]; then
-            python3 ../shared/pool/build_pool.py "$target/bench/pool" > /dev/null
-            python3 bench/enlarge.py "$target/bench/pool" "$corpus" 10
-        fi
-    fi
-    if [ -z "$corpus" ]; then
-        echo "## select --by random: skipped, no corpus (set BENCH_CORPUS to a folder of jsonl.zst shards)"
-        return
-    fi
-    local bytes
-    bytes=$(zstd -dc "$corpus"/*.zst | wc -c)
-    echo "## select --by random --rate 20% on $bytes uncompressed bytes, whole process, and zstd -dc beside it"
-    for round in $(seq "$rounds"); do
-        rm -rf "$target/bench/kept"
-        python3 bench/timed.py "$bytes" "tamis select, round $round" \
-            "$bin/tamis" -q select "$corpus" --by random --rate 20% --out "$target/bench/kept"
-        python3 bench/timed.py "$bytes" "zstd -dc, round $round" sh -c "zstd -dc '$corpus'/*.zst > /dev/null"
-    done
-}
-
-bench 2>&1 | tee "$result"
-echo "kept in $result"
+cargo build --release --quiet --examples --workspace
+bash bench/peers/setup.sh
+results=()
+for part in "${parts[@]}"; do
+    [ -f "bench/$part.sh" ] || continue
+    result="bench/results/$(date -u +%Y-%m-%dT%H%M)-$part.txt"
+    {
+        echo "# $part $(date -u +%Y-%m-%dT%H:%MZ) commit $(git rev-parse --short HEAD 2>/dev/null || echo unknown)"
+        echo "# machine $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), family $(grep -m1 'cpu family' /proc/cpuinfo | cut -d: -f2 | xargs) model $(grep -m1 'model[[:space:]]*:' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores, $(($(getconf _PHYS_PAGES) * $(getconf PAGE_SIZE) / 1000000000)) GB, load $(cut -d' ' -f1 /proc/loadavg)"
+    } > "$result"
+    bash "bench/$part.sh" "$rounds" "$result"
+    results+=("$result")
+    echo "kept in $result"
+done
+python3 bench/table.py docs/benchmarks.md "${results[@]}"

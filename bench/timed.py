@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
-"""Runs a command once and prints MB/s of BYTES, wall and processor seconds, and the peak memory of the process.
+"""Runs a command once and prints lines `NAME VALUE UNIT ROUND`: MB/s of BYTES, seconds, processor seconds, and the peak
+memory of its largest process.
 
-    python3 timed.py BYTES NAME COMMAND [ARGUMENT ...]
+    python3 timed.py NAME BYTES ROUND COMMAND [ARGUMENT ...]
 """
 import resource
 import subprocess
@@ -10,16 +11,18 @@ import time
 
 
 def main():
-    count, name, command = int(sys.argv[1]), sys.argv[2], sys.argv[3:]
+    name, count, label, command = sys.argv[1], int(sys.argv[2]), sys.argv[3], sys.argv[4:]
     began = time.monotonic()
-    done = subprocess.run(command, stdout=subprocess.DEVNULL)
+    done = subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
     wall = time.monotonic() - began
+    if done.returncode != 0:
+        sys.stderr.buffer.write(done.stderr)
+        sys.exit(done.returncode)
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
-    print(
-        "%-28s %7.1f MB/s  wall %6.2f s  cpu %6.2f s  peak %6.0f MB  exit %d"
-        % (name, count / wall / 1e6, wall, used.ru_utime + used.ru_stime, used.ru_maxrss / 1e3, done.returncode)
-    )
-    sys.exit(done.returncode)
+    print("%s %.1f MB/s %s" % (name, count / wall / 1e6, label))
+    print("%s/time %.3f s %s" % (name, wall, label))
+    print("%s/processor %.3f s %s" % (name, used.ru_utime + used.ru_stime, label))
+    print("%s/memory %.1f MB %s" % (name, used.ru_maxrss * 1024 / 1e6, label))
 
 
 main()

@@ -21,12 +21,16 @@ const WRONG_USAGE: u8 = 2;
 const TOO_MANY_FAILED: u8 = 3;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return refuse(&error),
+    };
     let terminal = Terminal::new(cli.global.quiet);
     let context = Context { global: &cli.global, terminal: &terminal };
     let result = match &cli.command {
         Command::Select(select) => commands::select::run(&context, select),
         Command::Score(score) => commands::score::run(&context, score),
+        Command::TrainNgram(train) => commands::train_ngram::run(&context, train),
         Command::Show(show) => commands::show::run(&context, show),
         Command::Why(why) => commands::why::run(&context, why),
         Command::Demo(demo) => commands::demo::run(&context, demo),
@@ -37,6 +41,17 @@ fn main() -> ExitCode {
         Ok(commands::Outcome::TooManyFailed) => ExitCode::from(TOO_MANY_FAILED),
         Err(error) => ExitCode::from(report(&error, cli.global.json)),
     }
+}
+
+/// Prints what clap says: help, or an argument that is wrong, which may be a secret in the wrong place.
+fn refuse(error: &clap::Error) -> ExitCode {
+    let message = error.to_string();
+    let redacted = tamis::without_secrets(&message);
+    if redacted == message {
+        error.exit();
+    }
+    output::error_line(redacted.trim_end());
+    ExitCode::from(WRONG_USAGE)
 }
 
 /// Prints an error with its causes and its remedy, without secrets; returns the exit code.

@@ -3,14 +3,15 @@
 use std::path::PathBuf;
 
 use tamis::options::{
-    AskOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Dtype, EmbedOptions, Engine,
-    ExactDuplicates, Long, SelectOptions, SignalOptions,
+    AskOptions, BandOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Device, Dtype,
+    EmbedOptions, Engine, ExactDuplicates, Long, NgramOptions, NgramWords, Objective, PerplexityOptions,
+    SelectOptions, ServerOptions, SignalOptions, TrainNgramOptions,
 };
-use tamis::{Error, Rate, Result, Rule, Target};
+use tamis::{Error, Quantile, Rate, Result, Rule, Target};
 
 use crate::args::{
-    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, PresetArg, ProjectionArg,
-    RuleArg, Select, SignalArgs,
+    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs, ObjectiveArg,
+    PresetArg, ProjectionArg, RuleArg, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
 };
 
 /// The corpus, unless the run is to say.
@@ -89,15 +90,26 @@ pub(crate) fn targets(args: &Select) -> Result<Vec<Target>> {
 
 /// The selection.
 pub(crate) fn select(args: &Select) -> Result<SelectOptions> {
+    let implied = (args.around.is_some() || args.stratum.is_some()).then_some(RuleArg::Band);
+    let around = args.around.as_deref().map(|text| {
+        Quantile::parse(text).map_err(|error| {
+            Error::usage(format!("`--around {text}`: {error}"), "write a percentile such as 50%")
+        })
+    });
     Ok(SelectOptions {
         by: args.by.clone(),
-        rule: args.rule.map(|rule| match rule {
+        rule: args.rule.or(implied).map(|rule| match rule {
             RuleArg::Top => Rule::Top,
             RuleArg::Bottom => Rule::Bottom,
+            RuleArg::Band => Rule::Band,
             RuleArg::Ips => Rule::Ips,
             RuleArg::Random => Rule::Random,
             RuleArg::Poisson => Rule::Poisson,
         }),
+        band: BandOptions {
+            around: around.transpose()?.unwrap_or(Quantile::MIDDLE),
+            stratum: args.stratum.clone(),
+        },
         targets: targets(args)?,
         tokenizer: args.tokenizer.clone(),
         seed: args.seed,
@@ -134,9 +146,15 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         max_document_tokens,
         dtype,
         engine,
+        device,
+        window,
+        stride,
+        objective,
         embedder,
         embed_tokens,
         store_f32,
+        // How often and how fast a server is asked changes no value.
+        server: ServerArgs { server_model, top_logprobs, max_document_characters, .. },
         repetitions,
         buckets,
         hashes,
@@ -146,6 +164,7 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         preset,
         sketch_memory,
         sketch_seed,
+        ngram: NgramArgs { ngram, ngram_words, ngram_tokenizer },
     } = args;
     model.is_some()
         || !prompt.is_empty()
@@ -154,9 +173,16 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         || max_document_tokens.is_some()
         || dtype.is_some()
         || engine.is_some()
+        || device.is_some()
+        || window.is_some()
+        || stride.is_some()
+        || objective.is_some()
         || embedder.is_some()
         || embed_tokens.is_some()
         || *store_f32
+        || server_model.is_some()
+        || top_logprobs.is_some()
+        || max_document_characters.is_some()
         || repetitions.is_some()
         || buckets.is_some()
         || hashes.is_some()
@@ -166,27 +192,63 @@ pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
         || preset.is_some()
         || sketch_memory.is_some()
         || sketch_seed.is_some()
+        || ngram.is_some()
+        || ngram_words.is_some()
+        || ngram_tokenizer.is_some()
 }
 
-fn dtype(args: &SignalArgs) -> Dtype {
-    match args.dtype {
+/// The number format that a flag names.
+pub(crate) fn dtype(flag: Option<DtypeArg>) -> Dtype {
+    match flag {
         None | Some(DtypeArg::Auto) => Dtype::Auto,
         Some(DtypeArg::Bf16) => Dtype::Bf16,
         Some(DtypeArg::F32) => Dtype::F32,
     }
 }
 
-fn engine(args: &SignalArgs) -> Engine {
-    match args.engine {
-        None | Some(EngineArg::Native) => Engine::Native,
-        Some(EngineArg::Candle) => Engine::Candle,
+/// Implementation and device; another device than the processor has one implementation.
+pub(crate) fn engine(flag: Option<EngineArg>, device: Option<&str>) -> Result<(Engine, Device)> {
+    let device = device.map(Device::parse).transpose()?.unwrap_or_default();
+    match (flag, device) {
+        (None | Some(EngineArg::Native), Device::Cpu) => Ok((Engine::Native, device)),
+        (Some(EngineArg::Native), _) => Err(Error::usage(
+            "the native engine computes on the processor",
+            "leave --engine out, or write --engine candle",
+        )),
+        (None | Some(EngineArg::Candle), _) => Ok((Engine::Candle, device)),
     }
 }
 
-fn ask(args: &SignalArgs) -> AskOptions {
+fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) -> Result<ServerOptions> {
+    if !tamis::is_server(model) {
+        let ServerArgs { server_model, top_logprobs, max_document_characters, .. } = args;
+        if server_model.is_some() || top_logprobs.is_some() || max_document_characters.is_some() {
+            let message = format!("`{model}` is loaded here, and there are options for a server");
+            return Err(Error::usage(
+                message,
+                "name a server as --model http://HOST:PORT/v1 (or --embedder)",
+            ));
+        }
+        return Ok(ServerOptions::default());
+    }
+    Ok(ServerOptions {
+        model: args.server_model.clone(),
+        concurrency: args.concurrency,
+        top_logprobs: args.top_logprobs.unwrap_or(ServerOptions::default().top_logprobs),
+        tokenizer: tokenizer.map(str::to_owned),
+        max_characters: args.max_document_characters,
+        timeout_seconds: args.request_timeout,
+        retries: args.retries,
+    })
+}
+
+fn ask(args: &SignalArgs, tokenizer: Option<&str>) -> Result<AskOptions> {
     let default = AskOptions::default();
-    AskOptions {
-        model: args.model.clone().unwrap_or(default.model),
+    let (engine, device) = engine(args.engine, args.device.as_deref())?;
+    let model = args.model.clone().unwrap_or(default.model);
+    Ok(AskOptions {
+        server: server(&model, &args.server, tokenizer)?,
+        model,
         prompts: if args.prompt.is_empty() { default.prompts } else { args.prompt.clone() },
         chat: args.chat,
         long: match args.long {
@@ -194,27 +256,73 @@ fn ask(args: &SignalArgs) -> AskOptions {
             Some(LongArg::Windows) => Long::Windows,
         },
         max_tokens: args.max_document_tokens,
-        dtype: dtype(args),
-        engine: engine(args),
+        dtype: dtype(args.dtype),
+        engine,
+        device,
+    })
+}
+
+/// One set of options for each checkpoint of `--model`, and those of a named one alone where the signal has a name.
+fn perplexity(named: &PerplexityOptions, args: &SignalArgs) -> Result<Vec<PerplexityOptions>> {
+    let (engine, device) = engine(args.engine, args.device.as_deref())?;
+    let of = |name: Option<String>, model: Option<String>| PerplexityOptions {
+        name,
+        model,
+        objective: args.objective.map(|objective| match objective {
+            ObjectiveArg::Causal => Objective::Causal,
+            ObjectiveArg::Span => Objective::Span,
+            ObjectiveArg::Prefix => Objective::Prefix,
+        }),
+        window: args.window,
+        stride: args.stride,
+        max_tokens: args.max_document_tokens,
+        dtype: dtype(args.dtype),
+        engine,
+        device,
+    };
+    let listed = match &args.model {
+        None => return Ok(vec![of(named.name.clone(), None)]),
+        Some(list) => tamis::checkpoints(list)?,
+    };
+    match (&named.name, listed.as_slice()) {
+        (Some(name), [(None, source)]) => Ok(vec![of(Some(name.clone()), Some(source.clone()))]),
+        (Some(name), listed) => {
+            let found = listed.iter().find(|(other, _)| other.as_ref() == Some(name));
+            let (_, source) = found.ok_or_else(|| {
+                let names: Vec<&str> = listed.iter().filter_map(|(name, _)| name.as_deref()).collect();
+                Error::usage(
+                    format!("no checkpoint of --model is named `{name}`"),
+                    format!("the list names {}", names.join(", ")),
+                )
+            })?;
+            Ok(vec![of(Some(name.clone()), Some(source.clone()))])
+        }
+        (None, listed) => {
+            Ok(listed.iter().map(|(name, source)| of(name.clone(), Some(source.clone()))).collect())
+        }
     }
 }
 
-fn embed(args: &SignalArgs) -> EmbedOptions {
+fn embed(args: &SignalArgs, tokenizer: Option<&str>) -> Result<EmbedOptions> {
     let default = EmbedOptions::default();
-    EmbedOptions {
-        model: args.embedder.clone().unwrap_or(default.model),
+    let (engine, device) = engine(args.engine, args.device.as_deref())?;
+    let model = args.embedder.clone().unwrap_or(default.model);
+    Ok(EmbedOptions {
+        server: server(&model, &args.server, tokenizer)?,
+        model,
         max_tokens: args.embed_tokens,
-        dtype: dtype(args),
-        engine: engine(args),
+        dtype: dtype(args.dtype),
+        engine,
         store_f32: args.store_f32,
-    }
+        device,
+    })
 }
 
-fn density(args: &SignalArgs) -> Result<DensityOptions> {
+fn density(args: &SignalArgs, tokenizer: Option<&str>) -> Result<DensityOptions> {
     let default = DensityOptions::default();
     let memory = args.sketch_memory.as_deref().map(|text| size("--sketch-memory", text)).transpose()?;
     Ok(DensityOptions {
-        embed: embed(args),
+        embed: embed(args, tokenizer)?,
         repetitions: args.repetitions.unwrap_or(default.repetitions),
         buckets: args.buckets,
         hashes: args.hashes,
@@ -233,17 +341,74 @@ fn density(args: &SignalArgs) -> Result<DensityOptions> {
     })
 }
 
-/// The signal of that name with the flags that concern it.
-pub(crate) fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<SignalOptions> {
-    Ok(match SignalOptions::named(name)? {
-        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args)),
-        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args)),
-        SignalOptions::Density(_) => SignalOptions::Density(density(args)?),
+fn words(words: WordsArg) -> NgramWords {
+    match words {
+        WordsArg::Plain => NgramWords::Plain,
+        WordsArg::Lower => NgramWords::Lower,
+        WordsArg::Ccnet => NgramWords::Ccnet,
+    }
+}
+
+/// Training of an n-gram model.
+pub(crate) fn train_ngram(args: &TrainNgram, threads: usize) -> Result<TrainNgramOptions> {
+    let discount_fallback = args.discount_fallback.as_ref().map(|given| match given[..] {
+        [] => [0.5, 1.0, 1.5],
+        [all] => [all; 3],
+        [one, more] => [one, more, more],
+        [one, two, more, ..] => [one, two, more],
+    });
+    Ok(TrainNgramOptions {
+        corpus: CorpusOptions {
+            text: args.text.clone(),
+            max_line_bytes: args.max_line_bytes,
+            ..CorpusOptions::new(args.corpus.clone())
+        },
+        order: args.order,
+        out: args.out.clone(),
+        prune: args.prune.clone(),
+        discount_fallback,
+        words: words(args.words),
+        tokenizer: args.tokenizer.clone(),
+        memory_bytes: size("--memory", &args.memory)?,
+        temporary: args.temporary.clone(),
+        threads,
+    })
+}
+
+/// The signals of that name with the flags that concern them: several for a list of checkpoints, else one.
+pub(crate) fn signals(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<Vec<SignalOptions>> {
+    Ok(vec![match SignalOptions::named(name)? {
+        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args, tokenizer)?),
+        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args, tokenizer)?),
+        SignalOptions::Density(_) => SignalOptions::Density(density(args, tokenizer)?),
+        SignalOptions::Perplexity(named) => {
+            return Ok(perplexity(&named, args)?.into_iter().map(SignalOptions::Perplexity).collect());
+        }
+        SignalOptions::Ngram(_) => SignalOptions::Ngram(NgramOptions {
+            model: args.ngram.ngram.clone().unwrap_or_default(),
+            words: args.ngram.ngram_words.map(words),
+            tokenizer: args.ngram.ngram_tokenizer.clone(),
+        }),
         SignalOptions::Tokens { tokenizer: default } => {
             SignalOptions::Tokens { tokenizer: tokenizer.map_or(default, str::to_owned) }
         }
-        column @ SignalOptions::Column { .. } => column,
-    })
+        plain @ (SignalOptions::Column { .. } | SignalOptions::Counts) => plain,
+    }])
+}
+
+/// The one signal that a selection is by.
+pub(crate) fn signal(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<SignalOptions> {
+    let mut signals = signals(name, args, tokenizer)?;
+    match (signals.pop(), signals.is_empty()) {
+        (Some(only), true) => Ok(only),
+        (last, _) => {
+            let names = signals.iter().chain(&last).map(SignalOptions::user_name).collect::<Vec<_>>();
+            Err(Error::usage(
+                format!("`--by {name}` with several models does not say which of them selects"),
+                format!("write one of {}", names.join(", ")),
+            ))
+        }
+    }
 }
 
 #[cfg(test)]

@@ -47,4 +47,6 @@ pub mod reason {
     pub const INPUT_FAILED: &str = "input-failed";
     /// After truncation no token of the document was left.
     pub const NO_TOKENS: &str = "no-tokens";
+    /// The document is one token long and nothing precedes it: there is nothing to predict.
+    pub const ONE_TOKEN: &str = "one-token";
 }

@@ -6,5 +6,7 @@ mod error;
 pub mod run;
 pub mod sidecar;
 pub mod store;
+mod text_file;
 
 pub use error::{Error, Result};
+pub use text_file::{TextFile, TextWriter, temporary_file};

@@ -1,8 +1,12 @@
 //! Prints GFLOP/s of the products and of attention per numeric path, and embeddings/s of both passes of the density
 //! sketch, on one core.
 //!
-//! `cargo run --release -p tamis-kernels --example kernel_bench [-- gemm|attention|rows|lsh [PATH]]`
+//! `cargo run --release -p tamis-kernels --example kernel_bench [-- peak|gemm|attention|rows|lsh [PATH]]`
 #![expect(clippy::print_stdout, reason = "an example reports on stdout")]
+#![cfg_attr(
+    target_arch = "x86_64",
+    expect(unsafe_code, reason = "the peak is that of one instruction, which is written out")
+)]
 
 use std::time::Instant;
 use tamis_kernels::lsh::{
@@ -57,6 +61,58 @@ fn numbers(seed: u64, count: usize) -> Vec<f32> {
         (state >> 40) as f32 / (1 << 24) as f32 - 0.5
     };
     (0..count).map(|_| (uniform() + uniform() + uniform() + uniform()) * 1.73).collect()
+}
+
+/// What the matrix instruction of this machine gives at most: nothing but it, on registers, on every core at once.
+#[cfg(target_arch = "x86_64")]
+fn peak() {
+    use std::arch::x86_64::*;
+    /// Independent sums, more than the instruction's latency can use.
+    const SUMS: usize = 24;
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn turns(count: usize) -> f32 {
+        // SAFETY: 64 bytes each, without invalid bit patterns.
+        let one: __m512bh = unsafe { std::mem::transmute(std::hint::black_box(_mm512_set1_epi16(0x3f80))) };
+        let mut sums = std::hint::black_box([_mm512_setzero_ps(); SUMS]);
+        for _ in 0..count {
+            for sum in &mut sums {
+                *sum = _mm512_dpbf16_ps(*sum, one, one);
+            }
+        }
+        let mut all = _mm512_setzero_ps();
+        for sum in sums {
+            all = _mm512_add_ps(all, sum);
+        }
+        _mm512_reduce_add_ps(all)
+    }
+    if !Path::Bf16Avx512.is_supported() {
+        println!("peak: no AVX-512-BF16 here");
+        return;
+    }
+    const TURNS: usize = 2_000_000;
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let one_core = || {
+        let begun = Instant::now();
+        // SAFETY: the instructions were detected.
+        std::hint::black_box(unsafe { turns(std::hint::black_box(TURNS)) });
+        (SUMS * 64 * TURNS) as f64 / begun.elapsed().as_secs_f64() / 1e9
+    };
+    let best = |rounds: usize| (0..rounds).map(|_| one_core()).fold(0.0, f64::max);
+    let alone = best(5);
+    let together: Vec<f64> = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..cores).map(|_| scope.spawn(|| best(5))).collect();
+        workers.into_iter().filter_map(|worker| worker.join().ok()).collect()
+    });
+    let together: Vec<String> = together.iter().map(|rate| format!("{rate:.0}")).collect();
+    println!(
+        "peak: vdpbf16ps on registers, GFLOP/s: one core {alone:.0}; all cores at once {}",
+        together.join(" ")
+    );
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn peak() {
+    println!("peak: not known on this machine");
 }
 
 fn gemm() {
@@ -212,7 +268,9 @@ fn main() {
         Path::detect(tamis_kernels::Dtype::F32).name(),
         Path::detect(tamis_kernels::Dtype::Bf16).name()
     );
-    for (name, run) in [("gemm", gemm as fn()), ("attention", attention), ("rows", rows), ("lsh", lsh)] {
+    for (name, run) in
+        [("peak", peak as fn()), ("gemm", gemm), ("attention", attention), ("rows", rows), ("lsh", lsh)]
+    {
         if asked(name) {
             run();
         }

@@ -40,12 +40,12 @@ pub mod lsh;
 
 pub use attention::{Attention, AttentionInput, KeyValueCache, Mask, QueryRows, RelativeBias};
 pub use error::{Error, Result};
-pub use matrix::{Accumulate, PackedMatrix};
+pub use matrix::{Accumulate, PackedMatrix, silu_gated_layer};
 pub use path::{Dtype, Path};
 pub use rope::{RopeTable, rope};
 pub use rows::{
-    add, add_bias, gelu_erf, gelu_tanh, gelu_tanh_gate, l2_normalize, layer_norm, log_sum_exp, mean_rows,
-    multiply_gate, relu, rms_norm, silu_gate, softmax,
+    LogSumExp, add, add_bias, gelu_erf, gelu_tanh, gelu_tanh_gate, l2_normalize, layer_norm, log_sum_exp,
+    mean_rows, multiply_gate, relu, rms_norm, silu_gate, softmax,
 };
 pub use scratch::Scratch;
 pub use view::{Rows, RowsMut};

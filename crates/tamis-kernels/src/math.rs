@@ -87,6 +87,12 @@ pub(crate) fn sigmoid<const FUSED: bool>(x: f32) -> f32 {
     1.0 / (1.0 + exp::<FUSED>(-x))
 }
 
+/// silu(gate) · up.
+#[inline(always)]
+pub(crate) fn silu_times<const FUSED: bool>(gate: f32, up: f32) -> f32 {
+    gate * sigmoid::<FUSED>(gate) * up
+}
+
 /// Adds up the lanes as a balanced tree.
 #[inline(always)]
 pub(crate) fn sum_lanes(mut lanes: [f32; LANES]) -> f32 {

@@ -4,7 +4,9 @@
 //! Sums over a row run in 16 lanes, element i in lane i mod 16, and end in a balanced tree.
 
 use crate::dispatch::dispatched;
-use crate::math::{LANES, erfc_of_positive, exp_of_nonpositive, maximum_of, multiply_add, sigmoid, sum_of};
+use crate::math::{
+    LANES, erfc_of_positive, exp_of_nonpositive, maximum_of, multiply_add, sigmoid, silu_times, sum_of,
+};
 use crate::path::Path;
 
 fn check_rows(values: usize, width: usize) {
@@ -111,13 +113,52 @@ pub fn add(path: Path, x: &mut [f32], y: &[f32]) {
 /// Subtracting it from a logit in f64 gives the log probability to about 1e-7.
 #[must_use]
 pub fn log_sum_exp(path: Path, row: &[f32]) -> f64 {
-    let mode = path.mode();
-    let largest = run_maximum(mode, row);
-    if largest == f32::NEG_INFINITY {
-        return if row.iter().any(|value| value.is_nan()) { f64::NAN } else { f64::NEG_INFINITY };
+    let mut sum = LogSumExp::default();
+    sum.add(path, row);
+    sum.value()
+}
+
+/// [`log_sum_exp`] of a row that comes in parts. The value depends on where it is cut, by rounding in f64.
+#[derive(Debug, Clone, Copy)]
+pub struct LogSumExp {
+    largest: f32,
+    /// Σ e^(x − largest).
+    sum: f64,
+}
+
+impl Default for LogSumExp {
+    fn default() -> Self {
+        Self { largest: f32::NEG_INFINITY, sum: 0.0 }
     }
-    // NaN, and ∞ − ∞, end up in the sum.
-    f64::from(largest) + libm::log(run_sum_exp(mode, row, largest))
+}
+
+impl LogSumExp {
+    /// Adds the next values.
+    pub fn add(&mut self, path: Path, values: &[f32]) {
+        let mode = path.mode();
+        let largest = run_maximum(mode, values);
+        if largest > self.largest {
+            // ∞ − ∞ makes the sum NaN, as it must be.
+            self.sum *= libm::exp(f64::from(self.largest) - f64::from(largest));
+            self.largest = largest;
+        }
+        if self.largest == f32::NEG_INFINITY {
+            // Nothing but −∞ and NaN, which a maximum passes over.
+            self.sum += if values.iter().any(|value| value.is_nan()) { f64::NAN } else { 0.0 };
+            return;
+        }
+        // NaN, and ∞ − ∞, end up in the sum.
+        self.sum += run_sum_exp(mode, values, self.largest);
+    }
+
+    /// ln Σ e^x of all values.
+    #[must_use]
+    pub fn value(&self) -> f64 {
+        if self.largest == f32::NEG_INFINITY && !self.sum.is_nan() {
+            return f64::NEG_INFINITY;
+        }
+        f64::from(self.largest) + libm::log(self.sum)
+    }
 }
 
 /// Divides every row of `width` values by its Euclidean length; a row of zeros stays.
@@ -205,7 +246,7 @@ fn silu_gate_body<const FUSED: bool>(gate_up: &[f32], width: usize, out: &mut [f
     for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
         let (gate, up) = row.split_at(width);
         for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
-            *out = gate * sigmoid::<FUSED>(*gate) * up;
+            *out = silu_times::<FUSED>(*gate, *up);
         }
     }
 }
@@ -510,12 +551,22 @@ mod tests {
             assert!((log_sum_exp(path, &logits) - exact).abs() < 1e-7, "{}", path.name());
             assert_eq!(log_sum_exp(path, &[]), f64::NEG_INFINITY);
             assert_eq!(log_sum_exp(path, &[f32::NEG_INFINITY; 40]), f64::NEG_INFINITY);
+            let mut in_parts = LogSumExp::default();
+            logits.chunks(480).for_each(|part| in_parts.add(path, part));
+            assert!((in_parts.value() - exact).abs() < 1e-7, "{}", path.name());
+            let mut after_nothing = LogSumExp::default();
+            after_nothing.add(path, &[f32::NEG_INFINITY; 40]);
+            after_nothing.add(path, &logits);
+            assert_eq!(after_nothing.value(), log_sum_exp(path, &logits));
             for bad in [f32::NAN, f32::INFINITY] {
                 let mut row = vec![1.0; 70];
                 row[66] = bad;
                 assert!(log_sum_exp(path, &row).is_nan());
                 row.fill(bad);
                 assert!(log_sum_exp(path, &row).is_nan());
+                in_parts.add(path, &row);
+                in_parts.add(path, &[1.0; 40]);
+                assert!(in_parts.value().is_nan());
             }
         }
     }

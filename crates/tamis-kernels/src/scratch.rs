@@ -7,6 +7,12 @@ use crate::aligned::Aligned;
 pub struct Scratch {
     /// Left operands rounded to bf16.
     pub(crate) operand: Aligned<u16>,
+    /// Gates and ups of a gated layer, side by side.
+    pub(crate) wide: Aligned<f32>,
+    /// What a gated layer makes of them.
+    pub(crate) gated: Aligned<f32>,
+    /// The same, rounded to bf16.
+    pub(crate) hidden: Aligned<u16>,
     /// What attention needs beside.
     pub(crate) attention: AttentionScratch,
     /// What hashing needs.
@@ -22,9 +28,30 @@ pub(crate) struct AttentionScratch {
     pub(crate) values: Aligned<f32>,
     /// Scores of a block of query rows.
     pub(crate) scores: Aligned<f32>,
+    /// What attention on pairs needs instead.
+    #[cfg(target_arch = "x86_64")]
+    pub(crate) pairs: PairScratch,
     /// What attention on tiles needs instead.
     #[cfg(target_arch = "x86_64")]
     pub(crate) tiles: TileScratch,
+}
+
+/// Working memory of attention on pairs.
+#[cfg(target_arch = "x86_64")]
+#[derive(Debug, Default)]
+pub(crate) struct PairScratch {
+    /// A block of queries.
+    pub(crate) queries: Aligned<u16>,
+    /// Keys of one head.
+    pub(crate) keys: Aligned<u32>,
+    /// Values of one head.
+    pub(crate) values: Aligned<u32>,
+    /// Scores of a block of query rows.
+    pub(crate) scores: Aligned<f32>,
+    /// Softmax weights of a block of query rows.
+    pub(crate) weights: Aligned<u16>,
+    /// Sums of a block of query rows.
+    pub(crate) sums: Aligned<f32>,
 }
 
 /// Working memory of attention on tiles.

@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! cargo run --release -p tamis-models --example throughput -- MODEL [--dtype f32] [--threads 2] [--tokens 300]
-//!     [--pack 1024] [--prefix 0] [--seconds 5] [--every-position]
+//!     [--documents 48] [--pack 1024] [--prefix 0 | --prompt few-shot] [--seconds 5] [--every-position] [--check FILE]
 //! ```
 //! MODEL is what `open_model` takes: a folder, a `.gguf` file, `pypi:PACKAGE==VERSION`, an alias. A decoder scores the
 //! token after each document (`--every-position`: every token), an encoder embeds it, an encoder–decoder reads it and takes
-//! the first decoder step.
+//! the first decoder step. `--prefix` puts so many tokens before every document, `--prompt` those of a built-in prompt, whose
+//! end then follows every document; they are computed once, which is timed by itself, and counted by nobody. `--check` writes
+//! some values of the first four documents, to compare with other programs.
 #![expect(clippy::print_stdout, reason = "the figure is the output")]
 
 use std::collections::BTreeMap;
@@ -14,11 +16,12 @@ use std::error::Error;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use tamis_kernels::{Dtype, Path};
+use tamis_kernels::{Dtype, Path, log_sum_exp};
 use tamis_models::graph::{
     Architecture, Backend, CausalLm, Encoder, EncoderDecoder, build_causal, build_encoder,
     build_encoder_decoder,
 };
+use tamis_models::prompt::builtin;
 use tamis_models::source::{default_cache, open_model};
 
 enum Model {
@@ -62,50 +65,108 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     println!("{}: loaded and packed for {} in {:.1?}", loaded.source, path.name(), begun.elapsed());
 
-    let document =
-        |seed: usize| (0..tokens).map(|at| (1000 + (at * 7919 + seed * 104_729) % 20_000) as u32).collect();
-    let documents: Vec<Vec<u32>> = (0..(pack / tokens).max(1)).map(document).collect();
+    let (mut before, mut after) = ((0..prefix_tokens as u32).collect::<Vec<_>>(), Vec::new());
+    if let Some(name) = options.get("prompt") {
+        let set = builtin::set(name).ok_or("no such built-in prompt")?;
+        let prompt = set.prompts().first().ok_or("an empty set of prompts")?;
+        (before, after) = (
+            loaded.tokenizer.encode_template(prompt.prefix())?,
+            loaded.tokenizer.encode_template(prompt.suffix())?,
+        );
+    }
+    let document = |seed: usize| {
+        let own = (0..tokens).map(|at| (1000 + (at * 7919 + seed * 104_729) % 20_000) as u32);
+        own.chain(after.iter().copied()).collect()
+    };
+    let documents: Vec<Vec<u32>> = (0..number("documents", 48)?).map(document).collect();
     let documents: Vec<&[u32]> = documents.iter().map(Vec::as_slice).collect();
+    let tokens = tokens + after.len();
+    let in_pack: Vec<&[&[u32]]> = documents.chunks((pack / tokens).max(1)).collect();
+    let begun = Instant::now();
     let prefix = match &model {
-        Model::Causal(model) if prefix_tokens > 0 => {
-            Some(model.prefix(&(0..prefix_tokens as u32).collect::<Vec<_>>())?)
-        }
+        Model::Causal(model) if !before.is_empty() => Some(model.prefix(&before)?),
         _ => None,
     };
-    let run = || match &model {
+    let prefix_seconds = begun.elapsed().as_secs_f64();
+    let run = |documents: &[&[u32]], sink: &mut dyn FnMut(usize, &[f32])| match &model {
         Model::Causal(model) if every_position => {
-            model.token_log_probs(prefix.as_ref(), &documents, &mut |_, _| ())
+            model.token_log_probs(prefix.as_ref(), documents, &mut |at, values| sink(at, values))
         }
-        Model::Causal(model) => model.next_token_logits(prefix.as_ref(), &documents, &mut |_, _| ()),
-        Model::Encoder(model) => model.embed(&documents, &mut |_, _| ()),
-        Model::EncoderDecoder(model) => model.first_token_logits(&documents, &mut |_, _| ()),
+        Model::Causal(model) => {
+            model.next_token_logits(prefix.as_ref(), documents, &mut |at, values| sink(at, values))
+        }
+        Model::Encoder(model) => model.embed(documents, &mut |at, values| sink(at, values)),
+        Model::EncoderDecoder(model) => {
+            model.first_token_logits(documents, &mut |at, values| sink(at, values))
+        }
     };
-    run()?;
+    run(in_pack[0], &mut |_, _| ())?;
+    if let Some(path) = options.get("check") {
+        check(path, &documents[..documents.len().min(4)], &model, &run)?;
+    }
 
     let packs = AtomicUsize::new(0);
     let busy_nanoseconds = AtomicU64::new(0);
     let begun = Instant::now();
     let until = begun + Duration::from_secs(seconds as u64);
-    std::thread::scope(|scope| {
+    let (done, rate) = std::thread::scope(|scope| {
         let worker = || {
+            let (begun, mut done) = (Instant::now(), 0);
             while Instant::now() < until {
-                run()?;
-                packs.fetch_add(1, Ordering::Relaxed);
+                let documents = in_pack[packs.fetch_add(1, Ordering::Relaxed) % in_pack.len()];
+                run(documents, &mut |_, _| ())?;
+                done += documents.len();
             }
             busy_nanoseconds.fetch_add(thread_nanoseconds().unwrap_or(0), Ordering::Relaxed);
-            Ok::<(), tamis_models::Error>(())
+            Ok::<_, tamis_models::Error>((done as f64, done as f64 / begun.elapsed().as_secs_f64()))
         };
         let workers: Vec<_> = (0..threads).map(|_| scope.spawn(worker)).collect();
-        workers.into_iter().try_for_each(|worker| worker.join().expect("a worker does not panic"))
+        // Each worker ends with the pack it is at, so the rates are added, not the documents.
+        workers.into_iter().try_fold((0.0, 0.0), |(done, rate), worker| {
+            let (more, faster) = worker.join().expect("a worker does not panic")?;
+            Ok::<_, tamis_models::Error>((done + more, rate + faster))
+        })
     })?;
-    let done = (packs.into_inner() * documents.len()) as f64;
     let (elapsed, busy) = (begun.elapsed().as_secs_f64(), busy_nanoseconds.into_inner() as f64 / 1e9);
-    println!("{threads} threads, packs of {} documents of {tokens} tokens:", documents.len());
-    println!("{:.1} documents/s, {:.0} tokens/s", done / elapsed, done * tokens as f64 / elapsed);
+    println!("{threads} threads, packs of {} documents of {tokens} tokens:", in_pack[0].len());
+    if !before.is_empty() {
+        println!(
+            "prefix of {} tokens computed once in {prefix_seconds:.2} s by one thread: {:.1} % of {:.1} s",
+            before.len(),
+            100.0 * prefix_seconds / (prefix_seconds + elapsed),
+            prefix_seconds + elapsed
+        );
+    }
+    println!("{rate:.1} documents/s, {:.0} tokens/s", rate * tokens as f64);
     if busy > 0.0 {
         println!("{:.0} tokens a second of one core's time", done * tokens as f64 / busy);
     }
     Ok(())
+}
+
+/// What gives values for documents.
+type Run<'a> = dyn Fn(&[&[u32]], &mut dyn FnMut(usize, &[f32])) -> tamis_models::Result<()> + 'a;
+
+/// Writes a line a document: an embedding, or the log probabilities of tokens 1000 to 1063.
+fn check(path: &str, documents: &[&[u32]], model: &Model, run: &Run<'_>) -> Result<(), Box<dyn Error>> {
+    let mut lines = String::new();
+    run(documents, &mut |_, values| {
+        let row: Vec<String> = match model {
+            Model::Encoder(_) => values.iter().map(f32::to_string).collect(),
+            Model::Causal(_) | Model::EncoderDecoder(_) => {
+                let total = log_sum_exp(Path::detect(Dtype::F32), values);
+                values
+                    .iter()
+                    .skip(1000)
+                    .take(64)
+                    .map(|value| (f64::from(*value) - total).to_string())
+                    .collect()
+            }
+        };
+        lines.push_str(&row.join(" "));
+        lines.push('\n');
+    })?;
+    Ok(std::fs::write(path, lines)?)
 }
 
 /// Time that this thread has had a core, which a busy machine does not blur; `None` where the system does not tell.

@@ -30,7 +30,7 @@ pub const TOKENS: &str = "tokens";
 pub const TRUNCATED: &str = "truncated";
 
 /// Raised when the values that the same model and options give change.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Most tokens that are read when neither the user nor the model says otherwise.
 const USUAL_TOKENS: usize = 256;

@@ -66,6 +66,46 @@ pub enum Error {
         /// Most tokens of a sequence.
         max_tokens: usize,
     },
+    /// A window for perplexity that is longer than the context, or in which nothing is predicted.
+    #[error(
+        "expected windows of {least} tokens to the context of {context}, got {window} tokens, {before} of them before every text"
+    )]
+    Window {
+        /// Tokens of the window.
+        window: usize,
+        /// Tokens that the model expects before every text.
+        before: usize,
+        /// The smallest window that predicts a token.
+        least: usize,
+        /// The longest sequence that the model can see.
+        context: usize,
+    },
+    /// Windows that advance by nothing, or by so much that tokens would be left out.
+    #[error("expected a stride of 1 to {most} tokens, got a stride of {stride}")]
+    Stride {
+        /// Tokens by which windows were to advance.
+        stride: usize,
+        /// The longest stride that leaves nothing out.
+        most: usize,
+    },
+    /// A device that this tamis was built without.
+    #[error("device `{device}`: this tamis was built without feature `{feature}`")]
+    DeviceMissing {
+        /// The device.
+        device: &'static str,
+        /// The cargo feature that brings it.
+        feature: &'static str,
+    },
+    /// An objective for perplexity that the model was not made for.
+    #[error("a model of architecture `{architecture}` has no objective `{objective}`, expected {known}")]
+    Objective {
+        /// What was asked for.
+        objective: &'static str,
+        /// The model's architecture.
+        architecture: &'static str,
+        /// What it has.
+        known: &'static str,
+    },
     /// Spans cannot be cut out of a text without tokens to stand for them.
     #[error("the tokenizer has no token `<extra_id_0>` to stand for what is cut out")]
     NoSentinels,
@@ -121,10 +161,19 @@ impl Error {
                     _ => "a decoder, such as `smollm2`",
                 }
             )),
-            Self::Prompt(error) => error.hint(),
-            Self::UnknownArchitecture { .. } => {
-                Some("use a model of a known architecture; their number grows with later versions".to_owned())
+            Self::DeviceMissing { feature, .. } => Some(format!(
+                "build it with `cargo build --release --features {feature}`, or leave --device out"
+            )),
+            Self::Window { .. } => Some("leave --window out: it is the model's context then".to_owned()),
+            Self::Stride { most, .. } => Some(format!("leave --stride out, or give at most {most}")),
+            Self::Objective { known, .. } => {
+                Some(format!("leave --objective out, or give {known}; `span` and `prefix` need an encoder-decoder"))
             }
+            Self::Prompt(error) => error.hint(),
+            Self::UnknownArchitecture { .. } => Some(
+                "use a model of a known architecture, or let a server run this one and name it: `--model http://…`"
+                    .to_owned(),
+            ),
             Self::Source(error) => error.hint(),
             Self::Weights(error) => error.hint(),
             Self::Tokenizer(error) => error.hint(),

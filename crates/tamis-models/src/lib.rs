@@ -2,12 +2,14 @@
 
 pub mod ask_llm;
 mod candle_backend;
+mod decoders;
 pub mod denoising;
 pub mod embed;
 pub mod error;
 pub mod graph;
 mod native;
 mod packs;
+pub mod perplexity;
 pub mod prompt;
 pub mod source;
 pub mod text_tokens;

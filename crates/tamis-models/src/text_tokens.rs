@@ -13,6 +13,15 @@ pub trait TextTokenizer: Send + Sync {
     /// When the tokenizer fails.
     fn encode_head(&self, text: &str, max_tokens: usize) -> Result<Head>;
 
+    /// Bytes of a document that its first `tokens` tokens stand for.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    fn head_bytes(&self, text: &str, tokens: usize) -> Result<usize> {
+        let head = self.encode_head(text, tokens)?;
+        Ok(self.decode(&head.tokens)?.len().min(text.len()))
+    }
+
     /// How many tokens a document has.
     ///
     /// # Errors
@@ -44,6 +53,10 @@ pub trait TextTokenizer: Send + Sync {
 impl TextTokenizer for Tokenizer {
     fn encode_head(&self, text: &str, max_tokens: usize) -> Result<Head> {
         Self::encode_head(self, text, max_tokens)
+    }
+
+    fn head_bytes(&self, text: &str, tokens: usize) -> Result<usize> {
+        Self::head_bytes(self, text, tokens)
     }
 
     fn count(&self, text: &str) -> Result<u64> {

@@ -1,17 +1,19 @@
 //! Sketches, priorities and thresholds of tamis: pure functions of their inputs and a seed.
 //!
-//! Two subjects live here, and neither reads a file or knows a thread:
+//! Three subjects live here, and none of them opens a file:
 //!
 //! - **Selection**: every document gets one [`Priority`]; the documents with the smallest priorities are kept. A
 //!   [`ThresholdSearch`] finds where to cut, exactly, in a few passes and in memory that depends on neither the corpus nor
 //!   the number kept; [`PoissonSearch`] does the same for independent draws.
 //! - **Density**: a RACE sketch of the embeddings estimates how crowded the neighbourhood of a document is.
+//! - **N-grams** ([`ngram`]): Kneser–Ney models of a reference corpus, and perplexity under them.
 //!
-//! Both are reductions whose parts merge in any order to the same bits, so that threads, processes and machines can share
+//! The first two are reductions whose parts merge in any order to the same bits, so that threads, processes and machines can share
 //! the work. What is not here: reading sidecars, writing decisions, resolving duplicate ids.
 
 mod bytes;
 mod density;
+pub mod ngram;
 mod selection;
 
 pub use density::{
@@ -20,7 +22,7 @@ pub use density::{
     RaceParameters, RaceSketch, Verdict, default_parameters,
 };
 pub use selection::{
-    Candidate, Cut, InvalidScore, ParseRateError, ParseRuleError, Pass, PoissonSearch, PoissonThreshold,
-    Priority, Ranker, Rate, Rule, SELECTION_STAGE, Sums, Target, Threshold, ThresholdSearch, UniformDraws,
-    find_thresholds, priority, smallest, unit_interval,
+    Candidate, Cut, InvalidScore, MidRanks, ParseRateError, ParseRuleError, Pass, PoissonSearch,
+    PoissonThreshold, Priority, Quantile, Quantiles, Ranker, Rate, Rule, SELECTION_STAGE, Sums, Target,
+    Threshold, ThresholdSearch, UniformDraws, draw, find_thresholds, priority, smallest, unit_interval,
 };

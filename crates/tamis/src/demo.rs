@@ -12,7 +12,7 @@ use tamis_samplers::{Rate, Target};
 use crate::evaluation::{Bootstrap, Estimate, auc_with_interval, baselines};
 use crate::map::MapReport;
 use crate::options::{
-    AskOptions, CorpusOptions, DensityOptions, ExactDuplicates, SelectOptions, SignalOptions,
+    AskOptions, BandOptions, CorpusOptions, DensityOptions, ExactDuplicates, SelectOptions, SignalOptions,
 };
 use crate::signals::ScoreOptions;
 use crate::{Error, Observer, Project, Result};
@@ -140,6 +140,7 @@ pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoR
         let select = SelectOptions {
             by: by.to_owned(),
             rule: None,
+            band: BandOptions::default(),
             targets: vec![Target::Rate(rate()?)],
             tokenizer: None,
             seed: 0,

@@ -36,9 +36,15 @@ pub enum Error {
     /// A model, tokenizer or prompt.
     #[error(transparent)]
     Models(#[from] tamis_models::Error),
+    /// A server.
+    #[error(transparent)]
+    Remote(#[from] tamis_remote::Error),
     /// Parameters of a sketch.
     #[error(transparent)]
     Sketch(#[from] tamis_samplers::ParameterError),
+    /// An n-gram model that cannot be estimated.
+    #[error(transparent)]
+    Ngram(#[from] tamis_samplers::ngram::TrainError),
     /// Scores that cannot be compared with labels.
     #[error(transparent)]
     Evaluation(#[from] crate::evaluation::Error),
@@ -69,6 +75,12 @@ impl Error {
             Self::Corpus(error) => error.hint(),
             Self::Run(error) => error.hint(),
             Self::Models(error) => error.hint(),
+            Self::Ngram(error) => error.hint(),
+            Self::Remote(error) => error.hint(),
+            // A server that failed while a signal was computed.
+            Self::Core(tamis_core::Error::Signal { source, .. }) => {
+                source.downcast_ref::<tamis_remote::Error>().and_then(tamis_remote::Error::hint)
+            }
             Self::Evaluation(error) => error.hint(),
             _ => None,
         }
@@ -79,8 +91,9 @@ impl Error {
     pub fn is_usage(&self) -> bool {
         use tamis_io::{corpus::CorpusError, run::RunError};
         use tamis_models::{Error as ModelError, prompt::PromptError, source::SourceError};
+        use tamis_samplers::ngram::TrainError;
         match self {
-            Self::Usage { .. } => true,
+            Self::Usage { .. } | Self::Ngram(TrainError::Parameter(_)) => true,
             Self::Corpus(error) => matches!(
                 error,
                 CorpusError::MissingColumn { .. } | CorpusError::Columns { .. } | CorpusError::Pattern { .. }
@@ -89,6 +102,13 @@ impl Error {
             Self::Models(ModelError::Source(error)) => {
                 matches!(error, SourceError::Unknown { .. } | SourceError::Spelling { .. })
             }
+            Self::Remote(error) => error.is_usage(),
+            Self::Models(
+                ModelError::Objective { .. }
+                | ModelError::Window { .. }
+                | ModelError::Stride { .. }
+                | ModelError::DeviceMissing { .. },
+            ) => true,
             Self::Models(ModelError::Prompt(error)) => matches!(error, PromptError::Unknown { .. }),
             _ => false,
         }

@@ -7,7 +7,6 @@ use arrow_array::RecordBatch;
 use tamis_io::corpus::{Block, Container, FailedRow, Shard, ShardReader};
 use tamis_io::run::{
     CorpusVersion, InventoryWriter, KeepText, QuarantineWriter, Quarantined, RunError, ShardEnd,
-    inventory_rows,
 };
 
 use crate::pool::{self, InOrder};
@@ -131,9 +130,8 @@ impl Project<'_> {
         Ok(match item {
             Item::End(end) => Piece::End(end),
             Item::Block(block) => {
-                let decoded = block.decode(&self.columns)?;
-                let rows = inventory_rows(&decoded.documents, &self.columns.carry)?;
-                Piece::Rows { rows, failures: decoded.failures }
+                let measured = block.measure(&self.columns)?;
+                Piece::Rows { rows: measured.documents, failures: measured.failures }
             }
         })
     }

@@ -5,7 +5,9 @@
 //! ([`Project::show`], [`Project::why`]). Each can be interrupted at any moment and goes on where it stopped.
 
 mod audit;
+mod check;
 mod column;
+mod counts;
 mod cutter;
 
 pub mod demo;
@@ -18,23 +20,32 @@ mod inventory;
 mod known_columns;
 mod map;
 mod models;
+mod ngram;
 mod observer;
 pub mod options;
 mod plan;
 mod pool;
 mod project;
+mod sample;
 mod select;
+mod servers;
 mod signals;
 
 pub use audit::{Started, without_secrets};
+pub use check::{CheckOptions, CheckReport, CheckedJudge, Half, KindOfBad, Verdict, check_model};
 pub use error::{Error, Result};
 pub use explain::{Decision, Identity, Order, Reading, ShowReport, ShownDocument, WhyReport, split_score};
+pub use failures::UnreadableRow;
 pub use map::{MapReport, Worker};
-pub use models::{PulledModel, known_models, model_cache, pull_model, show_prompt};
+pub use models::{PulledModel, check_models, known_models, model_cache, pull_model, show_prompt};
+pub use ngram::{TrainNgramReport, train_ngram};
 pub use observer::{Observer, Silent};
 pub use plan::Plan;
 pub use project::{Project, refuse_output_inside_corpus};
+pub use sample::{SampleOptions, SampleReport};
 pub use select::{Counts, Manifest, SelectReport, TargetRecord};
-pub use signals::{ScoreOptions, ScoreReport};
+pub use servers::is_server;
+pub use signals::{ScoreOptions, ScoreReport, checkpoints};
+pub use tamis_core::Direction;
 pub use tamis_io::run::CorpusVersion;
-pub use tamis_samplers::{Rate, Rule, Target};
+pub use tamis_samplers::{Quantile, Rate, Rule, Target};

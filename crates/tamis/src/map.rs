@@ -326,7 +326,7 @@ impl Project<'_> {
 }
 
 /// Sum of a `tokens` column; 0 where there is none.
-fn tokens_of(batch: &RecordBatch) -> u64 {
+pub(crate) fn tokens_of(batch: &RecordBatch) -> u64 {
     let Some(tokens) = batch.column_by_name("tokens") else { return 0 };
     if let Some(tokens) = tokens.as_primitive_opt::<UInt32Type>() {
         return tokens.iter().flatten().map(u64::from).sum();

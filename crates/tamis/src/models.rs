@@ -9,25 +9,38 @@ use tamis_core::{
     DocumentBatch, Fingerprint, Input, Parallelism, Result as CoreResult, Signal, SignalInfo, column,
 };
 use tamis_io::corpus::Columns;
+use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
 use tamis_models::ask_llm::{AnswerModel, AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
-use tamis_models::graph::{Backend, build_encoder};
+use tamis_models::graph::{Architecture, Backend, Device as ModelDevice, build_encoder};
+use tamis_models::perplexity::{
+    Objective as ModelObjective, Perplexity, PerplexityOptions as ModelPerplexityOptions, Reader,
+};
 use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering};
 use tamis_models::source::KnownModel;
 use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model};
 use tamis_models::text_tokens::TextTokenizer;
 
-use crate::options::{AskOptions, CorpusOptions, Dtype, EmbedOptions, Engine, Long, SignalOptions};
+use crate::options::{
+    AskOptions, CorpusOptions, DensityOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective,
+    PerplexityOptions, SignalOptions,
+};
+use crate::servers;
 use crate::{Error, Observer, Result};
 
 pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
 
-fn open(source: &str, observer: &dyn Observer) -> Result<LoadedModel> {
+pub(crate) fn open(source: &str, observer: &dyn Observer) -> Result<LoadedModel> {
     Ok(open_model(source, &default_cache(), &|line| observer.note(line))?)
 }
 
-fn backend(dtype: Dtype, engine: Engine) -> Backend {
+fn backend(dtype: Dtype, engine: Engine, device: Device) -> Backend {
+    match device {
+        Device::Cpu => {}
+        Device::Cuda(number) => return Backend::Device(ModelDevice::Cuda(number)),
+        Device::Metal => return Backend::Device(ModelDevice::Metal),
+    }
     let bf16 = NumericPath::detect(tamis_kernels::Dtype::Bf16);
     let f32 = NumericPath::detect(tamis_kernels::Dtype::F32);
     match (engine, dtype) {
@@ -41,27 +54,84 @@ fn backend(dtype: Dtype, engine: Engine) -> Backend {
     }
 }
 
-/// A judge that is ready to score.
+/// A device is filled by one call at a time.
+fn parallelism(device: Device) -> Parallelism {
+    if device == Device::Cpu { Parallelism::PerCore } else { Parallelism::Exclusive }
+}
+
+/// The native engine gives the same bits however a corpus is cut.
+pub(crate) fn repeatability(engine: Engine, device: Device) -> Repeatability {
+    match (engine, device) {
+        (Engine::Native, Device::Cpu) => Repeatability::Exact,
+        _ => Repeatability::BatchVariant,
+    }
+}
+
+/// Ask-LLM, the judge loaded here or behind a server.
+pub(crate) fn any_ask_llm(
+    options: &AskOptions,
+    observer: &dyn Observer,
+) -> Result<(Box<dyn Signal>, Repeatability)> {
+    Ok(if servers::is_server(&options.model) {
+        (Box::new(servers::ask_llm(options, observer)?), Repeatability::BatchVariant)
+    } else {
+        (Box::new(ask_llm(options, observer)?), repeatability(options.engine, options.device))
+    })
+}
+
+/// An embedder that is ready, loaded here or behind a server.
+pub(crate) fn any_embedder(
+    options: &EmbedOptions,
+    observer: &dyn Observer,
+) -> Result<(Box<dyn Signal>, Repeatability)> {
+    Ok(if servers::is_server(&options.model) {
+        (Box::new(servers::embedder(options, observer)?), Repeatability::BatchVariant)
+    } else {
+        (Box::new(embedder(options, observer)?), repeatability(options.engine, options.device))
+    })
+}
+
+/// Ask-LLM with a judge that is loaded here.
 pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
-    let model = open(&options.model, observer)?;
+    let judge = judge(&options.model, options.dtype, options.engine, options.device, observer)?;
+    let prompts = resolve_prompts(&options.prompts, &judge.digest)?;
+    ask(judge, &prompts, options)
+}
+
+/// A model that answers, whatever it is asked.
+pub(crate) fn judge(
+    source: &str,
+    dtype: Dtype,
+    engine: Engine,
+    device: Device,
+    observer: &dyn Observer,
+) -> Result<Judge> {
+    let model = open(source, observer)?;
     let answering =
-        AnswerModel::build(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
-    let prompts =
-        PromptSet::resolve(&options.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
+        AnswerModel::build(&model.architecture, &*model.weights, backend(dtype, engine, device))?;
     let special = |tokens: &[u32]| tokens.first().and_then(|token| model.tokenizer.piece(*token));
     let chat_template = model.chat_template.clone().map(|source| ChatTemplate {
         source,
         bos_token: special(&model.tokenizer.special().before),
         eos_token: special(&model.tokenizer.special().after),
     });
-    let judge = Judge {
+    Ok(Judge {
         model: answering,
         tokenizer: Arc::new(model.tokenizer),
         source: model.source,
         digest: model.digest,
         license: model.license,
         chat_template,
-    };
+    })
+}
+
+/// The set of prompts that names or files stand for.
+pub(crate) fn resolve_prompts(prompts: &[String], model_digest: &str) -> Result<PromptSet> {
+    Ok(PromptSet::resolve(&prompts.join(","), model_digest).map_err(tamis_models::Error::from)?)
+}
+
+/// A judge with its questions.
+pub(crate) fn ask(judge: Judge, prompts: &PromptSet, options: &AskOptions) -> Result<AskLlm> {
     let own = AskLlmOptions {
         rendering: if options.chat { Rendering::Chat } else { Rendering::Raw },
         long: match options.long {
@@ -69,31 +139,51 @@ pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<A
             Long::Windows => ModelLong::Windows { most: ModelLong::DEFAULT_WINDOWS },
         },
         max_document_tokens: options.max_tokens,
+        parallelism: parallelism(options.device),
         ..AskLlmOptions::default()
     };
-    Ok(AskLlm::new(judge, &prompts, &own)?)
+    Ok(AskLlm::new(judge, prompts, &own)?)
 }
 
 /// Opens the models of a signal and looks its prompts up, to learn early that they can be had.
-pub(crate) fn check(signal: &SignalOptions, observer: &dyn Observer) -> Result<()> {
+///
+/// # Errors
+/// A model or prompt that cannot be had.
+pub fn check_models(signal: &SignalOptions, observer: &dyn Observer) -> Result<()> {
     match signal {
+        SignalOptions::AskLlm(ask) if servers::is_server(&ask.model) => {
+            drop(servers::ask_llm(ask, observer)?);
+        }
+        SignalOptions::Embed(embed) | SignalOptions::Density(DensityOptions { embed, .. })
+            if servers::is_server(&embed.model) =>
+        {
+            drop(servers::embedder(embed, observer)?);
+        }
         SignalOptions::AskLlm(ask) => {
             let model = open(&ask.model, observer)?;
-            PromptSet::resolve(&ask.prompts.join(","), &model.digest).map_err(tamis_models::Error::from)?;
+            resolve_prompts(&ask.prompts, &model.digest)?;
         }
         SignalOptions::Embed(embed) => drop(open(&embed.model, observer)?),
         SignalOptions::Density(density) => drop(open(&density.embed.model, observer)?),
+        SignalOptions::Ngram(ngram) => crate::ngram::check(ngram, observer)?,
+        SignalOptions::Perplexity(perplexity) => {
+            let model = open(checkpoint(perplexity)?, observer)?;
+            check_objective(perplexity, &model.architecture)?;
+        }
         SignalOptions::Tokens { tokenizer } => drop(open(tokenizer, observer)?),
-        SignalOptions::Column { .. } => {}
+        SignalOptions::Column { .. } | SignalOptions::Counts => {}
     }
     Ok(())
 }
 
-/// An embedder that is ready.
-pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
+/// An embedder that is loaded here.
+fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
     let model = open(&options.model, observer)?;
-    let encoder =
-        build_encoder(&model.architecture, &*model.weights, backend(options.dtype, options.engine))?;
+    let encoder = build_encoder(
+        &model.architecture,
+        &*model.weights,
+        backend(options.dtype, options.engine, options.device),
+    )?;
     let limit = model.sentence.as_ref().and_then(|sentence| sentence.max_tokens);
     let embedder = Embedder {
         model: Arc::from(encoder),
@@ -106,9 +196,53 @@ pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Resul
     let own = ModelEmbedOptions {
         max_tokens: options.max_tokens,
         precision: if options.store_f32 { Precision::F32 } else { Precision::F16 },
+        parallelism: parallelism(options.device),
         ..ModelEmbedOptions::default()
     };
     Ok(Embed::new(embedder, &own)?)
+}
+
+/// A model of perplexity that is ready.
+pub(crate) fn perplexity(
+    options: &PerplexityOptions,
+    name: String,
+    observer: &dyn Observer,
+) -> Result<Perplexity> {
+    let model = open(checkpoint(options)?, observer)?;
+    check_objective(options, &model.architecture)?;
+    let reader = Reader::from_model(model, backend(options.dtype, options.engine, options.device))?;
+    let default = ModelPerplexityOptions::default();
+    let own = ModelPerplexityOptions {
+        name,
+        window_tokens: options.window,
+        stride_tokens: options.stride,
+        max_document_tokens: options.max_tokens.unwrap_or(default.max_document_tokens),
+        parallelism: parallelism(options.device),
+        ..default
+    };
+    Ok(Perplexity::new(reader, &own)?)
+}
+
+fn check_objective(options: &PerplexityOptions, architecture: &Architecture) -> Result<()> {
+    let asked = options.objective.map(|objective| match objective {
+        Objective::Causal => ModelObjective::Causal,
+        Objective::Span => ModelObjective::Span,
+        Objective::Prefix => ModelObjective::Prefix,
+    });
+    ModelObjective::of_decoder(asked, architecture.name())?;
+    Ok(())
+}
+
+/// The model of a perplexity signal.
+fn checkpoint(options: &PerplexityOptions) -> Result<&str> {
+    match (&options.model, &options.name) {
+        (Some(model), _) => Ok(model),
+        (None, None) => Ok(DEFAULT_JUDGE),
+        (None, Some(name)) => Err(Error::usage(
+            format!("nothing says which model `perplexity:{name}` is of"),
+            format!("add --model {name}=SOURCE, or name a run that holds it"),
+        )),
+    }
 }
 
 /// A tokenizer that counts.
@@ -223,6 +357,9 @@ pub fn show_prompt(
         ));
     };
     let text = first_text(corpus, id)?;
+    if servers::is_server(&ask.model) {
+        return Ok(servers::ask_llm(ask, observer)?.show_prompt(&text)?);
+    }
     let judge = ask_llm(ask, observer)?;
     let shown = judge.show_prompt(&text)?;
     Ok(shown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))

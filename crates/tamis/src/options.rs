@@ -6,7 +6,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use tamis_samplers::{Rule, Target};
+use tamis_samplers::{Quantile, Rule, Target};
 
 /// Where the documents are and which columns matter. `None` is what the run was begun with, else the default.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -79,11 +79,86 @@ pub enum Engine {
     Candle,
 }
 
+/// Where models compute.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Device {
+    /// The processor.
+    #[default]
+    Cpu,
+    /// An NVIDIA GPU by its number.
+    Cuda(usize),
+    /// An Apple GPU.
+    Metal,
+}
+
+impl Device {
+    /// Reads `cpu`, `cuda`, `cuda:1`, `metal`.
+    ///
+    /// # Errors
+    /// Anything else.
+    pub fn parse(text: &str) -> crate::Result<Self> {
+        let unknown =
+            || crate::Error::usage(format!("device `{text}` is unknown"), "write cpu, cuda, cuda:N or metal");
+        match text.split_once(':') {
+            None if text == "cpu" => Ok(Self::Cpu),
+            None if text == "cuda" => Ok(Self::Cuda(0)),
+            None if text == "metal" => Ok(Self::Metal),
+            Some(("cuda", number)) => number.parse().map(Self::Cuda).map_err(|_| unknown()),
+            _ => Err(unknown()),
+        }
+    }
+
+    fn is_cpu(&self) -> bool {
+        *self == Self::Cpu
+    }
+}
+
+/// How a server is asked, where a model is one's address. Local models ignore it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ServerOptions {
+    /// Name of the model there; `None`: the address's fragment, else the only one.
+    pub model: Option<String>,
+    /// Requests under way at once.
+    pub concurrency: usize,
+    /// Most likely tokens that a judge's server is to show.
+    pub top_logprobs: usize,
+    /// Model source whose tokenizer cuts documents; `None`: the server's, else characters.
+    pub tokenizer: Option<String>,
+    /// Most characters of a document, instead of tokens.
+    pub max_characters: Option<usize>,
+    /// Time for one request.
+    pub timeout_seconds: u64,
+    /// Tries after the first.
+    pub retries: u32,
+}
+
+impl Default for ServerOptions {
+    fn default() -> Self {
+        Self {
+            model: None,
+            concurrency: 16,
+            top_logprobs: 20,
+            tokenizer: None,
+            max_characters: None,
+            timeout_seconds: 120,
+            retries: 6,
+        }
+    }
+}
+
+impl ServerOptions {
+    fn is_default(&self) -> bool {
+        *self == Self::default()
+    }
+}
+
 /// The Ask-LLM signal (arXiv 2402.09668, section 3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AskOptions {
-    /// Model source.
+    /// Model source, or the address of a server.
     pub model: String,
     /// Prompt names or files; `auto` is the set stored for the model, else `paper`.
     pub prompts: Vec<String>,
@@ -97,6 +172,12 @@ pub struct AskOptions {
     pub dtype: Dtype,
     /// Implementation.
     pub engine: Engine,
+    /// The server, where the model is one's address.
+    #[serde(default, skip_serializing_if = "ServerOptions::is_default")]
+    pub server: ServerOptions,
+    /// Where it is computed; another device than the processor means [`Engine::Candle`].
+    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    pub device: Device,
 }
 
 impl Default for AskOptions {
@@ -109,6 +190,8 @@ impl Default for AskOptions {
             max_tokens: None,
             dtype: Dtype::Auto,
             engine: Engine::Native,
+            server: ServerOptions::default(),
+            device: Device::Cpu,
         }
     }
 }
@@ -117,7 +200,7 @@ impl Default for AskOptions {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct EmbedOptions {
-    /// Model source.
+    /// Model source, or the address of a server.
     pub model: String,
     /// Tokens after which a document is cut, markers included; `None` is the model's own limit.
     pub max_tokens: Option<usize>,
@@ -127,6 +210,12 @@ pub struct EmbedOptions {
     pub engine: Engine,
     /// Store 32-bit values instead of 16-bit ones.
     pub store_f32: bool,
+    /// The server, where the model is one's address.
+    #[serde(default, skip_serializing_if = "ServerOptions::is_default")]
+    pub server: ServerOptions,
+    /// Where it is computed; another device than the processor means [`Engine::Candle`].
+    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    pub device: Device,
 }
 
 impl Default for EmbedOptions {
@@ -137,8 +226,47 @@ impl Default for EmbedOptions {
             dtype: Dtype::Auto,
             engine: Engine::Native,
             store_f32: false,
+            server: ServerOptions::default(),
+            device: Device::Cpu,
         }
     }
+}
+
+/// What a model of perplexity predicts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Objective {
+    /// Each token, given all before it: decoders.
+    Causal,
+    /// Spans that were cut out, given the rest: encoder-decoders.
+    Span,
+    /// The second half, given the first: encoder-decoders.
+    Prefix,
+}
+
+/// Perplexity (arXiv 2402.09668, appendix B), by one checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PerplexityOptions {
+    /// Name of the checkpoint: the signal is `perplexity:NAME`. Without one it is `perplexity`.
+    pub name: Option<String>,
+    /// Model source; `None` is the packaged judge for a signal without a name.
+    pub model: Option<String>,
+    /// What is predicted; `None` is what the model was made for.
+    pub objective: Option<Objective>,
+    /// Tokens that the model sees at once; `None` is its context.
+    pub window: Option<usize>,
+    /// Tokens by which windows of longer documents advance; `None` is half a window.
+    pub stride: Option<usize>,
+    /// Tokens after which a document is cut; `None` is 32,768.
+    pub max_tokens: Option<usize>,
+    /// Number format.
+    pub dtype: Dtype,
+    /// Implementation.
+    pub engine: Engine,
+    /// Where it is computed.
+    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    pub device: Device,
 }
 
 /// Which locality-sensitive hash, and so which kernel.
@@ -206,6 +334,56 @@ impl Default for DensityOptions {
     }
 }
 
+/// What is done to text before it is cut into words.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum NgramWords {
+    /// Nothing: words stand between white space, as for kenlm.
+    #[default]
+    Plain,
+    /// Lower case.
+    Lower,
+    /// Lower case, no accents, digits as 0, ASCII punctuation: as CCNet has it.
+    Ccnet,
+}
+
+/// Perplexity under an n-gram model.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NgramOptions {
+    /// Path or URL of an ARPA file, also .gz or .zst.
+    pub model: String,
+    /// How text becomes words; `None` is what the model's header says, else plain.
+    pub words: Option<NgramWords>,
+    /// Model source whose tokenizer's pieces are the words.
+    pub tokenizer: Option<String>,
+}
+
+/// How to train an n-gram model.
+#[derive(Clone, Debug)]
+pub struct TrainNgramOptions {
+    /// The text.
+    pub corpus: CorpusOptions,
+    /// N, the length of the longest n-grams.
+    pub order: usize,
+    /// Path or URL of the ARPA file to be written, also .gz or .zst. Must be free.
+    pub out: String,
+    /// n-grams that occur at most so often are left out, by length.
+    pub prune: Vec<u64>,
+    /// Discounts where the corpus gives none.
+    pub discount_fallback: Option<[f64; 3]>,
+    /// How text becomes words.
+    pub words: NgramWords,
+    /// Model source whose tokenizer's pieces are the words.
+    pub tokenizer: Option<String>,
+    /// Memory for n-grams; what does not fit goes to disk.
+    pub memory_bytes: u64,
+    /// Folder for what does not fit; `None` is the system's.
+    pub temporary: Option<PathBuf>,
+    /// Worker threads; 0 is one a core.
+    pub threads: usize,
+}
+
 /// A signal to compute.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", tag = "signal")]
@@ -216,11 +394,17 @@ pub enum SignalOptions {
     Embed(EmbedOptions),
     /// Kernel density of embeddings.
     Density(DensityOptions),
+    /// Perplexity under an n-gram model.
+    Ngram(NgramOptions),
+    /// Perplexity under a language model.
+    Perplexity(PerplexityOptions),
     /// A number that the corpus already carries.
     Column {
         /// Name of the column.
         name: String,
     },
+    /// Trivial counts of the text.
+    Counts,
     /// Tokens of the text by a named tokenizer.
     Tokens {
         /// Model source whose tokenizer counts.
@@ -239,6 +423,21 @@ pub enum ExactDuplicates {
     One,
 }
 
+/// What the rule `band` keeps the middle of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BandOptions {
+    /// The centre, as a share of the documents with lower scores.
+    pub around: Quantile,
+    /// Carried column within whose values ranks are taken; `None`: over the whole corpus.
+    pub stratum: Option<String>,
+}
+
+impl Default for BandOptions {
+    fn default() -> Self {
+        Self { around: Quantile::MIDDLE, stratum: None }
+    }
+}
+
 /// How to select.
 #[derive(Clone, Debug)]
 pub struct SelectOptions {
@@ -246,6 +445,8 @@ pub struct SelectOptions {
     pub by: String,
     /// The rule; `None` is the signal's default.
     pub rule: Option<Rule>,
+    /// For the rule `band`.
+    pub band: BandOptions,
     /// One or more rates, or exactly one other budget.
     pub targets: Vec<Target>,
     /// Model source whose tokenizer counts tokens.

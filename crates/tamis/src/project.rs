@@ -34,6 +34,19 @@ impl<'a> Project<'a> {
         threads: usize,
         observer: &'a dyn Observer,
     ) -> Result<Self> {
+        Self::open_with(corpus, Store::local(run), threads, observer, RunDirectory::open_or_create)
+    }
+
+    /// As [`Project::open`], in any store: a prefix of an object store, or a folder that is watched.
+    ///
+    /// # Errors
+    /// As [`Project::open`].
+    pub fn open_in(
+        corpus: Option<CorpusOptions>,
+        run: Store,
+        threads: usize,
+        observer: &'a dyn Observer,
+    ) -> Result<Self> {
         Self::open_with(corpus, run, threads, observer, RunDirectory::open_or_create)
     }
 
@@ -47,22 +60,23 @@ impl<'a> Project<'a> {
         threads: usize,
         observer: &'a dyn Observer,
     ) -> Result<Self> {
-        Self::open_with(corpus, run, threads, observer, RunDirectory::peek)
+        Self::open_with(corpus, Store::local(run), threads, observer, RunDirectory::peek)
     }
 
     fn open_with(
         corpus: Option<CorpusOptions>,
-        run: &Path,
+        store: Store,
         threads: usize,
         observer: &'a dyn Observer,
         open_run: impl FnOnce(Store) -> tamis_io::run::RunResult<RunDirectory>,
     ) -> Result<Self> {
-        let store = Store::local(run);
         // What is wrong with the corpus is told before a run directory is made for it.
         let (run_directory, found) = match &corpus {
             None => (RunDirectory::open(store)?, None),
             Some(options) => {
-                refuse_inside_corpus(&options.location, "--run", run)?;
+                if let Some(run) = store.local_path("") {
+                    refuse_inside_corpus(&options.location, "--run", &run)?;
+                }
                 let found = tamis_io::corpus::discover(&options.location)?;
                 (open_run(store)?, Some(found))
             }
@@ -73,7 +87,7 @@ impl<'a> Project<'a> {
             (None, Some(version)) => CorpusOptions::new(version.location.clone()),
             (None, None) => {
                 return Err(Error::usage(
-                    format!("run `{}` does not know its corpus yet", run.display()),
+                    format!("run `{}` does not know its corpus yet", run_directory.store().location("")),
                     "name the corpus: a file, a folder, a glob or a URL",
                 ));
             }
@@ -115,7 +129,13 @@ impl<'a> Project<'a> {
         if let Some(version) = &stored {
             let problems = version.columns.differences(&project.corpus_columns());
             if !problems.is_empty() {
-                return Err(tamis_io::run::RunError::CorpusChanged { problems }.into());
+                let run = project.run.store().location("");
+                let hint = format!(
+                    "repeat the options that run `{run}` was begun with, or name another run directory with --run; \
+                     if it was begun by mistake, remove it"
+                );
+                let error = tamis_io::run::RunError::CorpusChanged { problems };
+                return Err(Error::state(error.to_string(), hint));
             }
         }
         project.refuse_output_inside_corpus(None)?;

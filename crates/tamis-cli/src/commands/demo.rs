@@ -90,7 +90,7 @@ fn text_of(report: &DemoReport) -> String {
         String::new(),
         "bad: labelled bad, lower is better. copies: repeats another kept document, lower is better.".to_owned(),
         "AUC: chance that a good document is ranked above a bad one; 0.5 is a coin. Density looks for copies, not for junk.".to_owned(),
-        format!("best of eight trivial counts (direction chosen on these labels): {}, AUC {}", report.baseline.0, auc(&report.baseline.1)),
+        format!("best of nine trivial counts (direction chosen on these labels): {}, AUC {}", report.baseline.0, auc(&report.baseline.1)),
         String::new(),
     ];
     lines.extend(lines_note);

@@ -1,10 +1,12 @@
 //! One module a command.
 
+pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod models;
 pub(crate) mod score;
 pub(crate) mod select;
 pub(crate) mod show;
+pub(crate) mod train_ngram;
 pub(crate) mod why;
 
 use std::path::Path;

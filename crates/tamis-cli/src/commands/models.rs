@@ -71,6 +71,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Models) -> anyhow::Result<Outcom
                 },
             );
         }
+        ModelsCommand::Check(args) => return super::check::run(context, args),
     }
     Ok(Outcome::Done)
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tamis::{CorpusVersion, Observer, ScoreOptions, ScoreReport, Worker};
+use tamis::{CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Score;
@@ -11,15 +11,15 @@ use crate::options;
 use crate::progress::{count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
-    let asked = options::signal(&args.name, &args.signal, Some(&args.tokenizer))?;
+    let asked = options::signals(&args.name, &args.signal, args.tokenizer.as_deref())?;
     let worker = args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE);
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
-    if let Some(id) = &args.show_prompt {
+    if let (Some(id), [asked, ..]) = (&args.show_prompt, asked.as_slice()) {
         let corpus = options::corpus(&args.corpus)
             .ok_or_else(|| tamis::Error::usage("--show-prompt needs a corpus", "name the corpus"))?;
         let shown = tamis::show_prompt(
             &corpus,
-            &asked,
+            asked,
             Some(id.as_str()).filter(|id| !id.is_empty()),
             context.terminal,
         )?;
@@ -29,29 +29,77 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     let run = options::run(args.run.run.as_ref(), None)?;
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {
-        let plan = project.plan(Some(&asked))?;
-        context.print(|| plan.json(), || plan.text());
+        let plans = asked.iter().map(|asked| project.plan(Some(asked))).collect::<tamis::Result<Vec<_>>>()?;
+        context.print(
+            || one_or_list(plans.iter().map(tamis::Plan::json).collect()),
+            || plans.iter().map(tamis::Plan::text).collect::<Vec<_>>().join("\n"),
+        );
         return Ok(Outcome::Done);
     }
-    let (version, report) = context.audited(&project, |changed| {
-        project.check_signal(&asked)?;
+    if let Some(share) = &args.sample {
+        let share = options::share("--sample", share)?;
+        if share == 0.0 {
+            return Err(tamis::Error::usage("--sample 0 draws nothing", "write --sample 1%").into());
+        }
+        let sample = SampleOptions { share, seed: args.sample_seed, against: args.against.clone() };
+        let report = context.audited(&project, |_| {
+            let version = project.inventory()?;
+            Ok(project.score_sample(&version, &asked[0], &sample)?)
+        })?;
+        if !context.global.json {
+            report.findings.iter().for_each(|finding| context.terminal.warn(finding));
+        }
+        context.print(|| json_of_sample(&report), || text_of_sample(&report));
+        return Ok(Outcome::Done);
+    }
+    let (version, reports) = context.audited(&project, |changed| {
+        if asked.len() > 1 {
+            // One that is missing is told before hours go into the others.
+            asked.iter().try_for_each(|asked| tamis::check_models(asked, context.terminal))?;
+        }
+        asked.iter().try_for_each(|asked| project.check_signal(asked))?;
         let version = project.inventory()?;
         context.tell_unreadable(&project, &version)?;
         let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
-        let (_, report) = project.score(&version, &asked, score)?;
-        changed.push(format!("computed {} documents of `{}`", report.map.computed, report.map.signal));
-        Ok((version, report))
+        let mut reports = Vec::with_capacity(asked.len());
+        for asked in &asked {
+            let (_, report) = project.score(&version, asked, score)?;
+            changed.push(format!("computed {} documents of `{}`", report.map.computed, report.map.signal));
+            reports.push(report);
+        }
+        Ok((version, reports))
     })?;
     let unreadable = version.failed_rows();
-    let failed = unreadable + report.map.failed.values().sum::<u64>();
+    let failed = |report: &ScoreReport| unreadable + report.map.failed.values().sum::<u64>();
     let documents_in = version.documents() + unreadable;
     if !context.global.json {
-        for finding in &report.findings {
-            context.terminal.note(finding);
+        for finding in reports.iter().flat_map(|report| &report.findings) {
+            match args.name.as_str() {
+                "ask-llm" => context.terminal.warn(finding),
+                _ => context.terminal.note(finding),
+            }
         }
     }
-    context.print(|| json_of(&report, &version, failed), || text_of(&report, &version, failed));
-    Ok(context.judge_failures(failed, documents_in, max_failed))
+    context.print(
+        || one_or_list(reports.iter().map(|report| json_of(report, &version, failed(report))).collect()),
+        || {
+            let texts = reports.iter().map(|report| text_of(report, &version, failed(report)));
+            texts.collect::<Vec<_>>().join("\n")
+        },
+    );
+    let most_failed = reports.iter().map(failed).max().unwrap_or(unreadable);
+    Ok(context.judge_failures(most_failed, documents_in, max_failed))
+}
+
+/// One object: that of the one signal, or one that holds those of several.
+fn one_or_list(mut objects: Vec<serde_json::Value>) -> serde_json::Value {
+    match (objects.pop(), objects.is_empty()) {
+        (Some(only), true) => only,
+        (last, _) => {
+            objects.extend(last);
+            json!({ "signals": objects })
+        }
+    }
 }
 
 /// Rows that could not be read, and rows without a score, by reason.
@@ -108,4 +156,39 @@ fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String
         text += &format!("\n{} shards are left to other workers", count(map.unfinished_shards as u64));
     }
     text
+}
+
+fn json_of_sample(report: &SampleReport) -> serde_json::Value {
+    let churn: Vec<_> =
+        report.churn.iter().map(|(rate, churn)| json!({ "rate": rate, "churn": churn })).collect();
+    json!({
+        "old": report.old,
+        "new": report.new,
+        "drawn": report.drawn,
+        "compared": report.compared,
+        "kendall_tau": report.kendall_tau,
+        "churn": churn,
+        "mass": report.mass,
+        "findings": report.findings,
+    })
+}
+
+fn text_of_sample(report: &SampleReport) -> String {
+    let mut text = format!(
+        "{} against {}: {} of {} drawn documents compared\nKendall's tau {:.3} (1: the same order, 0: none in common, -1: the \
+         opposite)",
+        report.new,
+        report.old,
+        count(report.compared as u64),
+        count(report.drawn as u64),
+        report.kendall_tau
+    );
+    for (rate, churn) in &report.churn {
+        text += &format!(
+            "\nat {:.0} %: {:.1} % of what the old scores keep would be exchanged",
+            100.0 * rate,
+            100.0 * churn
+        );
+    }
+    text + "\nno scores were written; without --sample the whole corpus is scored (--beside keeps the old scores)"
 }

@@ -41,7 +41,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
             }
             By::Stored(full)
         }
-        name => By::Signal(options::signal(name, &args.signal, None)?),
+        name => By::Signal(options::signal(name, &args.signal, args.tokenizer.as_deref())?),
     };
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     project.refuse_output_inside_corpus(args.out.as_deref())?;

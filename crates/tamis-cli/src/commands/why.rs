@@ -1,7 +1,7 @@
 //! `tamis why`
 
 use serde_json::json;
-use tamis::{Decision, Reading, WhyReport};
+use tamis::{Decision, Reading, UnreadableRow, WhyReport};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Why;
@@ -12,9 +12,39 @@ const SNIPPET_CHARACTERS: usize = 400;
 
 pub(crate) fn run(context: &Context<'_>, args: &Why) -> anyhow::Result<Outcome> {
     let project = context.open(None, &args.run, Writes::Nothing)?;
-    let report = project.why(&args.id)?;
+    let report = match project.why(&args.id) {
+        Ok(report) => report,
+        Err(error) => {
+            let rows = project.unreadable_rows_named(&args.id)?;
+            if rows.is_empty() {
+                return Err(error.into());
+            }
+            context.print(
+                || json!({ "unreadable": rows.iter().map(json_of_row).collect::<Vec<_>>() }),
+                || rows.iter().map(text_of_row).collect::<Vec<_>>().join("\n\n"),
+            );
+            return Ok(Outcome::Done);
+        }
+    };
     context.print(|| json_of(&report), || text_of(&report));
     Ok(Outcome::Done)
+}
+
+/// A row that never became a document.
+fn json_of_row(row: &UnreadableRow) -> serde_json::Value {
+    json!({ "shard": row.shard, "row": row.row, "reason": row.reason, "detail": row.detail, "raw": row.raw })
+}
+
+fn text_of_row(row: &UnreadableRow) -> String {
+    let raw = row.raw.as_deref().map(|raw| format!("\n    {}", snippet(raw, SNIPPET_CHARACTERS)));
+    format!(
+        "{}:{}   could not be read and is in no selection: {}: {}{}",
+        row.shard,
+        row.row + 1,
+        row.reason,
+        row.detail,
+        raw.unwrap_or_default()
+    )
 }
 
 fn json_of(report: &WhyReport) -> serde_json::Value {

@@ -48,7 +48,7 @@ fn a_shard_added_later_is_read_alone() {
     world.refuses(
         "select corpus --by column:q --rate 25% --run run --out kept",
         1,
-        &["`kept` holds another selection", "corpus"],
+        &["`kept` holds another selection", "corpus: one shard was added since, such as `last.jsonl`"],
     );
 }
 
@@ -109,6 +109,41 @@ fn a_signal_with_other_settings_is_refused_unless_it_goes_beside() {
     world.write("corpus/later.jsonl", shard_text(5, 10));
     let run = world.ok(&format!("select --by {full} --rate 10% --run run"));
     assert!(run.stdout.contains("130 in = 13 kept"), "{}", run.stdout);
+}
+
+#[test]
+fn a_column_mistyped_at_first_names_the_run_that_holds_it() {
+    let world = World::new();
+    let line = |at: usize| format!("{{\"id\": \"d{at}\", \"text\": \"t {at}\", \"title\": \"T {at}\"}}\n");
+    world.write("corpus/a.jsonl", (0..20).map(line).collect::<String>());
+    world.ok("select corpus --text title --by random --rate 10% --out kept");
+    world.refuses(
+        "select corpus --text text --by random --rate 20% --out kept",
+        1,
+        &["text column", "`kept/.tamis`", "remove it", "--run"],
+    );
+}
+
+#[test]
+fn a_row_that_could_not_be_read_is_explained() {
+    let world = World::with_corpus();
+    world.write(
+        "corpus/bad.jsonl",
+        "{\"id\": \"broken\", \"text\": \n{\"id\": \"blank\", \"text\": \"\"}\n{\"id\": 77, \"text\": 3}\n",
+    );
+    world.run("select corpus --by random --rate 10% --run run");
+    for (name, words) in [
+        ("broken", ["bad.jsonl:1", "invalid-json"]),
+        ("blank", ["bad.jsonl:2", "empty-text"]),
+        ("77", ["bad.jsonl:3", "could not be read"]),
+        ("bad.jsonl:2", ["bad.jsonl:2", "in no selection"]),
+    ] {
+        let why = world.ok(&format!("why {name} --run run")).stdout;
+        assert!(words.iter().all(|word| why.contains(word)), "{name}: {why}");
+    }
+    let (_, why) = world.json("why broken --run run");
+    assert_eq!(why["unreadable"][0]["row"], 0, "{why}");
+    world.refuses("why 7 --run run", 2, &["no document `7`"]);
 }
 
 #[test]

@@ -60,6 +60,22 @@ fn unknown_names_come_with_the_nearest_known_one() {
     world.refuses(&select("ask-llm --model smollm"), 2, &["model `smollm`", "did you mean `smollm2`?"]);
     world.refuses(&select("ask-llm --model /no/where"), 2, &["model `/no/where`", "tamis models list"]);
     world.refuses("models pull smollm", 2, &["did you mean `smollm2`?"]);
+    world.refuses("models check smollm", 2, &["did you mean `smollm2`?"]);
+    world.refuses("models check smollm2 --labelled none.jsonl", 2, &["labelled file `none.jsonl`"]);
+    world.write("unlabelled.jsonl", r#"{"text": "one"}"#);
+    world.refuses(
+        "models check smollm2 --labelled unlabelled.jsonl",
+        2,
+        &["labelled file `unlabelled.jsonl`, line 1: no `label`", "every line needs `text` and `label`"],
+    );
+    world.write("good.jsonl", r#"{"text": "one", "label": "good"}"#);
+    world.refuses(
+        "models check smollm2 --labelled good.jsonl",
+        2,
+        &["1 good and 0 bad documents", "both labels"],
+    );
+    world.refuses("score ask-llm corpus --run run --sample 0%", 2, &["--sample 0 draws nothing"]);
+    world.says("score ask-llm corpus --run run --against x", 2, &["--sample"]);
     let tiny = fixture("gguf_tiny.gguf");
     let tiny = tiny.display();
     world.refuses(
@@ -226,6 +242,10 @@ fn questions_about_nothing_are_answered() {
         1,
         &["column-q@", "`later.jsonl`", "not computed yet", "tamis score"],
     );
+    // Two signals can be compared where both have come.
+    let shown = world.ok("show --run run --disagree column-q,column:meta.score --number 200");
+    assert!(shown.stderr.contains("has not come to 1 of 4 shards"), "{}", shown.stderr);
+    assert!(shown.stdout.contains("d2-39") && !shown.stdout.contains("d9-"), "{}", shown.stdout);
     let why = world.ok("why d0-1 --run run").stdout;
     assert!(why.contains("not ranked") && why.contains("percentile"), "{why}");
 }

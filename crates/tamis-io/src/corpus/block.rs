@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use super::decoded::Decoded;
+use super::decoded::{Builder, Decoded, Measured};
 use super::json;
 use super::line_reader::Buffer;
 use super::lines::{self, Lines, each_line};
@@ -74,15 +74,41 @@ impl Block {
     /// Names of columns that do not go together; for Parquet also a column that is missing or of an unusable type, and
     /// data that are damaged.
     pub fn decode(&self, columns: &Columns) -> CorpusResult<Decoded> {
+        let mut builder = Builder::keeping_texts(columns, self.text_bytes());
+        self.fill(&mut builder)?;
+        builder.finish()
+    }
+
+    /// As [`Self::decode`], but of the texts only what the inventory holds is kept: at twice the speed.
+    ///
+    /// # Errors
+    /// As [`Self::decode`].
+    pub fn measure(&self, columns: &Columns) -> CorpusResult<Measured> {
+        let mut builder = Builder::measuring(columns, self.text_bytes());
+        self.fill(&mut builder)?;
+        builder.finish_measured()
+    }
+
+    /// Bytes of text that are expected.
+    fn text_bytes(&self) -> usize {
+        match &self.content {
+            Content::Lines(bytes) => bytes.bytes().len(),
+            Content::TooLong { .. } => 0,
+            Content::Parquet { slice, .. } => slice.expected_bytes(),
+        }
+    }
+
+    fn fill(&self, builder: &mut Builder<'_>) -> CorpusResult<()> {
+        let max_line_bytes = self.max_line_bytes;
         match &self.content {
             Content::Lines(bytes) => {
-                let max_line_bytes = self.max_line_bytes;
-                Lines { bytes: bytes.bytes(), first_row: self.first_row, max_line_bytes }.decode(columns)
+                Lines { bytes: bytes.bytes(), first_row: self.first_row, max_line_bytes }.fill(builder)
             }
             Content::TooLong { head, length } => {
-                lines::too_long(self.first_row, head, *length, self.max_line_bytes, columns)
+                lines::too_long(self.first_row, head, *length, max_line_bytes, builder);
+                Ok(())
             }
-            Content::Parquet { file, slice } => file.decode(*slice, self.first_row, columns),
+            Content::Parquet { file, slice } => file.fill(*slice, self.first_row, builder),
         }
     }
 

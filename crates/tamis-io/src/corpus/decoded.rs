@@ -9,6 +9,7 @@ use bytes::Bytes;
 use tamis_core::{Digest, DocKey, DocumentBatch, column};
 
 use super::{Columns, CorpusResult};
+use crate::run::inventory_column;
 
 /// Bytes of a failed row that are kept for the quarantine.
 pub const RAW_LIMIT: usize = 2048;
@@ -42,13 +43,35 @@ pub struct Decoded {
     pub blank: u64,
 }
 
+/// What the inventory says of the documents of one block; the texts themselves are gone.
+#[derive(Clone, Debug)]
+pub struct Measured {
+    /// `row`, `id`, `doc_key`, `text_digest`, `raw_digest`, `bytes`, `characters`, then the carried columns (utf8).
+    pub documents: RecordBatch,
+    /// Rows that cannot be used, in row order.
+    pub failures: Vec<FailedRow>,
+    /// Lines of nothing but white space: neither documents nor failures.
+    pub blank: u64,
+}
+
+/// What becomes of the texts.
+enum Texts {
+    Kept(StringBuilder),
+    Measured {
+        /// 16 bytes a document.
+        digests: Vec<u8>,
+        bytes: Vec<u64>,
+        characters: Vec<u64>,
+    },
+}
+
 pub(super) struct Builder<'c> {
-    columns: &'c Columns,
+    pub(super) columns: &'c Columns,
     rows: Vec<u64>,
     ids: StringBuilder,
     /// 16 bytes a document.
     keys: Vec<u8>,
-    texts: StringBuilder,
+    texts: Texts,
     /// 16 bytes a document.
     raw_digests: Vec<u8>,
     carried: Vec<StringBuilder>,
@@ -58,14 +81,26 @@ pub(super) struct Builder<'c> {
 
 impl<'c> Builder<'c> {
     /// A builder for about `bytes` of text.
-    pub(super) fn new(columns: &'c Columns, bytes: usize) -> Self {
+    pub(super) fn keeping_texts(columns: &'c Columns, bytes: usize) -> Self {
         let rows = bytes / 2048;
+        Self::new(columns, rows, Texts::Kept(StringBuilder::with_capacity(rows, bytes)))
+    }
+
+    /// A builder that takes of about `bytes` of text what the inventory wants to know.
+    pub(super) fn measuring(columns: &'c Columns, bytes: usize) -> Self {
+        let rows = bytes / 2048;
+        let digests = Vec::with_capacity(rows * 16);
+        let (bytes, characters) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        Self::new(columns, rows, Texts::Measured { digests, bytes, characters })
+    }
+
+    fn new(columns: &'c Columns, rows: usize, texts: Texts) -> Self {
         Self {
             columns,
             rows: Vec::with_capacity(rows),
             ids: StringBuilder::with_capacity(rows, rows * 16),
             keys: Vec::with_capacity(rows * 16),
-            texts: StringBuilder::with_capacity(rows, bytes),
+            texts,
             raw_digests: Vec::with_capacity(rows * 16),
             carried: columns.carry.iter().map(|_| StringBuilder::new()).collect(),
             failures: Vec::new(),
@@ -83,7 +118,14 @@ impl<'c> Builder<'c> {
         self.rows.push(row);
         self.ids.append_option(id);
         self.keys.extend_from_slice(&key.to_bytes());
-        self.texts.append_value(text);
+        match &mut self.texts {
+            Texts::Kept(texts) => texts.append_value(text),
+            Texts::Measured { digests, bytes, characters } => {
+                digests.extend_from_slice(&Digest::of(text.as_bytes()).to_bytes());
+                bytes.push(text.len() as u64);
+                characters.push(text.chars().count() as u64);
+            }
+        }
         self.raw_digests.extend_from_slice(&raw_digest.to_bytes());
     }
 
@@ -104,22 +146,51 @@ impl<'c> Builder<'c> {
         self.failures.push(FailedRow { row, reason, detail, raw, raw_bytes });
     }
 
-    pub(super) fn finish(mut self) -> CorpusResult<Decoded> {
-        let mut fields = DocumentBatch::base_fields().to_vec();
-        fields.push(Field::new(column::RAW_DIGEST, DataType::FixedSizeBinary(16), false));
-        let mut arrays: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from(self.rows)),
-            Arc::new(self.ids.finish()),
-            Arc::new(FixedSizeBinaryArray::new(16, self.keys.into(), None)),
-            Arc::new(self.texts.finish()),
-            Arc::new(FixedSizeBinaryArray::new(16, self.raw_digests.into(), None)),
+    /// The documents with their texts.
+    ///
+    /// # Panics
+    /// When the builder measures.
+    pub(super) fn finish(self) -> CorpusResult<Decoded> {
+        let (documents, failures, blank) = self.batch()?;
+        Ok(Decoded { documents: DocumentBatch::new(documents)?, failures, blank })
+    }
+
+    /// What is known of the documents.
+    pub(super) fn finish_measured(self) -> CorpusResult<Measured> {
+        let (documents, failures, blank) = self.batch()?;
+        Ok(Measured { documents, failures, blank })
+    }
+
+    fn batch(mut self) -> CorpusResult<(RecordBatch, Vec<FailedRow>, u64)> {
+        let binary =
+            |values: Vec<u8>| Arc::new(FixedSizeBinaryArray::new(16, values.into(), None)) as ArrayRef;
+        let numbers = |values: Vec<u64>| Arc::new(UInt64Array::from(values)) as ArrayRef;
+        let digest = |name: &str| Field::new(name, DataType::FixedSizeBinary(16), false);
+        let number = |name: &str| Field::new(name, DataType::UInt64, false);
+        let [row, id, key, text] = DocumentBatch::base_fields();
+        let mut columns = vec![
+            (row, numbers(self.rows)),
+            (id, Arc::new(self.ids.finish()) as ArrayRef),
+            (key, binary(self.keys)),
         ];
-        for (name, mut values) in self.columns.carry.iter().zip(self.carried) {
-            fields.push(Field::new(name, DataType::Utf8, true));
-            arrays.push(Arc::new(values.finish()));
+        let raw_digests = (digest(column::RAW_DIGEST), binary(self.raw_digests));
+        match self.texts {
+            Texts::Kept(mut texts) => {
+                columns.extend([(text, Arc::new(texts.finish()) as ArrayRef), raw_digests])
+            }
+            Texts::Measured { digests, bytes, characters } => columns.extend([
+                (digest(inventory_column::TEXT_DIGEST), binary(digests)),
+                raw_digests,
+                (number(inventory_column::BYTES), numbers(bytes)),
+                (number(inventory_column::CHARACTERS), numbers(characters)),
+            ]),
         }
+        for (name, mut values) in self.columns.carry.iter().zip(self.carried) {
+            columns.push((Field::new(name, DataType::Utf8, true), Arc::new(values.finish())));
+        }
+        let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
         let batch =
             RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).map_err(tamis_core::Error::from)?;
-        Ok(Decoded { documents: DocumentBatch::new(batch)?, failures: self.failures, blank: self.blank })
+        Ok((batch, self.failures, self.blank))
     }
 }

@@ -1,7 +1,7 @@
 //! What can be wrong with a corpus as a whole or with one of its shards. A row that cannot be used is no error but a
 //! [`super::FailedRow`].
 
-use crate::store::StoreError;
+use crate::store::{AGAIN, StoreError};
 
 /// Result of an operation on a corpus.
 pub type CorpusResult<T, E = CorpusError> = std::result::Result<T, E>;
@@ -55,6 +55,16 @@ pub enum CorpusError {
         /// How much of the file was taken in by then; the damage is here or at most a buffer before.
         byte: u64,
         /// What is wrong.
+        problem: String,
+    },
+    /// The place did not give the bytes of a shard; nothing is known about its content.
+    #[error("shard `{shard}`, row {row}: could not read: {problem}")]
+    Read {
+        /// Path of the shard.
+        shard: String,
+        /// 0-based row that would come next.
+        row: u64,
+        /// What the file system or the object store says.
         problem: String,
     },
     /// A Parquet shard has other columns than the first one of the corpus.
@@ -128,6 +138,7 @@ impl CorpusError {
                 "fetch or make the file again; the rows before this one can be read, those after it cannot"
                     .into()
             }
+            Self::Read { .. } => AGAIN.into(),
             Self::SchemaDiffers { .. } => {
                 "put shards of different schemas into different folders and read them as two corpora".into()
             }

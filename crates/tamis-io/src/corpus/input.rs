@@ -28,19 +28,23 @@ pub(super) struct Input {
 struct Taken {
     hasher: Xxh3,
     bytes: u64,
+    /// What the place said when it did not give what is there.
+    failure: Option<String>,
 }
 
 impl Input {
     pub(super) fn open(store: &Store, shard: &Shard) -> CorpusResult<Self> {
         let file = open_shard(shard, store.open_read(&shard.path))?;
-        let taken = Arc::new(Mutex::new(Taken { hasher: Xxh3::new(), bytes: 0 }));
+        let taken = Arc::new(Mutex::new(Taken { hasher: Xxh3::new(), bytes: 0, failure: None }));
         let counted = Counted { file, taken: Arc::clone(&taken) };
         let mut buffered = BufReader::with_capacity(BUFFER_BYTES, counted);
-        let damaged = |error: io::Error| CorpusError::Damaged {
-            shard: shard.path.clone(),
-            row: 0,
-            byte: 0,
-            problem: error.to_string(),
+        let place = Arc::clone(&taken);
+        let damaged = |error: io::Error| {
+            let shard = shard.path.clone();
+            match place.lock().unwrap_or_else(PoisonError::into_inner).failure.take() {
+                Some(problem) => CorpusError::Read { shard, row: 0, problem },
+                None => CorpusError::Damaged { shard, row: 0, byte: 0, problem: error.to_string() },
+            }
         };
         let empty = io::BufRead::fill_buf(&mut buffered).map_err(damaged)?.is_empty();
         let stream: Box<dyn Read + Send> = match shard.compression {
@@ -66,6 +70,11 @@ impl Input {
         self.taken().bytes
     }
 
+    /// Why the file could not be read, when it was the place and not the content.
+    pub(super) fn take_failure(&self) -> Option<String> {
+        self.taken().failure.take()
+    }
+
     /// Digest of the bytes that were taken in so far: of the file, once the stream has ended.
     pub(super) fn digest(&self) -> Digest {
         Digest::from_u128(self.taken().hasher.digest128())
@@ -87,9 +96,10 @@ pub(super) fn open_shard<T>(shard: &Shard, opened: Result<T, StoreError>) -> Cor
 }
 
 /// What an error of a decompressor means for a person who has only the file.
-pub(super) fn explain(compression: Compression, error: &io::Error) -> String {
+pub(crate) fn explain(compression: Compression, error: &io::Error) -> String {
     let name = match compression {
-        Compression::None => return format!("could not read: {error}"),
+        // Lines that are not compressed cannot be damaged: what fails is the place.
+        Compression::None => return error.to_string(),
         Compression::Gzip => "gzip",
         Compression::Zstd => "zstd",
     };
@@ -106,8 +116,13 @@ struct Counted<R> {
 
 impl<R: Read> Read for Counted<R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let read = self.file.read(buffer)?;
+        let read = self.file.read(buffer);
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
+        let read = read.inspect_err(|error| {
+            if error.kind() != io::ErrorKind::Interrupted {
+                taken.failure = Some(error.to_string());
+            }
+        })?;
         taken.hasher.update(&buffer[..read]);
         taken.bytes += read as u64;
         Ok(read)

@@ -11,7 +11,7 @@ use std::fmt;
 use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
-use super::scan;
+use super::{plain_json, scan};
 
 /// The values that are wanted of every line.
 #[derive(Clone, Debug)]
@@ -68,6 +68,10 @@ impl<'w, 'l> Line<'w, 'l> {
     /// # Errors
     /// One that is not exactly one JSON object; then no values are found.
     pub(super) fn parse(&mut self, line: &'l str) -> serde_json::Result<()> {
+        self.found.fill(None);
+        if plain_json::find(line, &self.wanted.keys, &mut self.found).is_some() {
+            return Ok(());
+        }
         self.found.fill(None);
         let mut json = serde_json::Deserializer::from_str(line);
         let outer = Outer { keys: &self.wanted.keys, found: &mut self.found };

@@ -7,10 +7,11 @@ use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_writer::ArrowWriterOptions;
 use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::properties::WriterProperties;
 
 use super::{Compression, Container, Corpus, CorpusError, CorpusResult, Shard};
-use crate::store::{Created, PendingFile, Store};
+use crate::store::{Created, PendingFile, Store, StoreError};
 
 const ZSTD_LEVEL: i32 = 3;
 const GZIP_LEVEL: u32 = 6;
@@ -64,7 +65,7 @@ impl KeptWriter {
             Container::Jsonl => {
                 let file = out.writer(path)?;
                 let encoder =
-                    Encoder::new(shard.compression, file).map_err(|error| failed(&location, &error))?;
+                    Encoder::new(shard.compression, file).map_err(|error| refused(&location, error))?;
                 Sink::Lines { encoder: Box::new(encoder), piece: Vec::new() }
             }
             Container::Parquet => {
@@ -77,7 +78,7 @@ impl KeptWriter {
                 let options = ArrowWriterOptions::new().with_properties(properties);
                 let file = out.writer(path)?;
                 let writer = ArrowWriter::try_new_with_options(file, source.schema(), options)
-                    .map_err(|error| failed(&location, &error))?;
+                    .map_err(|error| refused_parquet(&location, error))?;
                 Sink::Parquet(Box::new(writer))
             }
         };
@@ -100,7 +101,7 @@ impl KeptWriter {
             piece.extend_from_slice(now);
             bytes = later;
             if piece.len() == PIECE_BYTES {
-                encoder.write(piece).map_err(|error| failed(&self.location, &error))?;
+                encoder.write(piece).map_err(|error| refused(&self.location, error))?;
                 piece.clear();
             }
         }
@@ -112,9 +113,9 @@ impl KeptWriter {
             return Err(failed(&self.location, &"rows of Parquet cannot go to a file of lines"));
         };
         self.rows += batch.num_rows() as u64;
-        writer.write(batch).map_err(|error| failed(&self.location, &error))?;
+        writer.write(batch).map_err(|error| refused_parquet(&self.location, error))?;
         if writer.in_progress_size() >= ROW_GROUP_BYTES {
-            writer.flush().map_err(|error| failed(&self.location, &error))?;
+            writer.flush().map_err(|error| refused_parquet(&self.location, error))?;
         }
         Ok(())
     }
@@ -144,8 +145,8 @@ impl KeptWriter {
             Sink::Lines { mut encoder, piece } => encoder
                 .write(&piece)
                 .and_then(|()| encoder.finish())
-                .map_err(|error| failed(&location, &error)),
-            Sink::Parquet(writer) => writer.into_inner().map_err(|error| failed(&location, &error)),
+                .map_err(|error| refused(&location, error)),
+            Sink::Parquet(writer) => writer.into_inner().map_err(|error| refused_parquet(&location, error)),
         }
     }
 }
@@ -177,6 +178,17 @@ impl Encoder {
             Self::Gzip(encoder) => encoder.finish(),
             Self::Zstd(encoder) => encoder.finish(),
         }
+    }
+}
+
+fn refused(location: &str, error: io::Error) -> CorpusError {
+    StoreError::written(location, error).into()
+}
+
+fn refused_parquet(location: &str, error: ParquetError) -> CorpusError {
+    match StoreError::written_parquet(location, error) {
+        Ok(error) => error.into(),
+        Err(error) => failed(location, &error),
     }
 }
 

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use tamis_core::{Digest, reason};
 
-use super::decoded::{Builder, Decoded};
+use super::decoded::Builder;
 use super::json::{self, Line, LoneSurrogate, Value, Wanted};
-use super::{Columns, CorpusResult, IdMode, scan};
+use super::{CorpusResult, IdMode, scan};
 
 /// Bytes of lines that are parsed in one go.
 const STRETCH_BYTES: usize = 1 << 17;
@@ -32,13 +32,12 @@ pub(super) fn each_line(bytes: &[u8], mut visit: impl FnMut(Range<usize>)) {
 }
 
 impl Lines<'_> {
-    pub(super) fn decode(&self, columns: &Columns) -> CorpusResult<Decoded> {
-        columns.check()?;
-        let wanted = Wanted::new(columns.names());
+    pub(super) fn fill(&self, builder: &mut Builder<'_>) -> CorpusResult<()> {
+        builder.columns.check()?;
+        let wanted = Wanted::new(builder.columns.names());
         let mut parser = Parser {
-            columns,
+            builder,
             values: Line::new(&wanted),
-            builder: Builder::new(columns, self.bytes.len()),
             text: String::new(),
             carried: String::new(),
             carried_ends: Vec::new(),
@@ -59,31 +58,22 @@ impl Lines<'_> {
             });
             at = end;
         }
-        parser.builder.finish()
+        Ok(())
     }
 }
 
-/// What a block that is one line too long for the limit decodes to.
-pub(super) fn too_long(
-    row: u64,
-    head: &[u8],
-    length: u64,
-    limit: u64,
-    columns: &Columns,
-) -> CorpusResult<Decoded> {
-    let mut builder = Builder::new(columns, 0);
+/// Adds a block that is one line too long for the limit.
+pub(super) fn too_long(row: u64, head: &[u8], length: u64, limit: u64, builder: &mut Builder<'_>) {
     builder.failed(row, reason::LINE_TOO_LONG, too_long_detail(length, limit), head, length);
-    builder.finish()
 }
 
 fn too_long_detail(length: u64, limit: u64) -> String {
     format!("{length} bytes, the limit is {limit}")
 }
 
-struct Parser<'c, 'w, 'b> {
-    columns: &'c Columns,
+struct Parser<'p, 'c, 'w, 'b> {
+    builder: &'p mut Builder<'c>,
     values: Line<'w, 'b>,
-    builder: Builder<'c>,
     /// Text of the current line, when it has escapes.
     text: String,
     /// Carried values of the current line, one after the other.
@@ -92,7 +82,7 @@ struct Parser<'c, 'w, 'b> {
     carried_ends: Vec<Option<Range<usize>>>,
 }
 
-impl<'b> Parser<'_, '_, 'b> {
+impl<'b> Parser<'_, '_, '_, 'b> {
     /// Takes in the line at `range` of a stretch of lines, which are `whole` where all of them are UTF-8.
     fn line(&mut self, row: u64, stretch: &'b [u8], whole: Option<&'b str>, range: Range<usize>, limit: u64) {
         let line = &stretch[range.clone()];
@@ -153,7 +143,8 @@ impl<'b> Parser<'_, '_, 'b> {
         content: &'b str,
         scratch: &mut String,
     ) -> Result<(), (&'static str, String)> {
-        let name = &self.columns.text;
+        let columns = self.builder.columns;
+        let name = &columns.text;
         let json = self.values.value(0).ok_or_else(|| {
             let keys = json::keys(content, 8).join("`, `");
             (reason::MISSING_TEXT, format!("there is no `{name}`; keys are `{keys}`"))
@@ -175,14 +166,14 @@ impl<'b> Parser<'_, '_, 'b> {
         }
 
         let mut id_text = String::new();
-        let (id, first_carried) = match &self.columns.id {
+        let (id, first_carried) = match &columns.id {
             IdMode::FromText => (None, 1),
             IdMode::Column(name) => (Some(self.id(name, content, &mut id_text)?), 2),
         };
 
         self.carried.clear();
         self.carried_ends.clear();
-        for (at, name) in self.columns.carry.iter().enumerate() {
+        for (at, name) in columns.carry.iter().enumerate() {
             let json = self.values.value(first_carried + at);
             let start = self.carried.len();
             match json.map(Value::of) {

@@ -22,16 +22,18 @@ mod line_reader;
 mod lines;
 mod parquet_shard;
 mod parquet_values;
+mod plain_json;
 mod reader;
 mod scan;
 
 pub use block::Block;
 pub use columns::{Columns, DEFAULT_ID, IdMode};
-pub use decoded::{Decoded, FailedRow, RAW_LIMIT};
+pub use decoded::{Decoded, FailedRow, Measured, RAW_LIMIT};
 pub use discover::discover;
 pub use error::{CorpusError, CorpusResult};
 pub(crate) use format::stem;
 pub use format::{Compression, Container, Shard};
+pub(crate) use input::explain;
 pub use kept::{KeptFile, KeptWriter};
 pub use reader::ShardReader;
 

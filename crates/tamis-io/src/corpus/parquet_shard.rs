@@ -12,10 +12,10 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::{KeyValue, PageIndexPolicy};
 use tamis_core::{Digest, reason};
 
-use super::decoded::{Builder, Decoded};
+use super::decoded::Builder;
 use super::input::open_shard;
 use super::parquet_values::{Values, find};
-use super::{Columns, Container, Corpus, CorpusError, CorpusResult, IdMode, KeptWriter, Shard};
+use super::{Container, Corpus, CorpusError, CorpusResult, IdMode, KeptWriter, Shard};
 use crate::store::ChunkFile;
 
 /// Uncompressed bytes of all columns that a slice has, by the row group's average.
@@ -57,6 +57,10 @@ impl Slice {
     pub(super) fn skip(&mut self, rows: u64) {
         self.offset += rows;
         self.rows -= rows;
+    }
+
+    pub(super) fn expected_bytes(&self) -> usize {
+        usize::try_from(self.size_bytes.min(SLICE_BYTES)).unwrap_or(0)
     }
 }
 
@@ -117,8 +121,13 @@ impl Corpus {
 
     fn open_any_schema(&self, shard: &Shard) -> CorpusResult<ParquetShard> {
         let file = open_shard(shard, self.store.chunk_reader(&shard.path))?;
-        let damaged =
-            |problem: String| CorpusError::Damaged { shard: shard.path.clone(), row: 0, byte: 0, problem };
+        let damaged = |problem: String| {
+            let shard = shard.path.clone();
+            match file.take_failure() {
+                Some(problem) => CorpusError::Read { shard, row: 0, problem },
+                None => CorpusError::Damaged { shard, row: 0, byte: 0, problem },
+            }
+        };
         let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
         let metadata = ArrowReaderMetadata::load(&file, options)
             .map_err(|error| damaged(format!("not a readable Parquet file: {error}")))?;
@@ -219,11 +228,12 @@ impl ParquetShard {
         visit: &mut dyn FnMut(u64, &RecordBatch) -> CorpusResult<()>,
     ) -> CorpusResult<()> {
         let expected: usize = selection.iter().filter(|run| !run.skip).map(|run| run.row_count).sum();
-        let damaged = |done: u64, problem: String| CorpusError::Damaged {
-            shard: self.path.clone(),
-            row: first_row + done,
-            byte: self.start_of(slice.row_group),
-            problem,
+        let damaged = |done: u64, problem: String| {
+            let (shard, row) = (self.path.clone(), first_row + done);
+            match self.file.take_failure() {
+                Some(problem) => CorpusError::Read { shard, row, problem },
+                None => CorpusError::Damaged { shard, row, byte: self.start_of(slice.row_group), problem },
+            }
         };
         let mut done = 0;
         let batches = self
@@ -250,7 +260,8 @@ impl ParquetShard {
         group.columns().iter().map(|column| column.byte_range().0).min().unwrap_or(0)
     }
 
-    pub(super) fn decode(&self, slice: Slice, first_row: u64, columns: &Columns) -> CorpusResult<Decoded> {
+    pub(super) fn fill(&self, slice: Slice, first_row: u64, builder: &mut Builder<'_>) -> CorpusResult<()> {
+        let columns = builder.columns;
         columns.check()?;
         let paths: Vec<Vec<String>> = columns
             .names()
@@ -263,8 +274,6 @@ impl ParquetShard {
             paths.iter().any(|path| parts.path().parts().starts_with(path))
         });
         let projection = ProjectionMask::leaves(leaves, needed);
-        let mut builder =
-            Builder::new(columns, usize::try_from(slice.size_bytes.min(SLICE_BYTES)).unwrap_or(0));
         let selection = vec![RowSelector::skip(index(slice.offset)), RowSelector::select(index(slice.rows))];
         self.each_batch(slice, first_row, projection, selection, &mut |done, batch| {
             let values = |at: usize, what| Values::of(batch, &paths[at], &self.path, what);
@@ -277,11 +286,10 @@ impl ParquetShard {
                 .map(|at| values(first_carried + at, "a string, a number or a boolean"))
                 .collect::<CorpusResult<Vec<_>>>()?;
             for at in 0..batch.num_rows() {
-                add(&mut builder, columns, first_row + done + at as u64, at, &text, id.as_ref(), &carried);
+                add(builder, first_row + done + at as u64, at, &text, id.as_ref(), &carried);
             }
             Ok(())
-        })?;
-        builder.finish()
+        })
     }
 
     pub(super) fn write_kept(
@@ -317,13 +325,13 @@ fn index(rows: u64) -> usize {
 
 fn add(
     builder: &mut Builder<'_>,
-    columns: &Columns,
     row: u64,
     at: usize,
     text: &Values<'_>,
     id: Option<&Values<'_>>,
     carried: &[Values<'_>],
 ) {
+    let columns = builder.columns;
     let name = &columns.text;
     let text = match text.get(at) {
         Ok(None) => return builder.failed(row, reason::NULL_TEXT, format!("`{name}` is null"), &[], 0),

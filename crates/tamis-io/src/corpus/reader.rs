@@ -24,9 +24,20 @@ pub struct ShardReader {
 
 enum State {
     Lines(LineReader<Input>),
-    Parquet { file: Arc<ParquetShard>, slices: Slices },
+    Parquet {
+        file: Arc<ParquetShard>,
+        slices: Slices,
+    },
     Ended(Digest),
-    Failed { byte: u64, problem: String },
+    Failed {
+        byte: u64,
+        problem: String,
+    },
+    /// The place did not give the bytes.
+    Unread {
+        byte: u64,
+        problem: String,
+    },
 }
 
 impl std::fmt::Debug for ShardReader {
@@ -80,6 +91,10 @@ impl ShardReader {
                         problem: problem.clone(),
                     });
                 }
+                State::Unread { problem, .. } => {
+                    let (shard, problem) = (self.shard.to_string(), problem.clone());
+                    return Err(CorpusError::Read { shard, row: self.next_row, problem });
+                }
                 State::Lines(lines) => match lines.next() {
                     Ok(Some(Cut::Lines { bytes, rows })) => (rows, Content::Lines(bytes)),
                     Ok(Some(Cut::TooLong { head, length })) => (1, Content::TooLong { head, length }),
@@ -116,10 +131,13 @@ impl ShardReader {
     }
 
     fn failed(&self, error: &io::Error) -> State {
-        let byte = match &self.state {
-            State::Lines(lines) => lines.stream().file_bytes(),
-            _ => 0,
+        let (byte, failure) = match &self.state {
+            State::Lines(lines) => (lines.stream().file_bytes(), lines.stream().take_failure()),
+            _ => (0, None),
         };
+        if let Some(problem) = failure {
+            return State::Unread { byte, problem };
+        }
         State::Failed { byte, problem: input::explain(self.compression, error) }
     }
 
@@ -130,7 +148,7 @@ impl ShardReader {
             State::Lines(lines) => lines.stream().file_bytes(),
             State::Parquet { .. } => 0,
             State::Ended(_) => self.size_bytes,
-            State::Failed { byte, .. } => *byte,
+            State::Failed { byte, .. } | State::Unread { byte, .. } => *byte,
         }
     }
 

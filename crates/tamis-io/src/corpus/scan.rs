@@ -1,45 +1,70 @@
-//! Finding and counting one byte, many times over short stretches.
+//! Finding and counting bytes, many times over short stretches.
 //!
 //! `memchr` is fast over long stretches, but without link-time optimisation its kernels call their innermost steps as
 //! functions, and between two line breaks of a text there is hardly a kilobyte. These loops are plain enough for the
 //! compiler to make vector code of them in place.
 
+/// Bytes that are looked at eight by eight before longer steps are taken.
+const NEAR: usize = 64;
+
 const ONES: u64 = u64::from_le_bytes([1; 8]);
 const HIGH: u64 = ONES << 7;
-
-/// Bytes that are looked at eight by eight before longer steps are taken.
-const NEAR: usize = 128;
 
 /// Where `needle` is first.
 #[inline]
 pub(super) fn find(needle: u8, bytes: &[u8]) -> Option<usize> {
+    first(bytes, |word| equal(word, needle), |byte| byte == needle)
+}
+
+/// Where the content of a JSON string has to be looked at: a quotation mark, a backslash or a control character.
+#[inline]
+pub(super) fn find_in_string(bytes: &[u8]) -> Option<usize> {
+    first(
+        bytes,
+        |word| equal(word, b'"') | equal(word, b'\\') | below(word, 0x20),
+        |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20),
+    )
+}
+
+/// Where a byte is a hit; of the eight bytes of a word, `hits` has to mark the first one.
+#[inline(always)]
+fn first(bytes: &[u8], hits: impl Fn(u64) -> u64 + Copy, hit: impl Fn(u8) -> bool + Copy) -> Option<usize> {
     let near = bytes.len().min(NEAR);
-    if let Some(at) = find_near(needle, &bytes[..near]) {
+    if let Some(at) = first_near(&bytes[..near], hits, hit) {
         return Some(at);
     }
     let (pieces, rest) = bytes[near..].as_chunks::<64>();
-    let hit = pieces.iter().position(|piece| piece.iter().fold(false, |hit, byte| hit | (*byte == needle)));
-    let (from, last) = match hit {
+    let found = pieces.iter().position(|piece| piece.iter().fold(false, |any, &byte| any | hit(byte)));
+    let (from, last) = match found {
         Some(at) => (near + at * 64, &pieces[at][..]),
         None => (bytes.len() - rest.len(), rest),
     };
-    find_near(needle, last).map(|at| from + at)
+    first_near(last, hits, hit).map(|at| from + at)
 }
 
-#[inline]
-fn find_near(needle: u8, bytes: &[u8]) -> Option<usize> {
-    let pattern = ONES * u64::from(needle);
+#[inline(always)]
+fn first_near(bytes: &[u8], hits: impl Fn(u64) -> u64, hit: impl Fn(u8) -> bool) -> Option<usize> {
     let (words, rest) = bytes.as_chunks::<8>();
     for (at, word) in words.iter().enumerate() {
-        // A byte becomes zero where the needle is; subtracting 1 then borrows into its high bit, and into no other byte's
-        // below the first such one.
-        let word = u64::from_le_bytes(*word) ^ pattern;
-        let found = word.wrapping_sub(ONES) & !word & HIGH;
+        let found = hits(u64::from_le_bytes(*word));
         if found != 0 {
             return Some(at * 8 + found.trailing_zeros() as usize / 8);
         }
     }
-    rest.iter().position(|byte| *byte == needle).map(|at| words.len() * 8 + at)
+    rest.iter().position(|&byte| hit(byte)).map(|at| words.len() * 8 + at)
+}
+
+/// Marks the first byte that is `needle`, and perhaps bytes after it.
+#[inline(always)]
+fn equal(word: u64, needle: u8) -> u64 {
+    below(word ^ (ONES * u64::from(needle)), 1)
+}
+
+/// Marks the first byte that is less than `limit` (at most 128), and perhaps bytes after it.
+#[inline(always)]
+fn below(word: u64, limit: u8) -> u64 {
+    // A subtraction borrows into a byte's high bit where it is less, and into no other byte's below the first such.
+    word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH
 }
 
 /// How often `needle` occurs, in sums that cannot overflow a byte.
@@ -58,11 +83,13 @@ mod tests {
     proptest! {
         #[test]
         fn the_first_of_all_is_found(gap in 0usize..600, rest in vec(prop_oneof![Just(b'\n'), Just(b'\r'), Just(0x8a), any::<u8>()], 0..300)) {
-            let bytes = [vec![0x0b; gap], rest].concat();
+            let bytes = [vec![0x2b; gap], rest].concat();
             for needle in [b'\n', 0, 0x8a, 0xff] {
                 prop_assert_eq!(find(needle, &bytes), bytes.iter().position(|byte| *byte == needle));
                 prop_assert_eq!(count(needle, &bytes), bytes.iter().filter(|byte| **byte == needle).count() as u64);
             }
+            let special = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
+            prop_assert_eq!(find_in_string(&bytes), bytes.iter().position(special));
         }
     }
 

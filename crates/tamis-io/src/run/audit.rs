@@ -182,7 +182,9 @@ fn redact_url(word: &str) -> String {
 pub fn secrets_in_environment() -> Vec<String> {
     let secret = |(name, value): (std::ffi::OsString, std::ffi::OsString)| {
         let (name, value) = (name.into_string().ok()?, value.into_string().ok()?);
-        (names_a_secret(&name) && value.len() >= 8).then_some(value)
+        // An option may be called a key and mean a column; a variable may not.
+        let secret = names_a_secret(&name) || name.to_ascii_lowercase().ends_with("_key");
+        (secret && value.len() >= 8).then_some(value)
     };
     std::env::vars_os().filter_map(secret).collect()
 }

@@ -228,7 +228,11 @@ fn path_of(number: u64) -> String {
 }
 
 impl RunDirectory {
-    fn corpus_version(&self, number: u64) -> RunResult<Option<CorpusVersion>> {
+    /// One version; `None` when there is none of this number.
+    ///
+    /// # Errors
+    /// A file that cannot be read, or was damaged.
+    pub fn corpus_version(&self, number: u64) -> RunResult<Option<CorpusVersion>> {
         let path = path_of(number);
         let Some(version) = json::read::<CorpusVersion>(&self.store, &path)? else { return Ok(None) };
         if version.number != number {

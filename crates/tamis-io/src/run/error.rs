@@ -5,7 +5,7 @@ use std::fmt;
 use arrow_schema::ArrowError;
 use tamis_core::FingerprintChange;
 
-use crate::store::StoreError;
+use crate::store::{AGAIN, StoreError};
 
 /// Result of an operation on a run directory or a sidecar.
 pub type RunResult<T> = Result<T, RunError>;
@@ -53,6 +53,14 @@ pub enum RunError {
         /// The file.
         path: String,
         /// What is wrong with it.
+        problem: String,
+    },
+    /// The place did not give the bytes of a file; nothing is known about its content.
+    #[error("`{path}`: could not read: {problem}")]
+    Read {
+        /// The file.
+        path: String,
+        /// What the file system or the object store says.
         problem: String,
     },
     /// Parquet could not be written.
@@ -172,6 +180,7 @@ impl RunError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         Some(match self {
+            Self::Store(error) => return error.hint(),
             Self::FingerprintChanged { .. } => {
                 "repeat the stored options, or add `--beside` to keep both signals side by side".to_owned()
             }
@@ -195,6 +204,7 @@ impl RunError {
             Self::Differs { path, .. } => format!(
                 "the machines or builds that computed it do not agree; remove `{path}` and its receipt to compute it anew"
             ),
+            Self::Read { .. } => AGAIN.to_owned(),
             Self::Conflict { .. } => "give another `--name`, or remove what stands".to_owned(),
             _ => return None,
         })

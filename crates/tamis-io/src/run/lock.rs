@@ -7,7 +7,7 @@ use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::ErrorKind;
 
 use super::{RunDirectory, RunResult, shard_name};
-use crate::store::StoreError;
+use crate::store::{Action, StoreError};
 
 /// Held while a process works on a shard; freed when dropped.
 #[derive(Debug)]
@@ -36,6 +36,7 @@ impl RunDirectory {
         let path = format!(".locks/{work}/{}.lock", shard_name(shard_path)?);
         let Some(local) = self.store.local_path(&path) else { return Ok(Some(ShardLock { file: None })) };
         let failed = |source| StoreError::io("lock", local.display().to_string(), source);
+        self.store.watch().before(Action::Create, &local).map_err(failed)?;
         if let Some(folder) = local.parent() {
             fs::create_dir_all(folder).map_err(failed)?;
         }

@@ -7,7 +7,7 @@ use std::io::Write;
 use serde::Serialize;
 
 use super::{RunDirectory, RunError, RunResult, shard_name};
-use crate::store::{Created, PendingFile};
+use crate::store::{PendingFile, StoreError};
 
 /// Bytes of a row that are kept.
 const MOST_RAW_BYTES: usize = 4096;
@@ -82,16 +82,17 @@ impl QuarantineWriter {
             Some(file) => file,
             None => self.file.insert(self.run.store.writer(&self.path)?),
         };
-        file.write_all(&bytes).map_err(|error| RunError::write(&self.path, error))
+        let written = file.write_all(&bytes);
+        Ok(written.map_err(|error| StoreError::written(file.location(), error))?)
     }
 
-    /// Makes the file visible; `None` when there was no row. One that stands, from an attempt that stopped later on, is left
-    /// as it is.
+    /// Makes the file visible where there was a row. One that stands is from an attempt that stopped before its receipt: it is
+    /// replaced, because no receipt vouches that it is whole.
     ///
     /// # Errors
     /// A store that cannot be written.
-    pub fn commit(self) -> RunResult<Option<Created>> {
-        Ok(self.file.map(PendingFile::commit).transpose()?)
+    pub fn commit(self) -> RunResult<()> {
+        Ok(self.file.map_or(Ok(()), PendingFile::replace)?)
     }
 }
 

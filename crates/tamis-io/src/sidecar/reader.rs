@@ -13,7 +13,7 @@ use super::digest::RowDigest;
 use super::footer;
 use super::writer::{SidecarSummary, rows_per_group};
 use crate::run::{FORMAT_VERSION, RunError, RunResult};
-use crate::store::{Store, StoreError};
+use crate::store::{ChunkFile, Store, StoreError};
 
 /// Which columns of a sidecar are read.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +34,8 @@ pub struct SidecarReader {
     rows: u64,
     digest: Digest,
     inner: Option<ParquetRecordBatchReader>,
+    /// Where the bytes come from, unless they are at hand.
+    file: Option<ChunkFile>,
 }
 
 impl SidecarReader {
@@ -44,7 +46,10 @@ impl SidecarReader {
     /// column that was named. Whatever the bytes are, there is no panic.
     pub fn open(store: &Store, path: &str, columns: Columns<'_>) -> RunResult<Self> {
         match store.chunk_reader(path) {
-            Ok(chunks) => Self::from_chunks(path, chunks, columns),
+            Ok(file) => match Self::from_chunks(path, file.clone(), columns) {
+                Ok(reader) => Ok(Self { file: Some(file), ..reader }),
+                Err(error) => Err(blame(path, Some(&file), error)),
+            },
             Err(StoreError::NotFound { .. }) => {
                 Err(RunError::Missing { path: path.to_owned(), what: "the sidecar".to_owned() })
             }
@@ -82,7 +87,7 @@ impl SidecarReader {
         let mask = mask(path, &full, builder.parquet_schema(), columns)?;
         let inner = guarded(path, || builder.with_projection(mask).with_batch_size(batch_size).build())?;
         let schema = SchemaRef::clone(&arrow_array::RecordBatchReader::schema(&inner));
-        Ok(Self { path: path.to_owned(), schema, rows, digest, inner: Some(inner) })
+        Ok(Self { path: path.to_owned(), schema, rows, digest, inner: Some(inner), file: None })
     }
 
     /// Path within the store.
@@ -162,8 +167,16 @@ impl Iterator for SidecarReader {
                 Some(Ok(batch))
             }
             Ok(None) => None,
-            Err(error) => Some(Err(error)),
+            Err(error) => Some(Err(blame(path, self.file.as_ref(), error))),
         }
+    }
+}
+
+/// What the decoder took for damage is none when the place did not give the bytes.
+fn blame(path: &str, file: Option<&ChunkFile>, error: RunError) -> RunError {
+    match file.and_then(ChunkFile::take_failure) {
+        Some(problem) => RunError::Read { path: path.to_owned(), problem },
+        None => error,
     }
 }
 

@@ -7,6 +7,7 @@ use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use arrow_select::coalesce::BatchCoalescer;
 use parquet::arrow::ArrowWriter;
 use parquet::basic::{Compression, Encoding, ZstdLevel};
+use parquet::errors::ParquetError;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
@@ -15,7 +16,7 @@ use tamis_core::{Digest, column};
 use super::digest::{RowDigest, type_from_name, type_name};
 use super::footer;
 use crate::run::{FORMAT_VERSION, RunError, RunResult};
-use crate::store::{Created, PendingFile, Store};
+use crate::store::{Created, PendingFile, Store, StoreError};
 
 /// What a finished sidecar holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -105,12 +106,9 @@ impl SidecarWriter {
 
     fn drain(&mut self) -> RunResult<()> {
         while let Some(group) = self.coalescer.next_completed_batch() {
-            let path = self.path.clone();
             let inner = self.opened()?;
-            inner
-                .write(&group)
-                .and_then(|()| inner.flush())
-                .map_err(|error| RunError::write(&path, error))?;
+            let written = inner.write(&group).and_then(|()| inner.flush());
+            written.map_err(|error| refused(&self.store, &self.path, error))?;
         }
         Ok(())
     }
@@ -122,7 +120,7 @@ impl SidecarWriter {
                 let file = self.store.writer(&self.path)?;
                 let properties = properties(&self.schema);
                 let inner = ArrowWriter::try_new(file, Arc::clone(&self.schema), Some(properties))
-                    .map_err(|error| RunError::write(&self.path, error))?;
+                    .map_err(|error| refused(&self.store, &self.path, error))?;
                 Ok(empty.insert(inner))
             }
         }
@@ -150,8 +148,16 @@ impl SidecarWriter {
         ] {
             inner.append_key_value_metadata(KeyValue::new(key.to_owned(), value));
         }
-        let file = inner.into_inner().map_err(|error| RunError::write(&self.path, error))?;
+        let file = inner.into_inner().map_err(|error| refused(&self.store, &self.path, error))?;
         Ok((file.commit()?, summary))
+    }
+}
+
+/// What the store said where it is inside, else that Parquet could not be written.
+fn refused(store: &Store, path: &str, error: ParquetError) -> RunError {
+    match StoreError::written_parquet(store.location(path), error) {
+        Ok(error) => error.into(),
+        Err(error) => RunError::write(path, error),
     }
 }
 
@@ -193,8 +199,8 @@ fn properties(schema: &Schema) -> WriterProperties {
                 _ => path,
             };
             builder = builder.set_column_dictionary_enabled(leaf.clone(), false);
-            if matches!(field.data_type(), DataType::FixedSizeList(..)) {
-                // Embeddings are noise to a compressor: a tenth smaller for several times the time.
+            if matches!(field.data_type(), DataType::FixedSizeList(..) | DataType::FixedSizeBinary(_)) {
+                // Embeddings are noise to a compressor: a tenth smaller for several times the time. So are keys and digests.
                 builder = builder.set_column_compression(leaf, Compression::UNCOMPRESSED);
             }
         }

@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Read};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::{Buf, Bytes};
 use object_store::ObjectStoreExt;
@@ -21,6 +21,8 @@ const READ_AHEAD: u64 = 1 << 18;
 pub struct ChunkFile {
     source: Source,
     size: u64,
+    /// What the place said when it did not give what is there; decoders turn that into errors about the content.
+    failure: Arc<Mutex<Option<String>>>,
 }
 
 #[derive(Clone, Debug)]
@@ -35,14 +37,31 @@ impl ChunkFile {
             .metadata()
             .map_err(|error| StoreError::io("look at", path.display().to_string(), error))?
             .len();
-        Ok(Self { source: Source::Local(Arc::new(file)), size })
+        Ok(Self::new(Source::Local(Arc::new(file)), size))
     }
 
     pub(super) fn object(objects: &Objects, path: &str) -> StoreResult<Self> {
         let entry =
             objects.entry(path)?.ok_or_else(|| StoreError::NotFound { location: objects.location(path) })?;
         let source = Source::Object { objects: objects.clone(), full: objects.full(path)? };
-        Ok(Self { source, size: entry.size })
+        Ok(Self::new(source, entry.size))
+    }
+
+    fn new(source: Source, size: u64) -> Self {
+        Self { source, size, failure: Arc::default() }
+    }
+
+    /// Why a read failed since the last call, when it was the place and not the content: then nothing is known about that.
+    pub(crate) fn take_failure(&self) -> Option<String> {
+        self.failure.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+
+    fn noted(&self, error: io::Error) -> io::Error {
+        // A file that became shorter is damaged, whatever the place.
+        if error.kind() != io::ErrorKind::UnexpectedEof {
+            *self.failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error.to_string());
+        }
+        error
     }
 
     /// Size in bytes when the file was opened.
@@ -68,12 +87,11 @@ impl ChunkFile {
         match &self.source {
             Source::Local(file) => {
                 let mut buffer = vec![0; length];
-                read_exact_at(file, &mut buffer, start)?;
+                read_exact_at(file, &mut buffer, start).map_err(|error| self.noted(error))?;
                 Ok(buffer.into())
             }
-            Source::Object { objects, full } => {
-                block_on(objects.store.get_range(full, start..end)).map_err(io::Error::other)
-            }
+            Source::Object { objects, full } => block_on(objects.store.get_range(full, start..end))
+                .map_err(|error| self.noted(io::Error::other(error))),
         }
     }
 }

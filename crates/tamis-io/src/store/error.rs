@@ -2,6 +2,8 @@
 
 use std::io;
 
+use parquet::errors::ParquetError;
+
 /// Result of an operation on a store.
 pub type StoreResult<T, E = StoreError> = std::result::Result<T, E>;
 
@@ -63,9 +65,36 @@ pub enum StoreError {
     },
 }
 
+/// The remedy where the place itself is to blame.
+pub(crate) const AGAIN: &str =
+    "when the disk or the store works again, run the same command again: what is finished is kept";
+
 impl StoreError {
     pub(crate) fn io(action: &'static str, location: impl Into<String>, source: io::Error) -> Self {
         Self::Io { action, location: location.into(), source }
+    }
+
+    /// What a writer of the file at `location` failed with: the object store's own error where it is inside.
+    pub(crate) fn written(location: impl Into<String>, error: io::Error) -> Self {
+        if error.get_ref().is_none_or(|inner| !inner.is::<object_store::Error>()) {
+            return Self::io("write", location, error);
+        }
+        match error.into_inner().map(|inner| inner.downcast::<object_store::Error>()) {
+            Some(Ok(source)) => Self::Object { action: "write", location: location.into(), source },
+            _ => unreachable!("the kind of error was looked at"),
+        }
+    }
+
+    /// As [`StoreError::written`], from inside a Parquet writer; `Err` gives back an error that is Parquet's own.
+    pub(crate) fn written_parquet(
+        location: impl Into<String>,
+        error: ParquetError,
+    ) -> Result<Self, ParquetError> {
+        let ParquetError::External(inner) = error else { return Err(error) };
+        match inner.downcast::<io::Error>() {
+            Ok(error) => Ok(Self::written(location, *error)),
+            Err(inner) => Err(ParquetError::External(inner)),
+        }
     }
 
     /// What to do about it, where that can be said.
@@ -75,18 +104,23 @@ impl StoreError {
         Some(match self {
             Self::Io { source, .. } => match source.kind() {
                 ErrorKind::PermissionDenied => "check who owns the folder and its permissions".into(),
+                ErrorKind::ReadOnlyFilesystem => "choose a folder on a file system that can be written".into(),
                 ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
                     "make room and run the same command again: finished parts are kept".into()
                 }
                 ErrorKind::Unsupported => {
                     "files are published by hard links, which this file system does not have; use another folder".into()
                 }
-                _ => return None,
+                ErrorKind::NotADirectory | ErrorKind::AlreadyExists => {
+                    "a file is where a folder has to be: choose another place, or move it away".into()
+                }
+                _ => AGAIN.into(),
             },
+            Self::Object { .. } => AGAIN.into(),
             Self::InvalidLocation { .. } => "give a local path, or a URL such as s3://bucket/folder".into(),
             Self::MissingFeature { feature, .. } => format!("build it with `--features {feature}`"),
             Self::InvalidPath { .. } => "rename the file".into(),
-            Self::NotFound { .. } | Self::Object { .. } => return None,
+            Self::NotFound { .. } => return None,
         })
     }
 }

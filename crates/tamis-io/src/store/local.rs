@@ -8,7 +8,21 @@ use std::time::{Duration, UNIX_EPOCH};
 use bytes::Bytes;
 
 use super::error::{StoreError, StoreResult};
+use super::watch::{Action, Watched};
 use super::{Entry, Store, TEMPORARY};
+
+/// Where the files are, and who is told of what is done to them.
+#[derive(Clone, Debug)]
+pub(super) struct Folder {
+    pub(super) root: PathBuf,
+    pub(super) watched: Watched,
+}
+
+impl Folder {
+    pub(super) fn new(root: PathBuf) -> Self {
+        Self { root, watched: Watched::default() }
+    }
+}
 
 /// The store of a folder, or of a file's folder and its name.
 pub(super) fn open(path: &Path) -> (Store, Option<String>) {
@@ -134,9 +148,9 @@ fn unreadable(full: &Path, error: io::Error) -> StoreError {
     if absent(&error) { StoreError::NotFound { location } } else { StoreError::io("read", location, error) }
 }
 
-pub(super) fn remove(root: &Path, path: &str) -> StoreResult<()> {
-    let full = root.join(path);
-    match fs::remove_file(&full) {
+pub(super) fn remove(folder: &Folder, path: &str) -> StoreResult<()> {
+    let full = folder.root.join(path);
+    match folder.watched.before(Action::Remove, &full).and_then(|()| fs::remove_file(&full)) {
         Err(error) if !absent(&error) => Err(StoreError::io("remove", full.display().to_string(), error)),
         _ => Ok(()),
     }
@@ -161,23 +175,24 @@ fn in_use(temporary: &Path) -> bool {
 }
 
 /// Makes a folder and those above it, and syncs the parents of the new ones, so that they outlive a power cut.
-pub(super) fn make_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn make_folder(folder: &Path, watched: &Watched) -> io::Result<()> {
     if folder.as_os_str().is_empty() || folder.is_dir() {
         return Ok(());
     }
     let parent = folder.parent().filter(|parent| !parent.as_os_str().is_empty());
     if let Some(parent) = parent {
-        make_folder(parent)?;
+        make_folder(parent, watched)?;
     }
-    match fs::create_dir(folder) {
-        Ok(()) => sync_folder(parent.unwrap_or(Path::new("."))),
+    match watched.before(Action::MakeFolder, folder).and_then(|()| fs::create_dir(folder)) {
+        Ok(()) => sync_folder(parent.unwrap_or(Path::new(".")), watched),
         Err(error) if error.kind() == ErrorKind::AlreadyExists && folder.is_dir() => Ok(()),
         Err(error) => Err(error),
     }
 }
 
 /// Puts the names in a folder on disk.
-pub(super) fn sync_folder(folder: &Path) -> io::Result<()> {
+pub(super) fn sync_folder(folder: &Path, watched: &Watched) -> io::Result<()> {
+    watched.before(Action::SyncFolder, folder)?;
     if cfg!(windows) {
         return Ok(()); // Folders cannot be opened there; the file system journals names itself.
     }

@@ -12,6 +12,7 @@ mod error;
 mod local;
 mod object;
 mod pending;
+mod watch;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -21,8 +22,11 @@ use bytes::Bytes;
 use object_store::ObjectStore;
 
 pub use chunks::{ChunkFile, ChunkRead};
+pub(crate) use error::AGAIN;
 pub use error::{StoreError, StoreResult};
 pub use pending::PendingFile;
+pub(crate) use watch::Watched;
+pub use watch::{Action, Watch};
 
 /// Start of the names of files that are being written; [`Store::list`] leaves them out.
 pub(crate) const TEMPORARY: &str = ".tamis-tmp-";
@@ -61,14 +65,35 @@ pub struct Store {
 
 #[derive(Clone, Debug)]
 enum Inner {
-    Local(PathBuf),
+    Local(local::Folder),
     Object(object::Objects),
 }
 
 impl Store {
     /// A local folder. It need not exist yet: the first write makes it.
     pub fn local(path: impl Into<PathBuf>) -> Self {
-        Self { inner: Inner::Local(path.into()) }
+        Self { inner: Inner::Local(local::Folder::new(path.into())) }
+    }
+
+    /// The same folder, with every step that changes it told to `watch` before it is done. An object store is left as it is.
+    #[must_use]
+    pub fn watched(mut self, watch: Arc<dyn Watch>) -> Self {
+        if let Inner::Local(folder) = &mut self.inner {
+            folder.watched = Watched(Some(watch));
+        }
+        self
+    }
+
+    /// Another local folder, watched by whom this one is.
+    pub fn local_beside(&self, path: impl Into<PathBuf>) -> Self {
+        Self { inner: Inner::Local(local::Folder { root: path.into(), watched: self.watch() }) }
+    }
+
+    pub(crate) fn watch(&self) -> Watched {
+        match &self.inner {
+            Inner::Local(folder) => folder.watched.clone(),
+            Inner::Object(_) => Watched::default(),
+        }
     }
 
     /// Everything under `prefix` in an object store.
@@ -116,7 +141,9 @@ impl Store {
         }
         check(folder)?;
         let inner = match &self.inner {
-            Inner::Local(root) => Inner::Local(root.join(folder)),
+            Inner::Local(local) => {
+                Inner::Local(local::Folder { root: local.root.join(folder), watched: local.watched.clone() })
+            }
             Inner::Object(objects) => Inner::Object(objects.join(folder)?),
         };
         Ok(Self { inner })
@@ -126,8 +153,8 @@ impl Store {
     #[must_use]
     pub fn location(&self, path: &str) -> String {
         match &self.inner {
-            Inner::Local(root) if path.is_empty() => root.display().to_string(),
-            Inner::Local(root) => root.join(path).display().to_string(),
+            Inner::Local(local) if path.is_empty() => local.root.display().to_string(),
+            Inner::Local(local) => local.root.join(path).display().to_string(),
             Inner::Object(objects) => objects.location(path),
         }
     }
@@ -136,8 +163,8 @@ impl Store {
     #[must_use]
     pub fn local_path(&self, path: &str) -> Option<PathBuf> {
         match &self.inner {
-            Inner::Local(root) if path.is_empty() => Some(root.clone()),
-            Inner::Local(root) => Some(root.join(path)),
+            Inner::Local(local) if path.is_empty() => Some(local.root.clone()),
+            Inner::Local(local) => Some(local.root.join(path)),
             Inner::Object(_) => None,
         }
     }
@@ -165,7 +192,7 @@ impl Store {
     pub fn entry(&self, path: &str) -> StoreResult<Option<Entry>> {
         check(path)?;
         match &self.inner {
-            Inner::Local(root) => local::entry(root, path),
+            Inner::Local(local) => local::entry(&local.root, path),
             Inner::Object(objects) => objects.entry(path),
         }
     }
@@ -181,7 +208,7 @@ impl Store {
             check(folder)?;
         }
         let mut entries = match &self.inner {
-            Inner::Local(root) => local::list(root, folder)?,
+            Inner::Local(local) => local::list(&local.root, folder)?,
             Inner::Object(objects) => objects.list(folder)?,
         };
         entries
@@ -197,7 +224,7 @@ impl Store {
     pub fn folders(&self, folder: &str) -> StoreResult<Vec<String>> {
         check(folder)?;
         let mut names = match &self.inner {
-            Inner::Local(root) => local::folders(&root.join(folder))?,
+            Inner::Local(local) => local::folders(&local.root.join(folder))?,
             Inner::Object(objects) => objects.folders(folder)?,
         };
         names.sort_unstable();
@@ -211,7 +238,7 @@ impl Store {
     pub fn read(&self, path: &str) -> StoreResult<Bytes> {
         check(path)?;
         match &self.inner {
-            Inner::Local(root) => local::read(root, path),
+            Inner::Local(local) => local::read(&local.root, path),
             Inner::Object(objects) => objects.read(path),
         }
     }
@@ -223,7 +250,7 @@ impl Store {
     pub fn open_read(&self, path: &str) -> StoreResult<Box<dyn Read + Send>> {
         check(path)?;
         match &self.inner {
-            Inner::Local(root) => Ok(Box::new(local::open_file(root, path)?)),
+            Inner::Local(local) => Ok(Box::new(local::open_file(&local.root, path)?)),
             Inner::Object(objects) => Ok(Box::new(objects.stream(path)?)),
         }
     }
@@ -235,7 +262,9 @@ impl Store {
     pub fn chunk_reader(&self, path: &str) -> StoreResult<ChunkFile> {
         check(path)?;
         match &self.inner {
-            Inner::Local(root) => ChunkFile::local(local::open_file(root, path)?, &root.join(path)),
+            Inner::Local(local) => {
+                ChunkFile::local(local::open_file(&local.root, path)?, &local.root.join(path))
+            }
             Inner::Object(objects) => ChunkFile::object(objects, path),
         }
     }
@@ -262,7 +291,7 @@ impl Store {
     pub fn writer(&self, path: &str) -> StoreResult<PendingFile> {
         check(path)?;
         match &self.inner {
-            Inner::Local(root) => PendingFile::local(&root.join(path)),
+            Inner::Local(local) => PendingFile::local(&local.root.join(path), &local.watched),
             Inner::Object(objects) => Ok(PendingFile::object(objects.clone(), path)),
         }
     }
@@ -274,7 +303,7 @@ impl Store {
     pub fn remove(&self, path: &str) -> StoreResult<()> {
         check(path)?;
         match &self.inner {
-            Inner::Local(root) => local::remove(root, path),
+            Inner::Local(local) => local::remove(local, path),
             Inner::Object(objects) => objects.remove(path),
         }
     }
@@ -286,7 +315,7 @@ impl Store {
     /// A folder that cannot be read or written.
     pub fn remove_stale_temporaries(&self, age: std::time::Duration) -> StoreResult<usize> {
         match &self.inner {
-            Inner::Local(root) => local::remove_stale(root, age),
+            Inner::Local(local) => local::remove_stale(&local.root, age),
             Inner::Object(_) => Ok(0),
         }
     }

@@ -11,6 +11,7 @@ use object_store::{MultipartUpload, ObjectStoreExt};
 use super::error::{StoreError, StoreResult};
 use super::local::{make_folder, sync_folder};
 use super::object::{Objects, block_on};
+use super::watch::{Action, Watched, WatchedFile};
 use super::{Created, TEMPORARY};
 
 /// Bytes of one part of a large upload. Object stores allow at most 10,000 parts, so this bounds a file at 160 GB.
@@ -28,7 +29,7 @@ pub struct PendingFile {
 
 #[derive(Debug)]
 enum State {
-    Local { file: BufWriter<File>, temporary: Temporary, target: PathBuf },
+    Local { file: BufWriter<WatchedFile>, temporary: Temporary, target: PathBuf },
     Object { objects: Objects, path: String, buffer: Vec<u8>, upload: Option<Box<dyn MultipartUpload>> },
     Done,
 }
@@ -45,12 +46,13 @@ impl Drop for Temporary {
 }
 
 impl PendingFile {
-    pub(super) fn local(target: &Path) -> StoreResult<Self> {
+    pub(super) fn local(target: &Path, watched: &Watched) -> StoreResult<Self> {
         let location = target.display().to_string();
         let failed = |source| StoreError::io("create", location.clone(), source);
         let folder = folder_of(target);
-        make_folder(folder).map_err(failed)?;
-        let (file, path) = create_temporary(folder).map_err(failed)?;
+        make_folder(folder, watched).map_err(failed)?;
+        let (file, path) = create_temporary(folder, watched).map_err(failed)?;
+        let file = WatchedFile { file, path: target.to_owned(), watched: watched.clone() };
         let state = State::Local {
             file: BufWriter::with_capacity(1 << 18, file),
             temporary: Temporary(path),
@@ -176,13 +178,16 @@ fn send_part(
 }
 
 fn finish_local(
-    mut file: BufWriter<File>,
+    mut file: BufWriter<WatchedFile>,
     temporary: &Temporary,
     target: &Path,
     replace: bool,
 ) -> io::Result<Created> {
     file.flush()?;
-    file.get_ref().sync_all()?;
+    let WatchedFile { file, watched, .. } = file.get_ref();
+    watched.before(Action::Sync, target)?;
+    file.sync_all()?;
+    watched.before(if replace { Action::Replace } else { Action::Publish }, target)?;
     let created = if replace {
         #[expect(
             clippy::disallowed_methods,
@@ -197,7 +202,7 @@ fn finish_local(
             Err(error) => return Err(error),
         }
     };
-    sync_folder(folder_of(target))?;
+    sync_folder(folder_of(target), watched)?;
     Ok(created)
 }
 
@@ -209,8 +214,9 @@ fn folder_of(target: &Path) -> &Path {
 }
 
 /// Creates a file of a name that nobody else has: process and counter make it likely, `create_new` makes it sure.
-fn create_temporary(folder: &Path) -> io::Result<(File, PathBuf)> {
+fn create_temporary(folder: &Path, watched: &Watched) -> io::Result<(File, PathBuf)> {
     static COUNTER: AtomicU64 = AtomicU64::new(0);
+    watched.before(Action::Create, folder)?;
     loop {
         let count = COUNTER.fetch_add(1, Ordering::Relaxed);
         let path = folder.join(format!("{TEMPORARY}{:08x}{count:08x}", std::process::id()));

@@ -7,6 +7,7 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, StringArray};
 use tamis_io::corpus::{Columns, Corpus, CorpusResult, Decoded, FailedRow, IdMode, Shard, discover};
+use tamis_io::run::inventory_rows;
 use tamis_io::store::Store;
 
 /// Columns of a corpus with ids in `id`.
@@ -109,6 +110,9 @@ pub(crate) fn read_from(corpus: &Corpus, shard: &Shard, columns: &Columns, from:
         assert_eq!(block.first_row(), next, "blocks follow each other");
         next += block.rows();
         let decoded = block.decode(columns)?;
+        let measured = block.measure(columns)?;
+        assert_eq!(measured.documents, inventory_rows(&decoded.documents, &columns.carry).unwrap());
+        assert_eq!((&measured.failures, measured.blank), (&decoded.failures, decoded.blank));
         let counted = decoded.documents.len() + decoded.failures.len();
         assert_eq!(counted as u64 + decoded.blank, block.rows(), "rows = documents + failures + blank");
         read.add(&decoded);

@@ -51,7 +51,7 @@ pub(super) fn attend(
             Some(HeadKeys { keys: keys.as_slice(), values: values.as_slice(), tokens })
         }
         #[cfg(target_arch = "x86_64")]
-        PackedHead::Tiles(_) => None,
+        PackedHead::Pairs(_) | PackedHead::Tiles(_) => None,
     });
     let before = prefix.map_or(0, |prefix| prefix.tokens);
     let stride = (before + tokens).next_multiple_of(16);

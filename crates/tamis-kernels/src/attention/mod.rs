@@ -6,9 +6,12 @@
 //! Scores of a row are complete before its softmax, so there is no running rescale, and memory is 32 rows of scores.
 //!
 //! The sum over keys runs in order of position, prefix first: a sequence behind a cached prefix gets the bits that it
-//! would get if the prefix were part of it, and no sequence sees another. f32 throughout, in bf16 paths too, but for `bf16/amx`, whose products take bf16.
+//! would get if the prefix were part of it, and no sequence sees another. The products of `bf16/avx512bf16` and `bf16/amx` take
+//! operands rounded to bf16; all else is f32.
 
 mod block;
+#[cfg(target_arch = "x86_64")]
+mod pairs;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
@@ -113,6 +116,8 @@ enum PackedHead {
         values: Aligned<f32>,
     },
     #[cfg(target_arch = "x86_64")]
+    Pairs(pairs::CachedPairs),
+    #[cfg(target_arch = "x86_64")]
     Tiles(tiles::CachedTiles),
 }
 
@@ -187,6 +192,10 @@ impl Attention {
                 values.part(0, tokens, columns, self.head_dim),
             );
             #[cfg(target_arch = "x86_64")]
+            if self.path == Path::Bf16Avx512 {
+                return PackedHead::Pairs(pairs::CachedPairs::pack(self.path.mode(), keys, values));
+            }
+            #[cfg(target_arch = "x86_64")]
             if self.path == Path::Bf16Amx {
                 return PackedHead::Tiles(tiles::CachedTiles::pack(keys, values));
             }
@@ -232,6 +241,11 @@ impl Attention {
                 #[cfg(target_arch = "x86_64")]
                 if let Some(tiles) = &tiles {
                     tiles::attend(tiles, self, group, out, &mut scratch.attention.tiles);
+                    continue;
+                }
+                #[cfg(target_arch = "x86_64")]
+                if self.path == Path::Bf16Avx512 {
+                    pairs::attend(self, group, out, &mut scratch.attention.pairs);
                     continue;
                 }
                 block::attend(self, group, out, &mut scratch.attention);

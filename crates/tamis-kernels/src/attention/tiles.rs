@@ -56,7 +56,7 @@ pub(super) fn attend(
     let head_dim = attention.head_dim;
     let prefix = group.prefix.and_then(|(prefix, _)| match prefix {
         PackedHead::Tiles(prefix) => Some(prefix),
-        PackedHead::Panels { .. } => None,
+        PackedHead::Panels { .. } | PackedHead::Pairs(_) => None,
     });
     let (whole, last) = prefix.map_or((0, 0), |prefix| (prefix.whole, prefix.last_keys.len() / head_dim));
     let (before, own) = (whole + last, last + group.keys.rows());
@@ -115,7 +115,7 @@ pub(super) fn attend(
                 let to = &mut weights[row / SIDE * TILE + row % SIDE * DEPTH..];
                 let from = &mut scores[row * stride..][..steps * DEPTH];
                 // SAFETY: tiles are granted only where AVX-512 and AVX-512-BF16 were detected.
-                *inverse = unsafe { weigh(from, visible, attention.scale, bias, to) };
+                *inverse = unsafe { weigh(from, visible, attention.scale, bias, to, 2 * TILE) };
             }
             let (cached_weights, own_weights) =
                 weights[..steps * 2 * TILE].split_at(whole / DEPTH * 2 * TILE);
@@ -143,10 +143,17 @@ dispatched! {
     fn pack_values(values: Rows<'_>, out: &mut [u16]) = pack_values_body;
 }
 
-/// Turns a row of scores into softmax weights not yet divided by their sum, zero after `visible`, in a row of tiles (32
-/// values, then the next two tiles on); gives 1 / sum.
+/// Turns a row of scores into softmax weights not yet divided by their sum, zero after `visible`; gives 1 / sum. Every 32
+/// weights are written `apart` values after those before them, as a row of tiles or of a matrix has them.
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16,avx2,fma")]
-fn weigh(scores: &mut [f32], visible: usize, scale: f32, bias: Option<&[f32]>, weights: &mut [u16]) -> f32 {
+pub(super) fn weigh(
+    scores: &mut [f32],
+    visible: usize,
+    scale: f32,
+    bias: Option<&[f32]>,
+    weights: &mut [u16],
+    apart: usize,
+) -> f32 {
     let (seen, masked) = scores.split_at_mut(visible);
     masked.fill(f32::NEG_INFINITY);
     let largest = match bias {
@@ -169,7 +176,7 @@ fn weigh(scores: &mut [f32], visible: usize, scale: f32, bias: Option<&[f32]>, w
             let widened = _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(half));
             *sum = _mm512_add_ps(*sum, _mm512_castsi512_ps(widened));
         }
-        let weights = &mut weights[step * 2 * TILE..][..DEPTH];
+        let weights = &mut weights[step * apart..][..DEPTH];
         // SAFETY: the slice is 64 bytes long.
         unsafe { _mm512_storeu_si512(weights.as_mut_ptr().cast(), rounded) };
     }

@@ -14,7 +14,7 @@ mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
 #[cfg(target_arch = "x86_64")]
-mod avx512bf16;
+pub(crate) mod avx512bf16;
 mod panels;
 mod portable;
 #[cfg(test)]
@@ -28,6 +28,7 @@ pub(crate) use tests::numbers;
 
 use crate::aligned::Aligned;
 use crate::path::{Mode, Path};
+use crate::rows::silu_gate;
 use crate::scratch::Scratch;
 use crate::view::{Rows, RowsMut};
 
@@ -91,6 +92,9 @@ impl PackedMatrix {
         Self { outputs, inputs, path, weights }
     }
 
+    /// Panels of every path, 48, 32 or 16 outputs wide, begin at the multiples of this.
+    pub const GRAIN: usize = 96;
+
     /// Number of outputs (N).
     #[must_use]
     pub fn outputs(&self) -> usize {
@@ -113,15 +117,43 @@ impl PackedMatrix {
     ///
     /// # Panics
     /// If the shapes do not agree.
-    pub fn multiply(&self, a: Rows<'_>, mut c: RowsMut<'_>, accumulate: Accumulate, scratch: &mut Scratch) {
+    pub fn multiply(&self, a: Rows<'_>, c: RowsMut<'_>, accumulate: Accumulate, scratch: &mut Scratch) {
+        self.multiply_part(0..self.outputs, a, c, accumulate, scratch);
+    }
+
+    /// [`PackedMatrix::multiply`] for some of the outputs, with the same bits: `c` has rows of as many values. Where there are
+    /// very many outputs, what is done with them can then be done while they are in a near cache.
+    ///
+    /// # Panics
+    /// If the shapes do not agree, or the part does not begin and end (unless with the last output) at a multiple of
+    /// [`PackedMatrix::GRAIN`].
+    pub fn multiply_part(
+        &self,
+        outputs: std::ops::Range<usize>,
+        a: Rows<'_>,
+        mut c: RowsMut<'_>,
+        accumulate: Accumulate,
+        scratch: &mut Scratch,
+    ) {
         assert_eq!(a.width(), self.inputs, "rows of the left operand have one value per input");
-        assert_eq!(c.width(), self.outputs, "rows of the result have one value per output");
+        assert!(
+            outputs.start <= outputs.end && outputs.end <= self.outputs,
+            "outputs {outputs:?} of {}",
+            self.outputs
+        );
+        assert!(
+            outputs.start.is_multiple_of(Self::GRAIN)
+                && (outputs.end.is_multiple_of(Self::GRAIN) || outputs.end == self.outputs),
+            "outputs {outputs:?} are no whole number of panels"
+        );
+        assert_eq!(c.width(), outputs.len(), "rows of the result have one value per output");
         assert_eq!(a.rows(), c.rows(), "one result row per row of the left operand");
+        let first = outputs.start;
         let output = match accumulate {
             Accumulate::No => Output::Replace,
             Accumulate::Yes => Output::Add,
         };
-        if a.rows() == 0 || self.outputs == 0 {
+        if a.rows() == 0 || outputs.is_empty() {
             return;
         }
         if self.inputs == 0 {
@@ -133,17 +165,19 @@ impl PackedMatrix {
         match &self.weights {
             Weights::F32(packed) => {
                 let kernel = F32Kernel::of(self.path.mode());
-                f32_product(kernel, Product { a, panels: packed.as_slice(), c, output });
+                f32_product(
+                    kernel,
+                    Product { a, panels: &packed.as_slice()[first * self.inputs..], c, output },
+                );
             }
             Weights::Pairs(packed) => {
-                let operand =
-                    panels::round_rows(self.path.mode(), a, self.inputs.next_multiple_of(2), scratch);
+                let operand = panels::round_rows(self.path, a, self.inputs.next_multiple_of(2), scratch);
                 let product = panels::PairProduct {
                     a: operand,
                     rows: a.rows(),
                     pairs: self.inputs.div_ceil(2),
-                    panels: packed.as_slice(),
-                    outputs: self.outputs,
+                    panels: &packed.as_slice()[first * self.inputs.div_ceil(2)..],
+                    outputs: outputs.len(),
                     stride: c.stride(),
                     c: c.data(),
                     output,
@@ -155,9 +189,95 @@ impl PackedMatrix {
                 }
             }
             #[cfg(target_arch = "x86_64")]
-            Weights::Tiles(packed) => amx::product(packed.as_slice(), a, &mut c, output, scratch),
+            Weights::Tiles(packed) => {
+                let packed = &packed.as_slice()[amx::packed_len(first, self.inputs)..];
+                amx::product(packed, a, &mut c, output, scratch);
+            }
         }
     }
+}
+
+/// Rows that a gated layer takes at once, so that its wide values stay in the second-level cache; whole blocks of 12 and of 8.
+const GATED_ROWS: usize = 144;
+
+/// The gated layer of the Llama family on normalised rows: `c += down(silu(gate) · up)`, where the outputs of `gate_up` are all
+/// gates, then as many ups (Shazeer, arXiv 2002.05202). The same bits as [`PackedMatrix::multiply`] by `gate_up`, [`silu_gate`],
+/// and [`PackedMatrix::multiply`] by `down` give.
+///
+/// # Panics
+/// If the shapes or the paths do not agree.
+pub fn silu_gated_layer(
+    gate_up: &PackedMatrix,
+    down: &PackedMatrix,
+    a: Rows<'_>,
+    mut c: RowsMut<'_>,
+    scratch: &mut Scratch,
+) {
+    let width = down.inputs;
+    assert_eq!(gate_up.outputs, 2 * width, "a gate and an up for every input of the second layer");
+    assert_eq!(gate_up.path, down.path, "both layers are packed for one path");
+    assert_eq!((a.rows(), a.width()), (c.rows(), gate_up.inputs), "one result row per row");
+    for first in (0..a.rows()).step_by(GATED_ROWS) {
+        let rows = GATED_ROWS.min(a.rows() - first);
+        let a = a.part(first, rows, 0, gate_up.inputs);
+        let c_width = c.width();
+        let c = c.part(first, rows, 0, c_width);
+        #[cfg(target_arch = "x86_64")]
+        if let (Path::Bf16Avx512, Weights::Pairs(wide), Weights::Pairs(narrow)) =
+            (gate_up.path, &gate_up.weights, &down.weights)
+            && width.is_multiple_of(16)
+            && width > 0
+            && gate_up.inputs > 0
+        {
+            gated_block(gate_up, wide.as_slice(), down, narrow.as_slice(), a, c, scratch);
+            continue;
+        }
+        let (mut wide, mut gated) = (std::mem::take(&mut scratch.wide), std::mem::take(&mut scratch.gated));
+        let both = wide.at_least(rows * 2 * width);
+        gate_up.multiply(a, RowsMut::new(both, rows, 2 * width, 2 * width), Accumulate::No, scratch);
+        let values = gated.at_least(rows * width);
+        if width > 0 {
+            silu_gate(gate_up.path, both, width, values);
+        }
+        down.multiply(Rows::new(values, rows, width, width), c, Accumulate::Yes, scratch);
+        (scratch.wide, scratch.gated) = (wide, gated);
+    }
+}
+
+/// A few rows of [`silu_gated_layer`] without wide values in f32.
+#[cfg(target_arch = "x86_64")]
+fn gated_block(
+    gate_up: &PackedMatrix,
+    wide: &[u32],
+    down: &PackedMatrix,
+    narrow: &[u32],
+    a: Rows<'_>,
+    mut c: RowsMut<'_>,
+    scratch: &mut Scratch,
+) {
+    let (rows, width) = (a.rows(), down.inputs);
+    let mut hidden = std::mem::take(&mut scratch.hidden);
+    let out = hidden.at_least(rows * width);
+    let operand = panels::round_rows(gate_up.path, a, gate_up.inputs.next_multiple_of(2), scratch);
+    avx512bf16::gate_product(avx512bf16::GateProduct {
+        a: operand,
+        rows,
+        pairs: gate_up.inputs.div_ceil(2),
+        panels: wide,
+        width,
+        out,
+    });
+    avx512bf16::product(panels::PairProduct {
+        a: out,
+        rows,
+        pairs: width / 2,
+        panels: narrow,
+        outputs: down.outputs,
+        stride: c.stride(),
+        c: c.data(),
+        output: Output::Add,
+    });
+    scratch.hidden = hidden;
 }
 
 /// Outputs per panel of a bf16 path.

@@ -7,7 +7,7 @@
 use super::portable;
 use crate::aligned::Aligned;
 use crate::bf16;
-use crate::path::Mode;
+use crate::path::{Mode, Path};
 use crate::scratch::Scratch;
 use crate::view::{Rows, RowsMut};
 
@@ -133,11 +133,16 @@ pub(crate) fn pack_pairs(width: usize, weights: Rows<'_>) -> Aligned<u32> {
 }
 
 /// Rounds rows to bf16 into the scratch, back to back with `width` ≥ K values each, zeros after K.
-pub(crate) fn round_rows<'s>(mode: Mode, a: Rows<'_>, width: usize, scratch: &'s mut Scratch) -> &'s [u16] {
+pub(crate) fn round_rows<'s>(path: Path, a: Rows<'_>, width: usize, scratch: &'s mut Scratch) -> &'s [u16] {
+    let mode = path.mode();
     let operand = scratch.operand.at_least(a.rows() * width);
     for (at, out) in operand.chunks_exact_mut(width.max(1)).enumerate() {
         let (values, padding) = out.split_at_mut(a.width());
-        bf16::convert(mode, a.row(at), values);
+        match path {
+            #[cfg(target_arch = "x86_64")]
+            Path::Bf16Avx512 => super::avx512bf16::round(a.row(at), values),
+            _ => bf16::convert(mode, a.row(at), values),
+        }
         padding.fill(0);
     }
     operand

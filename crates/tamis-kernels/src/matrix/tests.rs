@@ -71,6 +71,44 @@ proptest! {
     }
 
     #[test]
+    fn a_part_of_the_outputs_has_the_bits_of_the_whole(m in 1_usize..20, n in 1_usize..400, k in 1_usize..40, seed: u64) {
+        let (weights, values) = (numbers(seed, n * k), numbers(seed ^ 1, m * k));
+        let a = Rows::contiguous(&values, k);
+        for path in Path::supported() {
+            let matrix = PackedMatrix::pack(&weights, n, k, path);
+            let whole = multiply(&matrix, a, 0, 0.0, Accumulate::No);
+            let mut parts = vec![f32::NAN; m * n];
+            for first in (0..n).step_by(PackedMatrix::GRAIN) {
+                let width = PackedMatrix::GRAIN.min(n - first);
+                let c = RowsMut::new(&mut parts[first..], m, width, n);
+                matrix.multiply_part(first..first + width, a, c, Accumulate::No, &mut Scratch::new());
+            }
+            prop_assert_eq!(parts, whole, "{}", path.name());
+        }
+    }
+
+    #[test]
+    fn a_gated_layer_has_the_bits_of_its_three_steps(
+        m in 1_usize..160, n in 1_usize..60, width in prop::sample::select(vec![5_usize, 16, 48, 80, 96]), k in 1_usize..40, seed: u64,
+    ) {
+        let (wide, narrow) = (numbers(seed, 2 * width * k), numbers(seed ^ 1, n * width));
+        let values = numbers(seed ^ 2, m * k).iter().map(|x| 8.0 * x).collect::<Vec<_>>();
+        let a = Rows::contiguous(&values, k);
+        for path in Path::supported() {
+            let (gate_up, down) =
+                (PackedMatrix::pack(&wide, 2 * width, k, path), PackedMatrix::pack(&narrow, n, width, path));
+            let mut c = vec![0.25; m * n];
+            silu_gated_layer(&gate_up, &down, a, RowsMut::contiguous(&mut c, n), &mut Scratch::new());
+            let both = multiply(&gate_up, a, 0, 0.0, Accumulate::No);
+            let mut gated = vec![0.0; m * width];
+            silu_gate(path, &both, width, &mut gated);
+            let steps = multiply(&down, Rows::contiguous(&gated, width), 0, 0.25, Accumulate::Yes);
+            let same = c.iter().zip(&steps).all(|(c, step)| c.to_bits() == step.to_bits());
+            prop_assert!(same, "{}", path.name());
+        }
+    }
+
+    #[test]
     fn fused_kernels_agree_bit_for_bit_and_so_do_separate_ones(m in 1_usize..20, n in 1_usize..100, k in 1_usize..100, seed: u64) {
         let weights = numbers(seed, n * k);
         let values = numbers(seed ^ 1, m * k);

@@ -92,7 +92,8 @@ impl LabelTokens {
 }
 
 /// The label as given, in lower case, capitalised and in upper case, each with and without a space before it.
-fn spellings(label: &str) -> Vec<String> {
+#[must_use]
+pub fn spellings(label: &str) -> Vec<String> {
     let word = label.trim();
     let lower = word.to_lowercase();
     let mut letters = lower.chars();

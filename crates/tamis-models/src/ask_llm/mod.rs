@@ -52,7 +52,7 @@ use compiled::CompiledPrompt;
 use labels::LabelTokens;
 
 pub use diagnostics::JudgeDiagnostics;
-pub use labels::Labels;
+pub use labels::{Labels, spellings};
 pub use model::AnswerModel;
 pub use show::ShownPrompt;
 pub use windows::Long;
@@ -61,7 +61,7 @@ pub use windows::Long;
 pub const NAME: &str = "ask-llm";
 
 /// Raised when the values that the same model and options give change.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// A model that answers, with what a fingerprint must know of it.
 #[derive(Clone)]

@@ -49,7 +49,7 @@ pub(super) fn attend_biased(
         let own = qkv.narrow(0, rows.start, rows.len())?;
         let mut added = bias.between(rows.len())?;
         if attention.mask == Mask::Causal {
-            added = added.broadcast_add(&causal(0, rows.len(), rows.len(), own.device())?)?;
+            added = added.broadcast_add(&causal(0, rows.len(), rows.len(), attention, own.device())?)?;
         }
         mix(
             blocks,
@@ -121,7 +121,7 @@ fn attend_sequence(
     let queries = queries.narrow(1, from, wanted)?.contiguous()?;
 
     let mask = match attention.mask {
-        Mask::Causal => Some(causal(start + from, wanted, keys.dim(1)?, keys.device())?),
+        Mask::Causal => Some(causal(start + from, wanted, keys.dim(1)?, attention, keys.device())?),
         Mask::Full => None,
     };
     mix(blocks, attention, &queries, &keys, &values, mask.as_ref())
@@ -189,8 +189,18 @@ fn rotate(heads: Tensor, attention: &Attention, start: usize) -> Result<Tensor> 
 }
 
 /// Zero where query row `row`, at position `first + row`, sees the key; −∞ elsewhere.
-fn causal(first: usize, rows: usize, keys: usize, device: &candle_core::Device) -> Result<Tensor> {
-    let sees = |row: usize, key: usize| if key <= first + row { 0.0 } else { f32::NEG_INFINITY };
-    let mask: Vec<f32> = (0..rows).flat_map(|row| (0..keys).map(move |key| sees(row, key))).collect();
+fn causal(
+    first: usize,
+    rows: usize,
+    keys: usize,
+    attention: &Attention,
+    device: &candle_core::Device,
+) -> Result<Tensor> {
+    let sees = |query: usize, key: usize| {
+        key <= query && attention.window.as_ref().is_none_or(|window| window.sees(query, key))
+    };
+    let mask = (first..first + rows).flat_map(|query| (0..keys).map(move |key| (query, key)));
+    let mask: Vec<f32> =
+        mask.map(|(query, key)| if sees(query, key) { 0.0 } else { f32::NEG_INFINITY }).collect();
     Ok(Tensor::from_vec(mask, (rows, keys), device)?)
 }

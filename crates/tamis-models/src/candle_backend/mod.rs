@@ -1,7 +1,7 @@
 //! The block operations from candle's differentiable primitives.
 //!
-//! For training, and as the second opinion on [`native`](crate::native): it is written for clarity, one sequence at a time,
-//! in f32 on the CPU. Every operation here has a gradient (candle's fused `softmax_last_dim` and `rms_norm` have none and
+//! For training, for accelerators, and as the second opinion on [`native`](crate::native): it is written for clarity, one
+//! sequence at a time, in f32. Every operation here has a gradient (candle's fused `softmax_last_dim` and `rms_norm` have none and
 //! are not used); a test follows it to every parameter.
 //!
 //! Not for: speed. On the CPU this is several times slower than `native`, and its results are batch-variant.
@@ -17,9 +17,10 @@ use candle_core::{D, Device, Tensor, Var};
 use self::attention::Source;
 pub use self::dropout::Dropout;
 use self::dropout::Masks;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::graph::blocks::{
-    Activation, Attention, Between, Blocks, CrossNames, FeedForward, LinearPart, NormNames, Queries,
+    Activation, Attention, Between, Blocks, CrossNames, FeedForward, HeadNorms, LinearPart, NormNames,
+    Queries,
 };
 use crate::graph::pack::Pack;
 use crate::graph::relative::Buckets;
@@ -28,7 +29,7 @@ use crate::weights::Weights;
 /// Rows that see the head at once, which bounds the logits held in memory.
 const HEAD_ROWS: usize = 64;
 
-/// The block operations on candle's CPU device.
+/// The block operations on a device of candle's.
 #[derive(Debug)]
 pub(crate) struct CandleBlocks {
     device: Device,
@@ -72,6 +73,22 @@ impl CandleBlocks {
     /// Parameters are constants: nothing is recorded for a backward pass.
     pub(crate) fn new() -> Self {
         Self { device: Device::Cpu, trainable: None, masks: Mutex::default() }
+    }
+
+    /// As [`CandleBlocks::new`], on an accelerator.
+    ///
+    /// # Errors
+    /// [`Error::DeviceMissing`] when tamis was built without it; what the driver says.
+    pub(crate) fn on(device: crate::graph::Device) -> Result<Self> {
+        use crate::graph::Device as Wanted;
+        let missing = |name, feature| Err(Error::DeviceMissing { device: name, feature });
+        let device = match device {
+            Wanted::Cuda(_) if !cfg!(feature = "cuda") => return missing("cuda", "cuda"),
+            Wanted::Metal if !cfg!(feature = "metal") => return missing("metal", "metal"),
+            Wanted::Cuda(number) => Device::new_cuda(number)?,
+            Wanted::Metal => Device::new_metal(0)?,
+        };
+        Ok(Self { device, ..Self::new() })
     }
 
     /// Parameters are variables.
@@ -176,7 +193,12 @@ impl Blocks for CandleBlocks {
     type Cross = Cross;
 
     fn numeric_path(&self) -> String {
-        "f32/candle-cpu".to_owned()
+        let device = match self.device {
+            Device::Cpu => "cpu",
+            Device::Cuda(_) => "cuda",
+            Device::Metal(_) => "metal",
+        };
+        format!("f32/candle-{device}")
     }
 
     fn table(&self, weights: &dyn Weights, name: &str, rows: usize, width: usize) -> Result<Tensor> {
@@ -253,6 +275,23 @@ impl Blocks for CandleBlocks {
         self.dropped(normalised(&sum.expect("a graph looks up at least one table"), norm)?)
     }
 
+    fn scale(&self, rows: Tensor, factor: f32) -> Result<Tensor> {
+        Ok((rows * f64::from(factor))?)
+    }
+
+    fn normalise_heads(&self, qkv: Tensor, attention: &Attention, norms: &HeadNorms<Self>) -> Result<Tensor> {
+        let (tokens, width) = qkv.dims2()?;
+        let normalised = |from: usize, length: usize, norm: &Norm| -> Result<Tensor> {
+            let shape = (tokens, length / attention.head_dim, attention.head_dim);
+            Ok(norm.apply(&qkv.narrow(1, from, length)?.reshape(shape)?)?.reshape((tokens, length))?)
+        };
+        let (queries, keys) = (attention.query_width(), attention.key_width());
+        let values = qkv.narrow(1, queries + keys, width - queries - keys)?;
+        let parts =
+            [normalised(0, queries, &norms.queries)?, normalised(queries, keys, &norms.keys)?, values];
+        Ok(Tensor::cat(&parts, 1)?)
+    }
+
     fn project(&self, rows: &Tensor, norm: Option<&Norm>, linear: &Linear) -> Result<Tensor> {
         linear.apply(&normalised(rows, norm)?)
     }
@@ -304,9 +343,26 @@ impl Blocks for CandleBlocks {
         attention::attend_across(self, &Source { queries, keys: &keys, values: &values }, attention, &between)
     }
 
+    fn residual_normalised(
+        &self,
+        rows: Tensor,
+        update: &Tensor,
+        linear: &Linear,
+        norm: &Norm,
+    ) -> Result<Tensor> {
+        Ok((rows + norm.apply(&linear.apply(update)?)?)?)
+    }
+
     fn feed_forward(&self, rows: Tensor, layer: &FeedForward<Self>) -> Result<Tensor> {
         let wide = layer.activation.apply(&self.project(&rows, layer.norm_before.as_ref(), &layer.up)?)?;
-        self.residual(rows, &self.dropped(wide)?, &layer.down, layer.norm_after.as_ref())
+        let wide = self.dropped(wide)?;
+        match &layer.norm_of_update {
+            None => self.residual(rows, &wide, &layer.down, layer.norm_after.as_ref()),
+            Some(norm) => {
+                let rows = self.residual_normalised(rows, &wide, &layer.down, norm)?;
+                normalised(&rows, layer.norm_after.as_ref())
+            }
+        }
     }
 
     fn pick(&self, rows: &Tensor, indices: &[usize]) -> Result<Tensor> {

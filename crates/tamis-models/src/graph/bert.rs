@@ -46,6 +46,7 @@ impl<B: Blocks> Bert<B> {
             head_dim,
             scale: 1.0 / (head_dim as f32).sqrt(),
             mask: Mask::Full,
+            window: None,
             rotary: None,
         };
         let table = |name: &str, rows| {
@@ -101,6 +102,7 @@ impl<B: Blocks> Layer<B> {
                     BertActivation::GeluTanh => Activation::GeluTanh,
                 },
                 down: blocks.linear(weights, &down, config.feed_forward)?,
+                norm_of_update: None,
                 norm_after: Some(norm_after),
             },
         })

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use super::pack::Pack;
 use super::relative::Buckets;
 use super::rotary::Rotary;
+use super::window::Window;
 use crate::error::Result;
 use crate::weights::Weights;
 
@@ -86,6 +87,17 @@ pub(crate) trait Blocks: Sized + Send + Sync + 'static {
     /// Indices are within their tables: the graph has checked them.
     fn embed(&self, lookups: &[(&Self::Table, &[u32])], norm: Option<&Self::Norm>) -> Result<Self::Rows>;
 
+    /// `factor · rows`.
+    fn scale(&self, rows: Self::Rows, factor: f32) -> Result<Self::Rows>;
+
+    /// Normalises every head of queries and every head of keys in a projection of `qkv`, each by itself.
+    fn normalise_heads(
+        &self,
+        qkv: Self::Rows,
+        attention: &Attention,
+        norms: &HeadNorms<Self>,
+    ) -> Result<Self::Rows>;
+
     /// The linear layers of the normalised rows; without a normalisation, of the rows as they are.
     fn project(
         &self,
@@ -136,6 +148,15 @@ pub(crate) trait Blocks: Sized + Send + Sync + 'static {
         update: &Self::Rows,
         linear: &Self::Linear,
         norm: Option<&Self::Norm>,
+    ) -> Result<Self::Rows>;
+
+    /// `rows + norm(linear(update))`.
+    fn residual_normalised(
+        &self,
+        rows: Self::Rows,
+        update: &Self::Rows,
+        linear: &Self::Linear,
+        norm: &Self::Norm,
     ) -> Result<Self::Rows>;
 
     /// `rows + down(activation(up(rows)))` with the normalisations that the layer has.
@@ -223,10 +244,12 @@ pub(crate) struct Attention {
     pub(crate) kv_heads: usize,
     /// Width of a head.
     pub(crate) head_dim: usize,
-    /// Factor on the scores.
+    /// Factor on the scores; usually 1/√`head_dim`.
     pub(crate) scale: f32,
     /// Who sees whom.
     pub(crate) mask: Mask,
+    /// The nearest tokens, where the mask leaves no more than these.
+    pub(crate) window: Option<Arc<Window>>,
     /// Rotation of queries and keys by position.
     pub(crate) rotary: Option<Arc<Rotary>>,
 }
@@ -241,6 +264,14 @@ impl Attention {
     pub(crate) fn key_width(&self) -> usize {
         self.kv_heads * self.head_dim
     }
+}
+
+/// Normalisations of single heads.
+pub(crate) struct HeadNorms<B: Blocks> {
+    /// Of each head of queries.
+    pub(crate) queries: B::Norm,
+    /// Of each head of keys.
+    pub(crate) keys: B::Norm,
 }
 
 /// Names of the tensors that make keys and values of another sequence's states.
@@ -293,12 +324,12 @@ pub(crate) enum Queries {
 pub(crate) enum Activation {
     /// silu(gate) · up; the layer above it has the gate's outputs first, then as many of up.
     SiluGate,
+    /// gelu(gate) · up by the tanh approximation, laid out likewise.
+    GeluTanhGate,
     /// x·Φ(x) by the error function.
     GeluErf,
     /// Its tanh approximation.
     GeluTanh,
-    /// gelu(gate) · up, by the tanh approximation; gate and up lie as in `SiluGate`.
-    GeluTanhGate,
     /// max(x, 0).
     Relu,
 }
@@ -313,6 +344,8 @@ pub(crate) struct FeedForward<B: Blocks> {
     pub(crate) activation: Activation,
     /// Narrows.
     pub(crate) down: B::Linear,
+    /// Of what it adds, before the residual.
+    pub(crate) norm_of_update: Option<B::Norm>,
     /// After the residual, in models that normalise last.
     pub(crate) norm_after: Option<B::Norm>,
 }

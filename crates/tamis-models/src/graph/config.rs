@@ -12,8 +12,8 @@ const LARGEST_SIZE: usize = 1 << 28;
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Architecture {
-    /// A causal decoder of the Llama family.
-    Llama(LlamaConfig),
+    /// A causal decoder: Llama and its relatives.
+    Decoder(DecoderConfig),
     /// A BERT encoder.
     Bert(BertConfig),
     /// A T5 encoder–decoder, or its encoder alone.
@@ -21,13 +21,10 @@ pub enum Architecture {
 }
 
 impl Architecture {
-    /// The names, as `config.json` (`model_type`) spells them, of all that can be built.
-    pub const KNOWN: &[&str] = &["llama", "bert", "t5"];
-
     /// This one's name.
     pub fn name(&self) -> &'static str {
         match self {
-            Self::Llama(_) => "llama",
+            Self::Decoder(config) => config.family,
             Self::Bert(_) => "bert",
             Self::T5(_) => "t5",
         }
@@ -36,19 +33,21 @@ impl Architecture {
     /// Tokens that the embedding has rows for.
     pub fn vocabulary(&self) -> usize {
         match self {
-            Self::Llama(config) => config.vocabulary,
+            Self::Decoder(config) => config.vocabulary,
             Self::Bert(config) => config.vocabulary,
             Self::T5(config) => config.vocabulary,
         }
     }
 }
 
-/// A decoder of the Llama family: root-mean-square norm before each block, rotary positions, grouped-query attention, SiLU-gated
-/// feed-forward.
+/// A decoder with root-mean-square norms, rotary positions, grouped-query attention and a gated feed-forward, and the
+/// choices in which families of them differ.
 ///
 /// Names in brackets are those of Hugging Face's `config.json`.
 #[derive(Debug, Clone, PartialEq)]
-pub struct LlamaConfig {
+pub struct DecoderConfig {
+    /// Name of the family.
+    pub family: &'static str,
     /// Tokens that the embedding has rows for (`vocab_size`).
     pub vocabulary: usize,
     /// Width of a token's state (`hidden_size`).
@@ -67,12 +66,37 @@ pub struct LlamaConfig {
     pub context: usize,
     /// Added to the mean square in each normalisation (`rms_norm_eps`).
     pub norm_epsilon: f32,
+    /// Added to the stored scale of each normalisation: 1 where files hold it less one, as Gemma's do, else 0.
+    pub norm_offset: f32,
     /// Rotary position embedding (`rope_theta`, `rope_scaling`).
     pub rope: RopeConfig,
+    /// Layers that see the nearest tokens only.
+    pub local: Option<LocalAttention>,
     /// Whether the head is the embedding table (`tie_word_embeddings`).
     pub head: Head,
     /// Which attention projections have a bias (`attention_bias`).
     pub attention_bias: AttentionBias,
+    /// Whether each head of queries and keys is normalised before its rotation.
+    pub head_norms: HeadNorms,
+    /// Where a block normalises.
+    pub block_norms: BlockNorms,
+    /// Non-linearity of the gate (`hidden_act`).
+    pub gate: Gate,
+    /// Factor on the embeddings of tokens; 1 in most families.
+    pub embedding_scale: f32,
+    /// Factor on attention scores; 1/√`head_dim` in most families.
+    pub score_scale: f32,
+}
+
+/// Layers whose tokens see a window of the nearest tokens only.
+#[derive(Debug, Clone, PartialEq)]
+pub struct LocalAttention {
+    /// Tokens that a token sees, itself included (`sliding_window`).
+    pub window: usize,
+    /// Their rotary position embedding.
+    pub rope: RopeConfig,
+    /// For each layer, whether it is one of them (`layer_types`).
+    pub layers: Vec<bool>,
 }
 
 /// Rotary position embedding.
@@ -80,8 +104,22 @@ pub struct LlamaConfig {
 pub struct RopeConfig {
     /// Base of the geometric series of wavelengths.
     pub theta: f32,
-    /// Stretching of the long wavelengths, if the model was extended that way.
-    pub scaling: Option<Llama3Scaling>,
+    /// Stretching of wavelengths, if the model was extended that way.
+    pub scaling: Option<RopeScaling>,
+}
+
+/// How wavelengths are stretched for a longer context.
+#[derive(Debug, Clone, PartialEq)]
+pub enum RopeScaling {
+    /// All of them by one factor (`linear`).
+    Linear {
+        /// `factor`
+        factor: f32,
+    },
+    /// The long ones (`llama3`).
+    Llama3(Llama3Scaling),
+    /// Each by a factor of its own, as GGUF files keep Llama 3's.
+    Factors(Vec<f32>),
 }
 
 /// Llama 3's rotary scaling (`rope_type` = `llama3`): wavelengths longer than `original_context / low_frequency_factor`
@@ -97,6 +135,33 @@ pub struct Llama3Scaling {
     pub high_frequency_factor: f32,
     /// `original_max_position_embeddings`
     pub original_context: usize,
+}
+
+/// Whether each head of queries and keys is normalised before its rotation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HeadNorms {
+    /// No: Llama, Mistral, Qwen2.
+    Absent,
+    /// Yes: Qwen3, Gemma 3.
+    Present,
+}
+
+/// Where a block normalises.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BlockNorms {
+    /// Before attention and before the feed-forward.
+    Before,
+    /// Also what each of the two adds: Gemma 2 and 3.
+    BeforeAndAfter,
+}
+
+/// Non-linearity of the gate in a feed-forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Gate {
+    /// x·σ(x)
+    Silu,
+    /// The tanh approximation of GELU.
+    GeluTanh,
 }
 
 /// Where the matrix that turns states into logits comes from.
@@ -254,7 +319,7 @@ impl T5Config {
     }
 }
 
-impl LlamaConfig {
+impl DecoderConfig {
     /// Checks that the sizes fit together and are not absurd.
     ///
     /// # Errors
@@ -274,22 +339,55 @@ impl LlamaConfig {
         check_multiple("num_attention_heads", self.heads, self.kv_heads)?;
         check_multiple("head_dim", self.head_dim, 2)?;
         check_positive("rms_norm_eps", self.norm_epsilon)?;
-        check_positive("rope_theta", self.rope.theta)?;
-        if let Some(scaling) = &self.rope.scaling {
-            check_positive("rope_scaling.factor", scaling.factor)?;
-            check_positive("rope_scaling.low_freq_factor", scaling.low_frequency_factor)?;
-            check_sizes(&[("rope_scaling.original_max_position_embeddings", scaling.original_context)])?;
-            if scaling.high_frequency_factor.partial_cmp(&scaling.low_frequency_factor)
-                != Some(std::cmp::Ordering::Greater)
-            {
+        check_positive("embedding scale", self.embedding_scale)?;
+        check_positive("query_pre_attn_scalar", self.score_scale)?;
+        self.rope.validate(self.head_dim)?;
+        if let Some(local) = &self.local {
+            check_sizes(&[("sliding_window", local.window)])?;
+            local.rope.validate(self.head_dim)?;
+            if local.layers.len() != self.layers {
                 return Err(Error::Config {
-                    field: "rope_scaling.high_freq_factor",
-                    expected: format!("a number above `{}`", scaling.low_frequency_factor),
-                    got: scaling.high_frequency_factor.to_string(),
+                    field: "layer_types",
+                    expected: format!("{} of them", self.layers),
+                    got: local.layers.len().to_string(),
                 });
             }
         }
         Ok(())
+    }
+}
+
+impl RopeConfig {
+    fn validate(&self, head_dim: usize) -> Result<()> {
+        check_positive("rope_theta", self.theta)?;
+        match &self.scaling {
+            None => Ok(()),
+            Some(RopeScaling::Linear { factor }) => check_positive("rope_scaling.factor", *factor),
+            Some(RopeScaling::Factors(factors)) => {
+                if factors.len() != head_dim / 2 {
+                    return Err(Error::Config {
+                        field: "rope_freqs",
+                        expected: format!("{} factors", head_dim / 2),
+                        got: factors.len().to_string(),
+                    });
+                }
+                factors.iter().try_for_each(|factor| check_positive("rope_freqs", *factor))
+            }
+            Some(RopeScaling::Llama3(scaling)) => {
+                check_positive("rope_scaling.factor", scaling.factor)?;
+                check_positive("rope_scaling.low_freq_factor", scaling.low_frequency_factor)?;
+                check_sizes(&[("rope_scaling.original_max_position_embeddings", scaling.original_context)])?;
+                let order = scaling.high_frequency_factor.partial_cmp(&scaling.low_frequency_factor);
+                if order == Some(std::cmp::Ordering::Greater) {
+                    return Ok(());
+                }
+                Err(Error::Config {
+                    field: "rope_scaling.high_freq_factor",
+                    expected: format!("a number above `{}`", scaling.low_frequency_factor),
+                    got: scaling.high_frequency_factor.to_string(),
+                })
+            }
+        }
     }
 }
 

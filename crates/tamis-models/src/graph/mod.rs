@@ -12,7 +12,7 @@
 mod bert;
 pub(crate) mod blocks;
 mod config;
-mod llama;
+mod decoder;
 pub(crate) mod pack;
 pub(crate) mod relative;
 pub(crate) mod rotary;
@@ -20,19 +20,20 @@ mod t5;
 #[cfg(test)]
 mod tests;
 mod training;
+mod window;
 
 use std::any::Any;
 
 pub use config::{
-    Architecture, AttentionBias, BertActivation, BertConfig, Head, Llama3Scaling, LlamaConfig, RopeConfig,
-    T5Activation, T5Config, T5Head,
+    Architecture, AttentionBias, BertActivation, BertConfig, BlockNorms, DecoderConfig, Gate, Head,
+    HeadNorms, Llama3Scaling, LocalAttention, RopeConfig, RopeScaling, T5Activation, T5Config, T5Head,
 };
 
 pub use self::training::T5Training;
 pub use crate::candle_backend::Dropout;
 
 use self::bert::Bert;
-use self::llama::Llama;
+use self::decoder::Decoder;
 use self::t5::{SentenceT5, T5};
 use crate::candle_backend::CandleBlocks;
 use crate::error::{Error, Result};
@@ -203,6 +204,17 @@ pub enum Backend {
     Native(tamis_kernels::Path),
     /// The same operations from differentiable primitives, in f32 on the CPU. Much slower; a second opinion.
     Candle,
+    /// The same on an accelerator, for which tamis has to be built. Its values are batch-variant.
+    Device(Device),
+}
+
+/// An accelerator.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Device {
+    /// An NVIDIA GPU by its number; feature `cuda`.
+    Cuda(usize),
+    /// An Apple GPU; feature `metal`.
+    Metal,
 }
 
 /// Loads a model that scores tokens.
@@ -215,12 +227,13 @@ pub fn build_causal(
     weights: &dyn Weights,
     backend: Backend,
 ) -> Result<Box<dyn CausalLm>> {
-    let Architecture::Llama(config) = architecture else {
+    let Architecture::Decoder(config) = architecture else {
         return Err(Error::WrongKind { architecture: architecture.name(), needed: "causal language model" });
     };
     Ok(match backend {
-        Backend::Native(path) => Box::new(Llama::load(NativeBlocks::new(path)?, config, weights)?),
-        Backend::Candle => Box::new(Llama::load(CandleBlocks::new(), config, weights)?),
+        Backend::Native(path) => Box::new(Decoder::load(NativeBlocks::new(path)?, config, weights)?),
+        Backend::Candle => Box::new(Decoder::load(CandleBlocks::new(), config, weights)?),
+        Backend::Device(device) => Box::new(Decoder::load(CandleBlocks::on(device)?, config, weights)?),
     })
 }
 
@@ -239,6 +252,7 @@ pub fn build_encoder_decoder(
     Ok(match backend {
         Backend::Native(path) => Box::new(T5::load(NativeBlocks::new(path)?, config, weights)?),
         Backend::Candle => Box::new(T5::load(CandleBlocks::new(), config, weights)?),
+        Backend::Device(device) => Box::new(T5::load(CandleBlocks::on(device)?, config, weights)?),
     })
 }
 
@@ -258,13 +272,19 @@ pub fn build_encoder(
         (Architecture::Bert(config), Backend::Candle) => {
             Box::new(Bert::load(CandleBlocks::new(), config, weights)?)
         }
+        (Architecture::Bert(config), Backend::Device(device)) => {
+            Box::new(Bert::load(CandleBlocks::on(device)?, config, weights)?)
+        }
         (Architecture::T5(config), Backend::Native(path)) => {
             Box::new(SentenceT5::load(NativeBlocks::new(path)?, config, weights)?)
         }
         (Architecture::T5(config), Backend::Candle) => {
             Box::new(SentenceT5::load(CandleBlocks::new(), config, weights)?)
         }
-        (Architecture::Llama(_), _) => {
+        (Architecture::T5(config), Backend::Device(device)) => {
+            Box::new(SentenceT5::load(CandleBlocks::on(device)?, config, weights)?)
+        }
+        (Architecture::Decoder(_), _) => {
             return Err(Error::WrongKind { architecture: architecture.name(), needed: "encoder" });
         }
     })

@@ -1,7 +1,7 @@
 //! Rotary position embedding: frequencies, in the precision in which models were trained with them.
 //!
-//! Su et al., `RoFormer`, arXiv 2104.09864, §3.4.2, in the "rotate half" layout (element i pairs with i + d/2), with Llama
-//! 3's scaling of long wavelengths. Frequencies and angles are rounded to f32 like those of the code that models are
+//! Su et al., `RoFormer`, arXiv 2104.09864, §3.4.2, in the "rotate half" layout (element i pairs with i + d/2), with the
+//! usual stretchings of wavelengths. Frequencies and angles are rounded to f32 like those of the code that models are
 //! trained with: at position 1,000 an exact angle differs by 6·10⁻⁵, and models have learned the rounded one.
 
 use std::f32::consts::TAU;
@@ -9,7 +9,7 @@ use std::sync::{Arc, PoisonError, RwLock};
 
 use tamis_kernels::RopeTable;
 
-use super::config::{Llama3Scaling, RopeConfig};
+use super::config::{Llama3Scaling, RopeConfig, RopeScaling};
 
 /// The rotation of one kind of attention.
 #[derive(Debug)]
@@ -25,7 +25,12 @@ impl Rotary {
             .map(|pair| {
                 let exponent = (2 * pair) as f32 / head_dim as f32;
                 let frequency = 1.0 / libm::pow(f64::from(config.theta), f64::from(exponent)) as f32;
-                config.scaling.as_ref().map_or(frequency, |scaling| scale(frequency, scaling))
+                match &config.scaling {
+                    None => frequency,
+                    Some(RopeScaling::Linear { factor }) => frequency / factor,
+                    Some(RopeScaling::Llama3(scaling)) => scale(frequency, scaling),
+                    Some(RopeScaling::Factors(factors)) => frequency / factors[pair],
+                }
             })
             .collect();
         let table = RwLock::new(Arc::new(RopeTable::from_frequencies(&frequencies, 0)));
@@ -85,7 +90,8 @@ mod tests {
             original_context: 8192,
         };
         let plain = Rotary::new(&RopeConfig { theta: 500_000.0, scaling: None }, 64);
-        let scaled = Rotary::new(&RopeConfig { theta: 500_000.0, scaling: Some(scaling) }, 64);
+        let scaled =
+            Rotary::new(&RopeConfig { theta: 500_000.0, scaling: Some(RopeScaling::Llama3(scaling)) }, 64);
         let (plain, scaled) = (plain.frequencies(), scaled.frequencies());
         assert_eq!(plain[0], scaled[0]);
         assert_eq!(plain[31] / 8.0, scaled[31]);

@@ -100,6 +100,7 @@ impl<B: Blocks> Loader<'_, B> {
             head_dim: self.config.head_dim,
             scale: 1.0,
             mask,
+            window: None,
             rotary: None,
         }
     }
@@ -145,6 +146,7 @@ impl<B: Blocks> Loader<'_, B> {
             up,
             activation,
             down: self.linear(&[name("wo")], hidden, wide)?,
+            norm_of_update: None,
             norm_after: None,
         })
     }

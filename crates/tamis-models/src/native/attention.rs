@@ -2,10 +2,11 @@
 
 use tamis_kernels::{
     Attention as Kernel, AttentionInput, KeyValueCache, Mask as KernelMask, Path, QueryRows, RelativeBias,
-    Rows, RowsMut, Scratch, rope,
+    Rows, RowsMut, Scratch, rms_norm, rope,
 };
 
 use super::buffer::Buffer;
+use super::weights::Norm;
 use crate::graph::blocks::{Attention, Mask, Queries};
 use crate::graph::pack::Pack;
 
@@ -39,6 +40,9 @@ pub(super) fn attend(
         }
         last
     });
+    let biases = attention.window.as_ref().map(|window| window.biases(pack.longest()));
+    let windowed =
+        biases.as_ref().map(|biases| RelativeBias { table: &biases.table, reach: biases.reach });
     let input = AttentionInput {
         queries: last.as_ref().map_or_else(|| columns(&qkv, 0, query_width), Buffer::view),
         keys: columns(&qkv, query_width, key_width),
@@ -49,11 +53,30 @@ pub(super) fn attend(
             Queries::Last => QueryRows::Last,
         },
         prefix: with.prefix,
-        bias: with.bias,
+        bias: with.bias.or(windowed),
     };
     let mut mixed = Buffer::take(input.queries.rows(), query_width);
     kernel(path, attention).attend(input, mixed.view_mut(), scratch);
     mixed
+}
+
+/// See [`Blocks::normalise_heads`](crate::graph::blocks::Blocks::normalise_heads).
+pub(super) fn normalise_heads(path: Path, qkv: &mut Buffer, attention: &Attention, norms: [&Norm; 2]) {
+    let mut whole = Buffer::take(1, attention.query_width().max(attention.key_width()));
+    let widths = [attention.query_width(), attention.key_width()];
+    for at in 0..qkv.rows() {
+        let mut rest = qkv.row_mut(at);
+        for (norm, width) in norms.into_iter().zip(widths) {
+            let Norm::RootMeanSquare { scale, epsilon } = norm else {
+                unreachable!("graphs normalise heads by their root mean square")
+            };
+            let (heads, after) = rest.split_at_mut(width);
+            let source = &mut whole.row_mut(0)[..width];
+            source.copy_from_slice(heads);
+            rms_norm(path, source, scale, *epsilon, heads);
+            rest = after;
+        }
+    }
 }
 
 /// See [`Blocks::keys_values`](crate::graph::blocks::Blocks::keys_values).

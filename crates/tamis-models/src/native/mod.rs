@@ -17,8 +17,8 @@ mod weights;
 use std::cell::RefCell;
 
 use tamis_kernels::{
-    Accumulate, Path, Scratch, add_bias, gelu_erf, gelu_tanh, gelu_tanh_gate, l2_normalize, layer_norm,
-    log_sum_exp, mean_rows, relu, rms_norm, silu_gate,
+    Accumulate, LogSumExp, PackedMatrix, Path, Rows, RowsMut, Scratch, add, add_bias, gelu_erf, gelu_tanh,
+    gelu_tanh_gate, l2_normalize, layer_norm, mean_rows, relu, rms_norm, silu_gate, silu_gated_layer,
 };
 
 use self::attention::{KeyValues, With};
@@ -28,17 +28,20 @@ use self::cross::Cross;
 use self::weights::{Linear, Norm, Table};
 use crate::error::Result;
 use crate::graph::blocks::{
-    Activation, Attention, Between, Blocks, CrossNames, FeedForward, LinearPart, NormNames, Queries,
+    Activation, Attention, Between, Blocks, CrossNames, FeedForward, HeadNorms, LinearPart, NormNames,
+    Queries,
 };
 use crate::graph::pack::Pack;
 use crate::graph::relative::Buckets;
 use crate::weights::Weights;
 
-/// Rows of a feed-forward at once: enough to use each weight often, few enough that its wide activations stay in the
-/// cache.
-const FEED_FORWARD_ROWS: usize = 256;
-/// Rows that see the head at once for log probabilities: enough to read its weights seldom, few enough to bound memory.
-const HEAD_ROWS: usize = 128;
+/// Rows that are normalised and multiplied at once: enough to use each weight often, few enough that what lies between stays
+/// in the cache; whole blocks of the kernels, which are 12 and 8 rows high.
+const ROWS_AT_ONCE: usize = 144;
+/// Rows that see the head at once for log probabilities: enough to read its weights seldom.
+const HEAD_ROWS: usize = 192;
+/// Outputs of the head that exist at once for log probabilities: what [`HEAD_ROWS`] have of them stays in the cache.
+const HEAD_OUTPUTS: usize = 5 * PackedMatrix::GRAIN;
 
 thread_local! {
     static SCRATCH: RefCell<Scratch> = RefCell::default();
@@ -97,8 +100,12 @@ impl NativeBlocks {
         let source = &rows.values()[from * width..][..count * width];
         match norm {
             Some(norm) => {
-                let normalised = self.normalised(rows, from, count, norm);
-                self.multiply(normalised.values(), linear, out.values_mut(), Accumulate::No);
+                let outputs = out.width();
+                for (first, count) in row_blocks(count, ROWS_AT_ONCE) {
+                    let normalised = self.normalised(rows, from + first, count, norm);
+                    let out = &mut out.values_mut()[first * outputs..][..count * outputs];
+                    self.multiply(normalised.values(), linear, out, Accumulate::No);
+                }
             }
             None => self.multiply(source, linear, out.values_mut(), Accumulate::No),
         }
@@ -108,8 +115,8 @@ impl NativeBlocks {
     /// `out = linear(rows)`, or `out += linear(rows)`.
     fn multiply(&self, rows: &[f32], linear: &Linear, out: &mut [f32], accumulate: Accumulate) {
         let (rows, out_rows) = (
-            tamis_kernels::Rows::contiguous(rows, linear.matrix.inputs()),
-            tamis_kernels::RowsMut::contiguous(out, linear.matrix.outputs()),
+            Rows::contiguous(rows, linear.matrix.inputs()),
+            RowsMut::contiguous(out, linear.matrix.outputs()),
         );
         SCRATCH.with_borrow_mut(|scratch| linear.matrix.multiply(rows, out_rows, accumulate, scratch));
         if let Some(bias) = &linear.bias {
@@ -210,6 +217,21 @@ impl Blocks for NativeBlocks {
         Ok(rows)
     }
 
+    fn scale(&self, mut rows: Buffer, factor: f32) -> Result<Buffer> {
+        rows.values_mut().iter_mut().for_each(|value| *value *= factor);
+        Ok(rows)
+    }
+
+    fn normalise_heads(
+        &self,
+        mut qkv: Buffer,
+        attention: &Attention,
+        norms: &HeadNorms<Self>,
+    ) -> Result<Buffer> {
+        attention::normalise_heads(self.path, &mut qkv, attention, [&norms.queries, &norms.keys]);
+        Ok(qkv)
+    }
+
     fn project(&self, rows: &Buffer, norm: Option<&Norm>, linear: &Linear) -> Result<Buffer> {
         Ok(self.linear_of(rows, 0, rows.rows(), norm, linear))
     }
@@ -270,13 +292,44 @@ impl Blocks for NativeBlocks {
         Ok(rows)
     }
 
+    fn residual_normalised(
+        &self,
+        mut rows: Buffer,
+        update: &Buffer,
+        linear: &Linear,
+        norm: &Norm,
+    ) -> Result<Buffer> {
+        let update = self.linear_of(update, 0, update.rows(), None, linear);
+        let update = self.normalised(&update, 0, update.rows(), norm);
+        add(self.path, rows.values_mut(), update.values());
+        Ok(rows)
+    }
+
     fn feed_forward(&self, mut rows: Buffer, layer: &FeedForward<Self>) -> Result<Buffer> {
         let width = rows.width();
-        for (from, count) in row_blocks(rows.rows(), FEED_FORWARD_ROWS) {
-            let wide = self.linear_of(&rows, from, count, layer.norm_before.as_ref(), &layer.up);
+        let (up, down) = (&layer.up, &layer.down);
+        for (from, count) in row_blocks(rows.rows(), ROWS_AT_ONCE) {
+            if let (Activation::SiluGate, Some(norm), None, None, None) =
+                (layer.activation, &layer.norm_before, &layer.norm_of_update, &up.bias, &down.bias)
+            {
+                let normalised = self.normalised(&rows, from, count, norm);
+                let block = &mut rows.values_mut()[from * width..][..count * width];
+                let block = RowsMut::contiguous(block, width);
+                SCRATCH.with_borrow_mut(|scratch| {
+                    silu_gated_layer(&up.matrix, &down.matrix, normalised.view(), block, scratch);
+                });
+                continue;
+            }
+            let wide = self.linear_of(&rows, from, count, layer.norm_before.as_ref(), up);
             let wide = self.activate(wide, layer.activation);
             let block = &mut rows.values_mut()[from * width..][..count * width];
-            self.multiply(wide.values(), &layer.down, block, Accumulate::Yes);
+            match &layer.norm_of_update {
+                None => self.multiply(wide.values(), down, block, Accumulate::Yes),
+                Some(norm) => {
+                    let update = self.linear_of(&wide, 0, count, None, down);
+                    add(self.path, block, self.normalised(&update, 0, count, norm).values());
+                }
+            }
         }
         if let Some(norm) = &layer.norm_after {
             self.normalise_in_place(&mut rows, norm);
@@ -316,12 +369,37 @@ impl Blocks for NativeBlocks {
         targets: &[u32],
     ) -> Result<Buffer> {
         let mut log_probs = Buffer::take(targets.len(), 1);
+        let vocabulary = head.matrix.outputs();
         for (from, count) in row_blocks(rows.rows(), HEAD_ROWS) {
-            let logits = self.linear_of(rows, from, count, norm, head);
-            for at in 0..count {
-                let logits = logits.row(at);
-                let logit = f64::from(logits[targets[from + at] as usize]);
-                log_probs.row_mut(from + at)[0] = (logit - log_sum_exp(self.path, logits)) as f32;
+            let normalised = norm.map(|norm| self.normalised(rows, from, count, norm));
+            let states = normalised.as_ref().map_or_else(
+                || Rows::contiguous(&rows.values()[from * rows.width()..][..count * rows.width()], rows.width()),
+                Buffer::view,
+            );
+            let targets = &targets[from..from + count];
+            let (mut totals, mut logits_of_targets) =
+                (vec![LogSumExp::default(); count], vec![f32::NAN; count]);
+            for (first, width) in row_blocks(vocabulary, HEAD_OUTPUTS) {
+                let mut logits = Buffer::take(count, width);
+                SCRATCH.with_borrow_mut(|scratch| {
+                    let out = logits.view_mut();
+                    head.matrix.multiply_part(first..first + width, states, out, Accumulate::No, scratch);
+                });
+                if let Some(bias) = &head.bias {
+                    add_bias(self.path, logits.values_mut(), &bias[first..first + width]);
+                }
+                for at in 0..count {
+                    totals[at].add(self.path, logits.row(at));
+                    if let Some(&logit) = (targets[at] as usize)
+                        .checked_sub(first)
+                        .and_then(|target| logits.row(at).get(target))
+                    {
+                        logits_of_targets[at] = logit;
+                    }
+                }
+            }
+            for (at, (total, logit)) in totals.iter().zip(logits_of_targets).enumerate() {
+                log_probs.row_mut(from + at)[0] = (f64::from(logit) - total.value()) as f32;
             }
         }
         Ok(log_probs)

@@ -8,11 +8,9 @@ use std::path::Path;
 use serde_json::{Map, Value};
 
 use super::SourceError;
+use crate::decoders;
 use crate::error::{Error, Result};
-use crate::graph::{
-    Architecture, AttentionBias, BertActivation, BertConfig, Head, Llama3Scaling, LlamaConfig, RopeConfig,
-    T5Activation, T5Config, T5Head,
-};
+use crate::graph::{Architecture, BertActivation, BertConfig, T5Activation, T5Config, T5Head};
 
 /// No real configuration is longer.
 pub(super) const LARGEST_JSON_BYTES: u64 = 16 << 20;
@@ -37,11 +35,6 @@ pub(super) fn read(path: &Path) -> Result<Architecture> {
     let object = read_object(path)?;
     let fields = Fields { path, object: &object };
     match fields.text("model_type")? {
-        Some("llama") => {
-            let config = llama(&fields)?;
-            config.validate()?;
-            Ok(Architecture::Llama(config))
-        }
         Some("bert") => {
             let config = bert(&fields)?;
             config.validate()?;
@@ -52,21 +45,27 @@ pub(super) fn read(path: &Path) -> Result<Architecture> {
             config.validate()?;
             Ok(Architecture::T5(config))
         }
-        other => Err(Error::UnknownArchitecture {
-            file: path.display().to_string(),
-            got: other.unwrap_or("nothing").to_owned(),
-            known: Architecture::KNOWN.join(", "),
-        }),
+        other => {
+            if let Some(family) = other.and_then(decoders::of_model_type) {
+                let config = (family.from_json)(&fields)?;
+                config.validate()?;
+                return Ok(Architecture::Decoder(config));
+            }
+            let known = decoders::model_types().chain(["bert", "t5"]).collect::<Vec<_>>().join(", ");
+            let (file, got) = (path.display().to_string(), other.unwrap_or("nothing").to_owned());
+            Err(Error::UnknownArchitecture { file, got, known })
+        }
     }
 }
 
-struct Fields<'a> {
+/// Fields of a JSON object, read with errors that name the file, the field, what was expected and what was found.
+pub(crate) struct Fields<'a> {
     path: &'a Path,
     object: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
-    fn wrong(&self, name: &str, expected: &str, got: &str) -> Error {
+    pub(crate) fn wrong(&self, name: &str, expected: &str, got: &str) -> Error {
         SourceError::Configuration {
             path: self.path.to_owned(),
             problem: format!("`{name}`: expected {expected}, got {got}"),
@@ -75,8 +74,13 @@ impl<'a> Fields<'a> {
     }
 
     /// A value that is there and not null.
-    fn get(&self, name: &str) -> Option<&'a Value> {
+    pub(crate) fn get(&self, name: &str) -> Option<&'a Value> {
         self.object.get(name).filter(|value| !value.is_null())
+    }
+
+    /// Whether the field is there, were it null.
+    pub(crate) fn is_there(&self, name: &str) -> bool {
+        self.object.contains_key(name)
     }
 
     fn read<T>(
@@ -89,97 +93,43 @@ impl<'a> Fields<'a> {
         as_type(value).map(Some).ok_or_else(|| self.wrong(name, expected, &value.to_string()))
     }
 
-    fn size(&self, name: &str) -> Result<Option<usize>> {
+    pub(crate) fn size(&self, name: &str) -> Result<Option<usize>> {
         self.read(name, "a size", |value| usize::try_from(value.as_u64()?).ok())
     }
 
-    fn needed_size(&self, name: &str) -> Result<usize> {
+    pub(crate) fn needed_size(&self, name: &str) -> Result<usize> {
         self.size(name)?.ok_or_else(|| self.wrong(name, "a size", "nothing"))
     }
 
-    fn number(&self, name: &str) -> Result<Option<f32>> {
+    pub(crate) fn number(&self, name: &str) -> Result<Option<f32>> {
         self.read(name, "a number", |value| Some(value.as_f64()? as f32))
     }
 
-    fn flag(&self, name: &str) -> Result<bool> {
+    pub(crate) fn flag(&self, name: &str) -> Result<bool> {
         Ok(self.read(name, "true or false", Value::as_bool)?.unwrap_or(false))
     }
 
-    fn text(&self, name: &str) -> Result<Option<&'a str>> {
+    /// An array of strings.
+    pub(crate) fn texts(&self, name: &str) -> Result<Option<Vec<&'a str>>> {
+        self.read(name, "an array of strings", |value| value.as_array()?.iter().map(Value::as_str).collect())
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Result<Option<&'a str>> {
         self.read(name, "a string", Value::as_str)
     }
 
-    fn part(&self, name: &str) -> Result<Option<Fields<'a>>> {
+    pub(crate) fn part(&self, name: &str) -> Result<Option<Fields<'a>>> {
         Ok(self.read(name, "an object", Value::as_object)?.map(|object| Fields { path: self.path, object }))
     }
 
     /// Refuses a value other than the one that the graph computes with.
-    fn only(&self, name: &str, known: &[&str], default: &'static str) -> Result<&'a str> {
+    pub(crate) fn only(&self, name: &str, known: &[&str], default: &'static str) -> Result<&'a str> {
         let got = self.text(name)?.unwrap_or(default);
         if known.contains(&got) {
             return Ok(got);
         }
         Err(self.wrong(name, &format!("one of {}", known.join(", ")), got))
     }
-}
-
-fn llama(fields: &Fields<'_>) -> Result<LlamaConfig> {
-    fields.only("hidden_act", &["silu"], "silu")?;
-    if fields.flag("mlp_bias")? {
-        return Err(fields.wrong("mlp_bias", "false", "true"));
-    }
-    let hidden = fields.needed_size("hidden_size")?;
-    let heads = fields.needed_size("num_attention_heads")?;
-    let head_dim = match fields.size("head_dim")? {
-        Some(head_dim) => head_dim,
-        None => {
-            hidden.checked_div(heads).ok_or_else(|| fields.wrong("num_attention_heads", "at least 1", "0"))?
-        }
-    };
-    Ok(LlamaConfig {
-        vocabulary: fields.needed_size("vocab_size")?,
-        hidden,
-        layers: fields.needed_size("num_hidden_layers")?,
-        heads,
-        kv_heads: fields.size("num_key_value_heads")?.unwrap_or(heads),
-        head_dim,
-        feed_forward: fields.needed_size("intermediate_size")?,
-        context: fields.size("max_position_embeddings")?.unwrap_or(2048),
-        norm_epsilon: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
-        rope: rope(fields)?,
-        head: if fields.flag("tie_word_embeddings")? { Head::Tied } else { Head::Untied },
-        attention_bias: if fields.flag("attention_bias")? { AttentionBias::All } else { AttentionBias::None },
-    })
-}
-
-/// Rotary positions: `rope_theta` and `rope_scaling`, or both in `rope_parameters` as newer files have it.
-fn rope(fields: &Fields<'_>) -> Result<RopeConfig> {
-    let newer = fields.part("rope_parameters")?;
-    let theta = match &newer {
-        Some(newer) => newer.number("rope_theta")?,
-        None => None,
-    };
-    let theta = theta.or(fields.number("rope_theta")?).unwrap_or(10_000.0);
-    let scaling = match newer {
-        Some(newer) => Some(newer),
-        None => fields.part("rope_scaling")?,
-    };
-    let Some(scaling) = scaling else { return Ok(RopeConfig { theta, scaling: None }) };
-    let name = if scaling.get("rope_type").is_some() { "rope_type" } else { "type" };
-    let scaling = match scaling.only(name, &["default", "llama3"], "default")? {
-        "llama3" => {
-            let number =
-                |name| scaling.number(name)?.ok_or_else(|| scaling.wrong(name, "a number", "nothing"));
-            Some(Llama3Scaling {
-                factor: number("factor")?,
-                low_frequency_factor: number("low_freq_factor")?,
-                high_frequency_factor: number("high_freq_factor")?,
-                original_context: scaling.needed_size("original_max_position_embeddings")?,
-            })
-        }
-        _ => None,
-    };
-    Ok(RopeConfig { theta, scaling })
 }
 
 fn bert(fields: &Fields<'_>) -> Result<BertConfig> {
@@ -244,6 +194,7 @@ fn t5(fields: &Fields<'_>) -> Result<T5Config> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::graph::{Head, RopeScaling};
 
     fn parse(json: &str) -> Result<Architecture> {
         let folder = tempfile::tempdir().unwrap();
@@ -257,7 +208,7 @@ mod tests {
 
     #[test]
     fn absent_fields_have_the_defaults_of_transformers() {
-        let Architecture::Llama(config) = parse(&format!("{{{LLAMA}}}")).unwrap() else { panic!("llama") };
+        let Architecture::Decoder(config) = parse(&format!("{{{LLAMA}}}")).unwrap() else { panic!("llama") };
         assert_eq!((config.kv_heads, config.head_dim, config.context), (2, 4, 2048));
         assert_eq!((config.norm_epsilon, config.rope.theta), (1e-6, 10_000.0));
         assert_eq!(config.head, Head::Untied);
@@ -289,8 +240,9 @@ mod tests {
             "high_freq_factor": 4.0, "original_max_position_embeddings": 8192}"#;
         let old = parse(&format!("{{{LLAMA}, {old}}}")).unwrap();
         assert_eq!(old, parse(&format!("{{{LLAMA}, {new}}}")).unwrap());
-        let Architecture::Llama(config) = old else { panic!("llama") };
-        assert_eq!(config.rope.scaling.unwrap().original_context, 8192);
+        let Architecture::Decoder(config) = old else { panic!("llama") };
+        let Some(RopeScaling::Llama3(scaling)) = config.rope.scaling else { panic!("llama3") };
+        assert_eq!(scaling.original_context, 8192);
     }
 
     #[test]
@@ -317,7 +269,9 @@ mod tests {
             assert!(parse(&format!("{{{T5}, {field}}}")).is_err(), "{field}");
         }
         let error = parse(r#"{"model_type": "mamba"}"#).unwrap_err();
-        assert!(error.to_string().contains("one of llama, bert, t5, got architecture `mamba`"), "{error}");
+        let text = error.to_string();
+        assert!(text.contains("gemma3_text") && text.contains("bert, t5, got architecture `mamba`"), "{text}");
+        assert!(error.hint().unwrap().contains("--model http"), "{error}");
     }
 
     #[test]

@@ -12,7 +12,7 @@
 //! graph asks for them.
 
 mod cache;
-mod config;
+pub(crate) mod config;
 mod error;
 mod folder;
 #[cfg(feature = "hf")]

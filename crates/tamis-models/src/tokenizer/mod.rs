@@ -13,6 +13,7 @@
 mod error;
 mod gguf;
 mod pieces;
+mod sentencepiece;
 mod special;
 #[cfg(test)]
 mod tests;
@@ -136,6 +137,28 @@ impl Tokenizer {
             }
         }
         Ok(Head { tokens, truncated: false })
+    }
+
+    /// Bytes of a document that its first `tokens` tokens stand for, by the tokenizer's own offsets. A character that two
+    /// tokens share counts with the first.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on this text.
+    pub fn head_bytes(&self, text: &str, tokens: usize) -> Result<usize> {
+        let (mut wanted, mut before) = (tokens, 0);
+        for piece in self.pieces.split(text) {
+            if wanted == 0 {
+                break;
+            }
+            let encoding = self.plain.encode(piece, false).map_err(failed)?;
+            let offsets = encoding.get_offsets();
+            if let Some((_, end)) = offsets.get(wanted - 1) {
+                return Ok(before + end);
+            }
+            wanted -= offsets.len();
+            before += piece.len();
+        }
+        Ok(before)
     }
 
     /// How many tokens a document has; memory does not depend on its length.

@@ -22,6 +22,7 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::gguf::{GPT2_REGEX, LLAMA_CPP_DEFAULT_PUNCTUATION, LLAMA3_REGEX, QWEN2_REGEX};
+use super::sentencepiece::SPACE;
 
 /// Bytes after which a piece ends at the next border.
 const PIECE_BYTES: usize = 16 << 10;
@@ -61,6 +62,11 @@ impl Pieces {
                 if is_local(&normalizer) && added.values().all(stays_within_a_word) =>
             {
                 borders
+            }
+            _ if keeps_spaces_in_front(tokenizer, &pre_tokenizer, &normalizer)
+                && added.values().all(|token| token.special || !token.content.contains(' ')) =>
+            {
+                Borders::Spaces
             }
             _ => {
                 let (target, longest) = (UNKNOWN_PIECE_BYTES, UNKNOWN_PIECE_BYTES + LONGEST_PIECE_BYTES);
@@ -182,6 +188,26 @@ fn is_local(normalizer: &Value) -> bool {
             .is_some_and(|parts| parts.iter().all(is_local)),
         _ => false,
     }
+}
+
+/// Whether this is SentencePiece's BPE that writes spaces as U+2581 without adding one in front, and no token of the
+/// vocabulary has one behind another character: then no merge reaches across the border before a space.
+fn keeps_spaces_in_front(
+    tokenizer: &tokenizers::Tokenizer,
+    pre_tokenizer: &Value,
+    normalizer: &Value,
+) -> bool {
+    let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
+    let of_space = |value: &Value| value.get("pattern").and_then(|pattern| text(pattern, "String"));
+    let writes_spaces = text(normalizer, "type").as_deref() == Some("Replace")
+        && of_space(normalizer).as_deref() == Some(" ")
+        && text(normalizer, "content").as_deref() == Some(SPACE);
+    // Behind this normalizer there is no space left for it to split at.
+    let splits_nothing = pre_tokenizer.is_null()
+        || text(pre_tokenizer, "type").as_deref() == Some("Split")
+            && of_space(pre_tokenizer).as_deref() == Some(" ");
+    let has_space_behind = |token: &String| token.trim_start_matches(SPACE).contains(SPACE);
+    writes_spaces && splits_nothing && !tokenizer.get_vocab(false).keys().any(has_space_behind)
 }
 
 /// Added tokens that are not special are found in documents, before anything else happens.

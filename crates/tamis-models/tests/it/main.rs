@@ -2,7 +2,9 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod ask_llm;
+mod decoders;
 mod embed;
+mod perplexity;
 mod reference;
 mod sources;
 mod t5;

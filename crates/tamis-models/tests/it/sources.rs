@@ -96,6 +96,6 @@ fn pooling_other_than_the_mean_is_refused() {
     std::fs::write(&pooling, r#"{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}"#)
         .unwrap();
     let model = open(folder.path().to_str().unwrap()).unwrap();
-    assert!(matches!(model.architecture, Architecture::Llama(_)));
+    assert!(matches!(model.architecture, Architecture::Decoder(_)));
     assert!(!model.sentence.unwrap().normalized);
 }

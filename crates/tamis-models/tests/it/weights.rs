@@ -149,7 +149,7 @@ fn a_gguf_file_brings_configuration_licence_template_and_tokenizer() {
     let path = fixture("gguf_tiny.gguf");
     let cache = tempfile::tempdir().unwrap();
     let model = open_model(path.to_str().unwrap(), cache.path(), &|_| ()).unwrap();
-    let Architecture::Llama(config) = &model.architecture else { panic!("llama") };
+    let Architecture::Decoder(config) = &model.architecture else { panic!("llama") };
     assert_eq!((config.hidden, config.layers, config.heads, config.kv_heads), (32, 2, 4, 2));
     assert_eq!((config.head_dim, config.feed_forward, config.context), (8, 64, 128));
     assert_eq!((config.norm_epsilon, config.rope.theta, config.head), (1e-5, 10_000.0, Head::Tied));
@@ -318,7 +318,7 @@ fn formats_and_architectures_that_are_not_known_are_named() {
     let mut file = Gguf::default();
     file.text("general.architecture", "mamba");
     let text = problem(file.open());
-    assert!(text.contains("expected one of llama, got architecture `mamba`"), "{text}");
+    assert!(text.contains("expected one of llama, qwen2, qwen3, gemma3, got architecture `mamba`"), "{text}");
 }
 
 proptest! {

@@ -4,6 +4,8 @@
 //! smallest priorities are kept. Rules differ in the priority alone, so all of them nest under one seed, do not depend on
 //! the order of shards, and share one exact search for the threshold.
 
+mod draw;
+mod mid_ranks;
 mod poisson;
 mod priority;
 mod rate;
@@ -12,6 +14,8 @@ mod smallest;
 mod threshold;
 mod uniform;
 
+pub use draw::draw;
+pub use mid_ranks::{MidRanks, Quantile, Quantiles};
 pub use poisson::{PoissonSearch, PoissonThreshold};
 pub use priority::{Candidate, InvalidScore, Priority, Ranker, priority};
 pub use rate::{ParseRateError, Rate};

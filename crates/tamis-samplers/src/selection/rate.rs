@@ -6,7 +6,7 @@
 use std::fmt;
 use std::str::FromStr;
 
-const WHOLE: u64 = 100_000_000_000_000_000;
+pub(super) const WHOLE: u64 = 100_000_000_000_000_000;
 const PERCENT: u64 = WHOLE / 100;
 
 /// A share of the candidates, in (0, 1].
@@ -132,6 +132,16 @@ impl Rate {
     pub fn of(&self, candidates: u64) -> u64 {
         let doubled = 2 * u128::from(self.parts) * u128::from(candidates);
         ((doubled + u128::from(WHOLE)) / (2 * u128::from(WHOLE))) as u64
+    }
+
+    /// A rate of so many units.
+    pub(super) fn of_parts(parts: u64) -> Self {
+        Self { parts }
+    }
+
+    /// In units of 1 / [`WHOLE`].
+    pub(super) fn parts(self) -> u64 {
+        self.parts
     }
 
     /// The nearest f64, in (0, 1].

@@ -10,12 +10,78 @@ use xxhash_rust::xxh3::xxh3_64;
 /// The stage under which selection draws.
 pub const SELECTION_STAGE: &str = "select";
 
-const STACK_BYTES: usize = 96;
-
 /// The draws of one seed and stage.
 #[derive(Clone, Debug)]
 pub struct UniformDraws {
     prefix: Vec<u8>,
+    short: Option<Short>,
+}
+
+/// xxh3-64 of a prefix of 17 to 31 bytes and a key, with all that the key does not touch done beforehand.
+///
+/// The definition of xxh3 for 33 to 64 bytes (four folded products of 16 bytes each, then a mix), of which two depend on the
+/// prefix alone. Put together in memory, the input would be read across the borders of what was just written, and a
+/// processor waits for that longer than the products take.
+#[derive(Clone, Copy, Debug)]
+struct Short {
+    /// The length, the product of the first 16 bytes, and that of the last 16 before the key.
+    start: u64,
+    /// The bytes of the prefix from the 16th on …
+    tail: u128,
+    /// … and how many bits they are.
+    bits: u32,
+}
+
+impl Short {
+    /// Words 0 to 7 of xxh3's default secret.
+    const SECRET: [u64; 8] = [
+        0xbe4b_a423_396c_feb8,
+        0x1cad_21f7_2c81_017c,
+        0xdb97_9083_e96d_d4de,
+        0x1f67_b3b7_a4a4_4072,
+        0x78e5_c0cc_4ee6_79cb,
+        0x2172_ffcc_7dd0_5a82,
+        0x8e24_43f7_7446_08b8,
+        0x4c26_3a81_e690_35e0,
+    ];
+
+    fn new(prefix: &[u8]) -> Option<Self> {
+        let length = prefix.len();
+        if !(17..32).contains(&length) {
+            return None;
+        }
+        let window = |from: usize| {
+            let mut bytes = [0; 16];
+            let end = length.min(from + 16);
+            bytes[..end - from].copy_from_slice(&prefix[from..end]);
+            u128::from_le_bytes(bytes)
+        };
+        let start = (length as u64 + 16)
+            .wrapping_mul(0x9e37_79b1_85eb_ca87)
+            .wrapping_add(Self::fold(window(0), 0))
+            .wrapping_add(Self::fold(window(length - 16), 6));
+        Some(Self { start, tail: window(16), bits: 8 * (length as u32 - 16) })
+    }
+
+    #[inline(always)]
+    fn fold(bytes: u128, secret: usize) -> u64 {
+        let low = bytes as u64 ^ Self::SECRET[secret];
+        let high = (bytes >> 64) as u64 ^ Self::SECRET[secret + 1];
+        let product = u128::from(low) * u128::from(high);
+        product as u64 ^ (product >> 64) as u64
+    }
+
+    #[inline(always)]
+    fn hash(&self, key: DocKey) -> u64 {
+        let key = u128::from_le_bytes(key.to_bytes());
+        let mut hash = self
+            .start
+            .wrapping_add(Self::fold(self.tail | key << self.bits, 4))
+            .wrapping_add(Self::fold(key, 2));
+        hash ^= hash >> 37;
+        hash = hash.wrapping_mul(0x1656_6791_9e37_79f9);
+        hash ^ hash >> 32
+    }
 }
 
 impl UniformDraws {
@@ -25,20 +91,16 @@ impl UniformDraws {
         let mut prefix = seed.to_le_bytes().to_vec();
         prefix.extend_from_slice(&(stage.len() as u64).to_le_bytes());
         prefix.extend_from_slice(stage.as_bytes());
-        Self { prefix }
+        Self { short: Short::new(&prefix), prefix }
     }
 
     /// The 52 random bits of a document, in the upper bits; the lower 12 are zero. Ordered as [`Self::unit`] is.
     #[must_use]
+    #[inline]
     pub fn bits(&self, key: DocKey) -> u64 {
-        let length = self.prefix.len();
-        let hash = if length + 16 <= STACK_BYTES {
-            let mut input = [0; STACK_BYTES];
-            input[..length].copy_from_slice(&self.prefix);
-            input[length..length + 16].copy_from_slice(&key.to_bytes());
-            xxh3_64(&input[..length + 16])
-        } else {
-            xxh3_64(&[&self.prefix[..], &key.to_bytes()].concat())
+        let hash = match &self.short {
+            Some(short) => short.hash(key),
+            None => xxh3_64(&[&self.prefix[..], &key.to_bytes()].concat()),
         };
         hash & !0xfff
     }

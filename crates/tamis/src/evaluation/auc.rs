@@ -28,6 +28,23 @@ pub fn auc_with_interval(scores: &[f64], good: &[bool], bootstrap: Bootstrap) ->
     Ok(bootstrap.estimate(value, scores.len(), |drawn| sorted.auc(|document| drawn[document])))
 }
 
+/// AUC of `first` less that of `second` on the same N documents, with its 95 % interval: each resample draws documents
+/// once for both scores, so that what the two have in common does not widen it.
+///
+/// # Errors
+/// As [`auc`].
+pub fn auc_difference(
+    first: &[f64],
+    second: &[f64],
+    good: &[bool],
+    bootstrap: Bootstrap,
+) -> Result<Estimate> {
+    let (first, second) = (Sorted::new(first, good)?, Sorted::new(second, good)?);
+    let difference = |drawn: &dyn Fn(usize) -> u32| Some(first.auc(drawn)? - second.auc(drawn)?);
+    let value = difference(&|_| 1).ok_or_else(|| one_class(good))?;
+    Ok(bootstrap.estimate(value, good.len(), |drawn| difference(&|document| drawn[document])))
+}
+
 fn one_class(good: &[bool]) -> Error {
     Error::OneClass { documents: good.len(), good: good.first().copied().unwrap_or(false) }
 }
@@ -123,6 +140,26 @@ mod tests {
         let good: Vec<bool> = (0..400).map(|n| n % 2 == 0).collect();
         let found = auc_with_interval(&scores, &good, Bootstrap { replicates: 2000, seed: 1 }).unwrap();
         assert!((found.high - found.low - 2.0 * 1.96 * 0.0289).abs() < 0.02, "{found:?}");
+    }
+
+    #[test]
+    fn difference_of_like_scores_is_nothing_and_is_narrower_than_both() {
+        let scores: Vec<f64> = (0..200).map(|n| f64::from(n * 7919 % 200)).collect();
+        let nearly: Vec<f64> =
+            scores.iter().enumerate().map(|(n, s)| s + if n % 9 == 0 { 20.0 } else { 0.0 }).collect();
+        let good: Vec<bool> = (0..200).map(|n| n % 2 == 0).collect();
+        let bootstrap = Bootstrap { replicates: 500, seed: 3 };
+        let same = auc_difference(&scores, &scores, &good, bootstrap).unwrap();
+        assert_eq!((same.low, same.value, same.high), (0.0, 0.0, 0.0));
+        let found = auc_difference(&nearly, &scores, &good, bootstrap).unwrap();
+        assert_eq!(found.value, auc(&nearly, &good).unwrap() - auc(&scores, &good).unwrap());
+        let alone = auc_with_interval(&scores, &good, bootstrap).unwrap();
+        assert!(found.low <= found.value && found.value <= found.high);
+        assert!(found.high - found.low < 0.5 * (alone.high - alone.low), "{found:?} {alone:?}");
+        assert_eq!(
+            auc_difference(&scores[1..], &scores, &good, bootstrap),
+            Err(Error::Length { expected: 199, got: 200 })
+        );
     }
 
     #[test]

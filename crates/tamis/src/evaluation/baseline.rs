@@ -4,7 +4,7 @@ use tamis_core::Direction;
 
 use super::auc::auc_with_interval;
 use super::bootstrap::{Bootstrap, Estimate};
-use super::counts::TextCounts;
+use super::counts::{TextCounter, TextCounts};
 use super::error::{Result, same_length};
 
 /// One trivial count as a score.
@@ -19,16 +19,39 @@ pub struct Baseline {
     pub auc: Estimate,
 }
 
+impl Baseline {
+    /// This count of each document, turned so that larger is better.
+    #[must_use]
+    pub fn scores(&self, counts: &[TextCounts]) -> Vec<f64> {
+        let column = TextCounts::NAMES.iter().position(|name| *name == self.name);
+        let sign = match self.direction {
+            Direction::HigherIsBetter => 1.0,
+            Direction::LowerIsBetter => -1.0,
+        };
+        counts.iter().map(|count| sign * column.map_or(0.0, |column| count.values()[column])).collect()
+    }
+}
+
 /// AUC of every trivial count of N texts against N labels, best first; equal ones in the order of [`TextCounts::NAMES`].
 ///
-/// The first of them is the best of eight in the better of two directions, so it flatters the counts a little; on a few
+/// The first of them is the best of nine in the better of two directions, so it flatters the counts a little; on a few
 /// hundred documents by a few hundredths.
 ///
 /// # Errors
 /// As [`auc`](super::auc): [`Error::Length`](super::Error::Length), [`Error::OneClass`](super::Error::OneClass).
 pub fn baselines(texts: &[&str], good: &[bool], bootstrap: Bootstrap) -> Result<Vec<Baseline>> {
-    same_length(texts.len(), good.len())?;
-    let counts: Vec<[f64; 8]> = texts.iter().map(|text| TextCounts::of(text).values()).collect();
+    let mut counter = TextCounter::default();
+    let counts: Vec<TextCounts> = texts.iter().map(|text| counter.count(text)).collect();
+    baselines_of(&counts, good, bootstrap)
+}
+
+/// [`baselines`] of texts that are counted already.
+///
+/// # Errors
+/// As [`baselines`].
+pub fn baselines_of(counts: &[TextCounts], good: &[bool], bootstrap: Bootstrap) -> Result<Vec<Baseline>> {
+    same_length(counts.len(), good.len())?;
+    let counts: Vec<_> = counts.iter().map(TextCounts::values).collect();
     let mut found = Vec::with_capacity(TextCounts::NAMES.len());
     for (column, name) in TextCounts::NAMES.into_iter().enumerate() {
         let scores: Vec<f64> = counts.iter().map(|row| row[column]).collect();

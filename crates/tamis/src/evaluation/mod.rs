@@ -13,9 +13,9 @@ mod counts;
 mod error;
 mod rank;
 
-pub use auc::{auc, auc_with_interval};
-pub use baseline::{Baseline, baselines};
+pub use auc::{auc, auc_difference, auc_with_interval};
+pub use baseline::{Baseline, baselines, baselines_of};
 pub use bootstrap::{Bootstrap, Estimate};
-pub use counts::TextCounts;
+pub use counts::{TextCounter, TextCounts};
 pub use error::{Error, Result};
 pub use rank::{kendall_tau_b, mid_ranks, spearman};

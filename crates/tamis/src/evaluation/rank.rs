@@ -72,7 +72,9 @@ pub fn kendall_tau_b(first: &[f64], second: &[f64]) -> Result<f64> {
     // concordant + discordant = all − tied_first − tied_second + tied_both; u64 holds N up to 6 × 10^9.
     let untied = all - tied_first - (tied_second - tied_both);
     let difference = untied as f64 - 2.0 * discordant as f64;
-    let product = ((all - tied_first) as f64).sqrt() * ((all - tied_second) as f64).sqrt();
+    let (first, second) = (all - tied_first, all - tied_second);
+    // The same ties on both sides need no root: equal orders give exactly 1.
+    let product = if first == second { first as f64 } else { (first as f64).sqrt() * (second as f64).sqrt() };
     Ok((difference / product).clamp(-1.0, 1.0))
 }
 

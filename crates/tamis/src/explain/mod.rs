@@ -133,8 +133,42 @@ impl Project<'_> {
         Ok(column)
     }
 
+    /// The scores of a signal that lags behind the corpus: documents of shards that it has not come to have none. Says so.
+    pub(crate) fn scale_so_far(
+        &self,
+        version: &CorpusVersion,
+        signal: &SignalDir,
+        column: &str,
+    ) -> Result<Scale> {
+        let mut behind = 0;
+        for shard in &version.shards {
+            behind += usize::from(signal.receipt(shard)?.is_none());
+        }
+        if behind > 0 {
+            self.observer.warn(&format!(
+                "`{}` has not come to {behind} of {} shards, whose documents are left out; `tamis score` computes what is missing",
+                signal.full_name(),
+                version.shards.len()
+            ));
+        }
+        self.scale_of(version, signal, column, behind > 0)
+    }
+
     pub(crate) fn scale(&self, version: &CorpusVersion, signal: &SignalDir, column: &str) -> Result<Scale> {
+        self.scale_of(version, signal, column, false)
+    }
+
+    fn scale_of(
+        &self,
+        version: &CorpusVersion,
+        signal: &SignalDir,
+        column: &str,
+        lags: bool,
+    ) -> Result<Scale> {
         let scores = pool::map(version.shards.iter().collect(), self.threads, |shard: &ShardRecord| {
+            if lags && signal.receipt(shard)?.is_none() {
+                return Ok(vec![f64::NAN; shard.documents as usize]);
+            }
             let mut scores = Vec::new();
             let columns = [column::ROW, column::DOC_KEY, column, column::FAILED];
             for batch in signal.read(shard, SidecarColumns::Named(&columns))? {

@@ -60,7 +60,11 @@ impl Project<'_> {
             Ok(match scales.iter().position(|other| other.source == source) {
                 Some(at) => at,
                 None => {
-                    scales.push(self.scale(&version, &signal, &column)?);
+                    let scale = match order {
+                        Order::Disagree(..) => self.scale_so_far(&version, &signal, &column)?,
+                        _ => self.scale(&version, &signal, &column)?,
+                    };
+                    scales.push(scale);
                     scales.len() - 1
                 }
             })

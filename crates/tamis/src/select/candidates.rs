@@ -8,6 +8,7 @@ use tamis_io::run::{RunDirectory, ShardRecord, SignalDir, inventory_column};
 use tamis_io::sidecar::{SidecarColumns, zip_aligned};
 use tamis_samplers::{Priority, Ranker};
 
+use super::band::Band;
 use super::duplicates::Duplicates;
 use super::vetoes::Vetoes;
 use crate::Result;
@@ -41,6 +42,8 @@ pub(super) struct Row {
     pub(super) tokens: u64,
     pub(super) score: f64,
     pub(super) fate: Fate,
+    /// Value of the column of strata, where one is asked for; empty where it is null.
+    pub(super) stratum: String,
 }
 
 /// Where scores and tokens come from, and who is excluded.
@@ -53,6 +56,10 @@ pub(super) struct Candidates<'a> {
     pub(super) ranker: Ranker,
     pub(super) vetoes: &'a Vetoes,
     pub(super) duplicates: &'a Duplicates,
+    /// Carried column of the strata.
+    pub(super) stratum: Option<&'a str>,
+    /// The fitted ranks of the rule `band`.
+    pub(super) band: Option<&'a Band>,
 }
 
 impl Candidates<'_> {
@@ -69,6 +76,7 @@ impl Candidates<'_> {
         if self.vetoes.need_ids() {
             columns.push(column::ID);
         }
+        columns.extend(self.stratum);
         let inventory = self.run.read_inventory(&shard.path, SidecarColumns::Named(&columns))?;
         let mut sidecars = Vec::new();
         if let Some((signal, name)) = self.score {
@@ -101,6 +109,13 @@ impl Candidates<'_> {
         let (rows, bytes) = number(column::ROW).zip(number(inventory_column::BYTES)).ok_or_else(missing)?;
         let keys = inventory.column_by_name(column::DOC_KEY).ok_or_else(missing)?.as_fixed_size_binary();
         let ids = inventory.column_by_name(column::ID).map(AsArray::as_string::<i32>);
+        let strata = match self.stratum {
+            Some(name) => {
+                let column = inventory.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
+                Some(column.ok_or_else(|| tamis_core::Error::MissingColumn { column: name.to_owned() })?)
+            }
+            None => None,
+        };
         let mut sidecars = sidecars.iter();
         let scored = match self.score {
             Some((_, name)) => {
@@ -118,6 +133,7 @@ impl Candidates<'_> {
         for at in 0..inventory.num_rows() {
             let key = DocKey::from_bytes(bytes16(keys.value(at)));
             let row = rows.value(at);
+            let stratum = strata.filter(|strata| strata.is_valid(at)).map_or("", |strata| strata.value(at));
             let score = scored.as_ref().and_then(|(_, values)| values[at]);
             let id = ids.filter(|ids| ids.is_valid(at)).map(|ids| ids.value(at));
             let fate = if self.vetoes.contains(key, id) {
@@ -132,13 +148,16 @@ impl Candidates<'_> {
                     "no-score".to_owned()
                 })
             } else {
-                match self.ranker.priority(key, score.unwrap_or(1.0)) {
+                let score = score.unwrap_or(1.0);
+                let ranked = self.band.map_or(Some(score), |band| band.distance(stratum, score));
+                match self.ranker.priority(key, ranked.unwrap_or(f64::NAN)) {
                     Ok(priority) => Fate::Candidate(priority),
                     Err(_) => Fate::Failed(reason::SCORE_UNUSABLE.to_owned()),
                 }
             };
             let tokens = tokens.get(at).copied().flatten().unwrap_or(0.0) as u64;
-            each(Row { row, key, bytes: bytes.value(at), tokens, score: score.unwrap_or(1.0), fate })?;
+            let (bytes, score) = (bytes.value(at), score.unwrap_or(1.0));
+            each(Row { row, key, bytes, tokens, score, fate, stratum: stratum.to_owned() })?;
         }
         Ok(())
     }

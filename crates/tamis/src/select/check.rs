@@ -3,7 +3,7 @@
 use tamis_samplers::{Rule, Target};
 
 use super::vetoes::Vetoes;
-use crate::options::{SelectOptions, SignalOptions};
+use crate::options::{BandOptions, SelectOptions, SignalOptions};
 use crate::project::Project;
 use crate::{Error, Result, models};
 
@@ -30,6 +30,12 @@ impl Project<'_> {
         {
             return Err(poisson_needs_documents());
         }
+        if options.rule.is_some_and(|rule| rule != Rule::Band) && options.band != BandOptions::default() {
+            return Err(Error::usage(
+                "a centre or strata belong to the rule `band`",
+                "write --rule band, or leave --around and --stratum out",
+            ));
+        }
         Vetoes::read(&options.vetoes)?;
         if let Some(asked) = asked {
             self.check_signal(asked)?;
@@ -52,7 +58,7 @@ impl Project<'_> {
         let columns = self.corpus_columns();
         for shard in self.corpus.shards() {
             if self.run.inventory_receipt(&shard.path, &columns)?.is_none() {
-                return models::check(asked, self.observer);
+                return models::check_models(asked, self.observer);
             }
         }
         Ok(())

@@ -4,6 +4,7 @@
 //! shard writes its decisions and its kept documents. What is written is never overwritten: a selection that was stopped goes
 //! on, and the same selection twice is the same bytes.
 
+mod band;
 mod candidates;
 mod check;
 mod cuts;
@@ -25,6 +26,7 @@ pub use manifest::{Counts, Manifest, TargetRecord};
 use crate::options::{ExactDuplicates, SelectOptions};
 use crate::project::Project;
 use crate::{Error, Result};
+use band::Band;
 use candidates::{Candidates, Fate};
 use duplicates::Duplicates;
 use vetoes::Vetoes;
@@ -109,6 +111,9 @@ impl Project<'_> {
         if tokens.is_none() && targets.iter().any(|target| matches!(target.target, Target::Tokens(_))) {
             return Err(check::needs_tokenizer());
         }
+        if rule == Rule::Band {
+            band::check_stratum(&options.band, version)?;
+        }
         let vetoes = Vetoes::read(&options.vetoes)?;
         let plan = self.selection_plan(version, by, tokens, rule, options, &targets, &vetoes);
         let stem = options.by.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
@@ -137,20 +142,27 @@ impl Project<'_> {
                  dropped as `duplicate-id`; --namespace separates corpora whose ids collide"
             ));
         }
-        let candidates = Candidates {
+        let mut candidates = Candidates {
             run: &self.run,
             score: by,
             tokens,
             ranker: Ranker::new(rule, options.seed),
             vetoes: &vetoes,
             duplicates: &duplicates,
+            stratum: options.band.stratum.as_deref().filter(|_| rule == Rule::Band),
+            band: None,
         };
+        let band = match rule {
+            Rule::Band => Some(Band::fit(&candidates, &version.shards, options.band.around, self.threads)?),
+            _ => None,
+        };
+        candidates.band = band.as_ref();
         let plain: Vec<Target> = targets.iter().map(|target| target.target).collect();
         let cuts = cuts::find(&candidates, &version.shards, rule, &plain, self.threads)?;
         self.observer.end();
         let out = if options.decide_only { None } else { Some(self.out(&directory, options)?) };
         if let Some(out) = &out {
-            write::claim(out, version, &targets, &plan)?;
+            write::claim(&self.run, out, version, &targets, &plan)?;
         }
         let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out.as_ref())?;
         let mut manifest =
@@ -190,11 +202,9 @@ impl Project<'_> {
         targets: &[Labelled],
         vetoes: &Vetoes,
     ) -> Fingerprint {
-        let shards: Vec<String> =
-            version.shards.iter().map(|shard| format!("{} {}", shard.path, shard.digest)).collect();
         let labels: Vec<&str> = targets.iter().map(|target| target.label.as_str()).collect();
         let mut plan = Fingerprint::new("selection", SELECTION_VERSION)
-            .with("corpus", tamis_core::Digest::of(shards.join("\n").as_bytes()))
+            .with("corpus", corpus_digest(version))
             .with("corpus.columns", columns_text(version))
             .with("rule", rule)
             .with("seed", options.seed)
@@ -202,6 +212,12 @@ impl Project<'_> {
             .with("exact-duplicates", duplicates_name(options.exact_duplicates));
         if let Some((signal, column)) = by {
             plan = plan.with("by", signal.full_name()).with("column", column);
+        }
+        if rule == Rule::Band {
+            plan = plan.with("around", options.band.around);
+            if let Some(stratum) = &options.band.stratum {
+                plan = plan.with("stratum", stratum);
+            }
         }
         if let Some(tokens) = tokens {
             plan = plan.with("tokens", tokens.full_name());
@@ -211,6 +227,13 @@ impl Project<'_> {
         }
         plan
     }
+}
+
+/// What stands for the shards and their content in a plan.
+fn corpus_digest(version: &CorpusVersion) -> tamis_core::Digest {
+    let shards: Vec<String> =
+        version.shards.iter().map(|shard| format!("{} {}", shard.path, shard.digest)).collect();
+    tamis_core::Digest::of(shards.join("\n").as_bytes())
 }
 
 /// How rows became documents: other columns give other documents out of the same shards.

@@ -7,9 +7,9 @@ use arrow_array::builder::{FixedSizeBinaryBuilder, Float64Builder, StringBuilder
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
-use tamis_core::{Fingerprint, column};
+use tamis_core::{Fingerprint, FingerprintChange, column};
 use tamis_io::corpus::{Block, KeptWriter};
-use tamis_io::run::{CorpusVersion, SelectionDir, ShardRecord, shard_name};
+use tamis_io::run::{CorpusVersion, RunDirectory, SelectionDir, ShardRecord, shard_name};
 use tamis_io::sidecar::SidecarWriter;
 use tamis_io::store::{Created, Store};
 use tamis_samplers::{Cut, Rule};
@@ -54,7 +54,7 @@ type Item = (Arc<Open>, usize, Option<Block>);
 impl Project<'_> {
     pub(super) fn out(&self, directory: &SelectionDir, options: &SelectOptions) -> Result<Store> {
         match &options.out {
-            Some(folder) => Ok(Store::local(folder)),
+            Some(folder) => Ok(self.run.store().local_beside(folder)),
             None => Ok(directory.documents()?),
         }
     }
@@ -275,6 +275,7 @@ const CLAIM: &str = ".tamis-selection.json";
 
 /// Takes a folder for a selection, so that kept documents of two selections never mix.
 pub(super) fn claim(
+    run: &RunDirectory,
     out: &Store,
     version: &CorpusVersion,
     targets: &[Labelled],
@@ -291,7 +292,11 @@ pub(super) fn claim(
         if changes.is_empty() {
             return Ok(());
         }
-        let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
+        let in_words = |change: &FingerprintChange| {
+            let shards = if change.field == "corpus" { added_shards(run, version, change) } else { None };
+            shards.unwrap_or_else(|| change.to_string())
+        };
+        let changes: Vec<String> = changes.iter().map(in_words).collect();
         return refuse(format!("`{}` holds another selection: {}", out.location(""), changes.join("; ")));
     }
     for shard in &version.shards {
@@ -311,6 +316,30 @@ pub(super) fn claim(
         return refuse(format!("`{}` was taken by another selection just now", out.location("")));
     }
     Ok(())
+}
+
+/// How the corpus grew since another selection of this run, where one of its versions was that of the other.
+fn added_shards(run: &RunDirectory, version: &CorpusVersion, change: &FingerprintChange) -> Option<String> {
+    let stored = change.stored.as_ref()?;
+    for number in (1..version.number).rev() {
+        let earlier = run.corpus_version(number).ok()??;
+        if super::corpus_digest(&earlier).to_string() != *stored {
+            continue;
+        }
+        let added: Vec<&str> = version
+            .shards
+            .iter()
+            .map(|shard| shard.path.as_str())
+            .filter(|path| earlier.shard(path).is_none())
+            .collect();
+        let shards = match added.len() {
+            1 => "one shard was".to_owned(),
+            n => format!("{n} shards were"),
+        };
+        let first = added.first()?;
+        return Some(format!("corpus: {shards} added since, such as `{first}`"));
+    }
+    None
 }
 
 fn receipt_path(directory: &SelectionDir, shard_path: &str) -> Result<String> {

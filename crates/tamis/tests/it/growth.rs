@@ -66,6 +66,10 @@ fn the_same_signal_asked_for_otherwise_is_refused_unless_beside() {
         let (version, _, _) = row.complete(&project);
         let old = signals(run.path());
         let changed = (row.changed)();
+        if changed == (row.options)() {
+            assert_eq!(row.name, "counts", "a signal with options must be told apart by them");
+            continue;
+        }
         if changed.stored_name() != (row.options)().stored_name() {
             // Nothing but its name decides a column, and another name is another signal: see below.
             assert!(row.name.starts_with("column:"), "{}", row.name);

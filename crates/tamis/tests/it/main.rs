@@ -11,7 +11,11 @@ mod signals;
 mod density;
 mod estimates;
 mod explain;
+mod faults;
+mod fuzz;
 mod growth;
+mod judge;
+#[cfg(unix)]
 mod kill;
 mod resume;
 mod selection;

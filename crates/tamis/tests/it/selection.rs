@@ -15,8 +15,8 @@ use crate::support::random::Random;
 use crate::support::read::{Decided, decisions};
 
 /// How documents are chosen in the laws below.
-const RULES: [Option<Rule>; 5] =
-    [None, Some(Rule::Top), Some(Rule::Bottom), Some(Rule::Ips), Some(Rule::Poisson)];
+const RULES: [Option<Rule>; 6] =
+    [None, Some(Rule::Top), Some(Rule::Bottom), Some(Rule::Band), Some(Rule::Ips), Some(Rule::Poisson)];
 
 /// A run over a corpus with the scores of `quality`.
 struct Ready<'a> {

@@ -3,12 +3,14 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, SelectOptions, SignalOptions,
+    AskOptions, BandOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, NgramOptions,
+    PerplexityOptions, SelectOptions, SignalOptions,
 };
 use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
 
 use crate::support::models::MODELS;
+use crate::support::server::SERVER;
 
 /// A signal and what the laws must know of it.
 pub(crate) struct Row {
@@ -36,6 +38,14 @@ pub(crate) const TABLE: &[Row] = &[
         by_worker: true,
     },
     Row {
+        name: "counts",
+        options: || SignalOptions::Counts,
+        changed: || SignalOptions::Counts,
+        changes: &[],
+        select: Some(("stop_word_share", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
         name: "tokens",
         options: || SignalOptions::Tokens { tokenizer: MODELS.judge.clone() },
         changed: || SignalOptions::Tokens { tokenizer: MODELS.embedder.clone() },
@@ -57,6 +67,36 @@ pub(crate) const TABLE: &[Row] = &[
         changed: || SignalOptions::AskLlm(AskOptions { model: MODELS.other_judge.clone(), ..ask() }),
         changes: &["model"],
         select: Some(("score", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
+        name: "perplexity",
+        options: || SignalOptions::Perplexity(perplexity()),
+        changed: || SignalOptions::Perplexity(PerplexityOptions { stride: Some(3), ..perplexity() }),
+        changes: &["stride_tokens"],
+        select: Some(("nll_per_byte", Rule::Band)),
+        by_worker: true,
+    },
+    Row {
+        name: "ngram",
+        options: || SignalOptions::Ngram(ngram(&MODELS.ngram)),
+        changed: || SignalOptions::Ngram(ngram(&MODELS.other_ngram)),
+        changes: &["model"],
+        select: Some(("perplexity", Rule::Bottom)),
+        by_worker: true,
+    },
+    Row {
+        name: "perplexity:late",
+        options: || {
+            let name = Some("late".to_owned());
+            SignalOptions::Perplexity(PerplexityOptions { name, ..perplexity() })
+        },
+        changed: || {
+            let (name, model) = (Some("late".to_owned()), Some(MODELS.other_judge.clone()));
+            SignalOptions::Perplexity(PerplexityOptions { name, model, ..perplexity() })
+        },
+        changes: &["model"],
+        select: Some(("perplexity", Rule::Bottom)),
         by_worker: true,
     },
     Row {
@@ -83,14 +123,52 @@ pub(crate) const TABLE: &[Row] = &[
         select: Some(("score", Rule::Ips)),
         by_worker: false,
     },
+    Row {
+        name: "ask-llm",
+        options: || SignalOptions::AskLlm(ask_server()),
+        changed: || SignalOptions::AskLlm(AskOptions { model: format!("{}#other", *SERVER), ..ask_server() }),
+        changes: &["model"],
+        select: Some(("score", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
+        name: "embed",
+        options: || SignalOptions::Embed(embed_server()),
+        changed: || SignalOptions::Embed(EmbedOptions { store_f32: true, ..embed_server() }),
+        changes: &["precision"],
+        select: None,
+        by_worker: true,
+    },
 ];
 
 pub(crate) fn embed() -> EmbedOptions {
     EmbedOptions { model: MODELS.embedder.clone(), ..EmbedOptions::default() }
 }
 
+pub(crate) fn ngram(model: &str) -> NgramOptions {
+    NgramOptions { model: model.to_owned(), ..NgramOptions::default() }
+}
+
 pub(crate) fn ask() -> AskOptions {
     AskOptions { model: MODELS.judge.clone(), prompts: vec!["paper".to_owned()], ..AskOptions::default() }
+}
+
+fn ask_server() -> AskOptions {
+    AskOptions { model: format!("{}/v1#fake", *SERVER), ..AskOptions::default() }
+}
+
+fn embed_server() -> EmbedOptions {
+    EmbedOptions { model: format!("{}/v1#fake", *SERVER), ..EmbedOptions::default() }
+}
+
+/// Windows that most documents of the laws do not fit.
+pub(crate) fn perplexity() -> PerplexityOptions {
+    PerplexityOptions {
+        model: Some(MODELS.judge.clone()),
+        window: Some(12),
+        stride: Some(7),
+        ..PerplexityOptions::default()
+    }
 }
 
 pub(crate) fn density() -> DensityOptions {
@@ -115,6 +193,7 @@ pub(crate) fn selecting(by: &str, rule: Option<Rule>, targets: Vec<Target>) -> S
     SelectOptions {
         by: by.to_owned(),
         rule,
+        band: BandOptions::default(),
         targets,
         tokenizer: None,
         seed: 7,
@@ -134,28 +213,49 @@ impl Row {
 
     /// Scores, as one of several workers or alone.
     pub(crate) fn score(&self, project: &Project<'_>, version: &CorpusVersion, worker: Worker) -> MapReport {
+        self.try_score(project, version, worker).unwrap()
+    }
+
+    fn try_score(
+        &self,
+        project: &Project<'_>,
+        version: &CorpusVersion,
+        worker: Worker,
+    ) -> tamis::Result<MapReport> {
         let options = ScoreOptions { worker, ..ScoreOptions::default() };
-        project.score(version, &(self.options)(), options).unwrap().1.map
+        Ok(project.score(version, &(self.options)(), options)?.1.map)
     }
 
     /// Selects two rates by it, or at random where it is no score.
     pub(crate) fn select(&self, project: &Project<'_>, version: &CorpusVersion) -> SelectReport {
+        self.try_select(project, version).unwrap()
+    }
+
+    fn try_select(&self, project: &Project<'_>, version: &CorpusVersion) -> tamis::Result<SelectReport> {
         let targets = rates(&["10%", "35%"]);
         match self.select {
             Some((column, rule)) => {
-                let signal = project.run_directory().resolve(&(self.options)().stored_name()).unwrap();
+                let signal = project.run_directory().resolve(&(self.options)().stored_name())?;
                 let options = selecting(self.name, Some(rule), targets);
-                project.select(version, Some((&signal, column)), None, &options).unwrap()
+                project.select(version, Some((&signal, column)), None, &options)
             }
-            None => project.select(version, None, None, &selecting("random", None, targets)).unwrap(),
+            None => project.select(version, None, None, &selecting("random", None, targets)),
         }
     }
 
     /// All of it: read, score, select.
     pub(crate) fn complete(&self, project: &Project<'_>) -> (CorpusVersion, MapReport, SelectReport) {
-        let version = project.inventory().unwrap();
-        let map = self.score(project, &version, Worker::ALONE);
-        let select = self.select(project, &version);
-        (version, map, select)
+        self.try_complete(project).unwrap()
+    }
+
+    /// As [`Row::complete`], where it may fail.
+    pub(crate) fn try_complete(
+        &self,
+        project: &Project<'_>,
+    ) -> tamis::Result<(CorpusVersion, MapReport, SelectReport)> {
+        let version = project.inventory()?;
+        let map = self.try_score(project, &version, Worker::ALONE)?;
+        let select = self.try_select(project, &version)?;
+        Ok((version, map, select))
     }
 }

@@ -12,11 +12,11 @@ use self::tiny::{
     CONTEXT, Poisoned, RandomWeights, VOCABULARY, architectures, bert, decoders, llama, t5, tokens,
 };
 use super::blocks::{Blocks, Queries};
-use super::llama::Llama;
+use super::decoder::Decoder;
 use super::pack::Pack;
 use super::t5::SentenceT5;
 use super::{
-    Architecture, Backend, CausalLm, Dropout, Encoder as _, LlamaConfig, Pair, Prefix, T5Config, T5Training,
+    Architecture, Backend, CausalLm, DecoderConfig, Dropout, Encoder as _, Pair, Prefix, T5Config, T5Training,
     build_causal, build_encoder, build_encoder_decoder,
 };
 use crate::candle_backend::CandleBlocks;
@@ -33,7 +33,7 @@ fn outputs(
     let mut outputs = vec![Vec::new(); sequences.len()];
     let mut sink = |at: usize, values: &[f32]| outputs[at].extend_from_slice(values);
     match architecture {
-        Architecture::Llama(_) => {
+        Architecture::Decoder(_) => {
             let model = build_causal(architecture, weights, backend)?;
             model.next_token_logits(None, sequences, &mut sink)?;
             model.token_log_probs(None, sequences, &mut sink)?;
@@ -57,8 +57,8 @@ fn pairs<'a>(sequences: &[&'a [u32]]) -> Vec<Pair<'a>> {
     sequences.iter().map(|&input| Pair { input, target: target(input) }).collect()
 }
 
-fn decoder(config: &LlamaConfig, backend: Backend) -> Box<dyn CausalLm> {
-    build_causal(&Architecture::Llama(config.clone()), &RandomWeights, backend)
+fn decoder(config: &DecoderConfig, backend: Backend) -> Box<dyn CausalLm> {
+    build_causal(&Architecture::Decoder(config.clone()), &RandomWeights, backend)
         .expect("the tiny models are valid")
 }
 
@@ -277,21 +277,21 @@ fn weights_that_are_not_numbers_reach_the_caller_as_such() {
 #[test]
 fn configurations_that_fit_no_model_are_refused_before_weights_are_read() {
     let cases = [
-        ("hidden_size", LlamaConfig { hidden: usize::MAX, ..llama() }),
-        ("num_hidden_layers", LlamaConfig { layers: 0, ..llama() }),
-        ("num_attention_heads", LlamaConfig { kv_heads: 4, ..llama() }),
-        ("head_dim", LlamaConfig { head_dim: 7, ..llama() }),
-        ("rms_norm_eps", LlamaConfig { norm_epsilon: f32::NAN, ..llama() }),
+        ("hidden_size", DecoderConfig { hidden: usize::MAX, ..llama() }),
+        ("num_hidden_layers", DecoderConfig { layers: 0, ..llama() }),
+        ("num_attention_heads", DecoderConfig { kv_heads: 4, ..llama() }),
+        ("head_dim", DecoderConfig { head_dim: 7, ..llama() }),
+        ("rms_norm_eps", DecoderConfig { norm_epsilon: f32::NAN, ..llama() }),
     ];
     for (wrong, config) in cases {
-        let built = build_causal(&Architecture::Llama(config), &RandomWeights, Backend::Candle);
+        let built = build_causal(&Architecture::Decoder(config), &RandomWeights, Backend::Candle);
         let Err(Error::Config { field, .. }) = built else { panic!("`{wrong}` was accepted") };
         assert_eq!(field, wrong);
     }
     let wrong = T5Config { start: VOCABULARY as u32, ..t5() };
     let built = build_encoder_decoder(&Architecture::T5(wrong), &RandomWeights, Backend::Candle);
     assert!(matches!(built.err(), Some(Error::Config { field: "decoder_start_token_id", .. })));
-    let error = build_encoder(&Architecture::Llama(llama()), &RandomWeights, Backend::Candle).err();
+    let error = build_encoder(&Architecture::Decoder(llama()), &RandomWeights, Backend::Candle).err();
     assert!(error.expect("a decoder does not embed").to_string().contains("`llama`"));
 }
 
@@ -301,8 +301,8 @@ fn a_gradient_reaches_every_parameter() {
     let pack = Pack::new(&slices(&sequences), 0);
     for (name, architecture) in architectures() {
         let (loss, variables) = match &architecture {
-            Architecture::Llama(config) => {
-                let model = Llama::load(CandleBlocks::trainable(), config, &RandomWeights).expect(name);
+            Architecture::Decoder(config) => {
+                let model = Decoder::load(CandleBlocks::trainable(), config, &RandomWeights).expect(name);
                 let states = model.states(&pack, None, Queries::All, None).expect(name);
                 let loss = model
                     .blocks

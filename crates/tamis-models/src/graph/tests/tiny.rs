@@ -2,8 +2,8 @@
 
 use crate::error::Result;
 use crate::graph::{
-    Architecture, AttentionBias, BertActivation, BertConfig, Head, Llama3Scaling, LlamaConfig, RopeConfig,
-    T5Activation, T5Config, T5Head,
+    Architecture, AttentionBias, BertActivation, BertConfig, BlockNorms, DecoderConfig, Gate, Head,
+    HeadNorms, Llama3Scaling, LocalAttention, RopeConfig, RopeScaling, T5Activation, T5Config, T5Head,
 };
 use crate::weights::Weights;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -64,8 +64,9 @@ pub(super) const VOCABULARY: usize = 61;
 pub(super) const CONTEXT: usize = 200;
 
 /// Untied, grouped queries.
-pub(super) fn llama() -> LlamaConfig {
-    LlamaConfig {
+pub(super) fn llama() -> DecoderConfig {
+    DecoderConfig {
+        family: "llama",
         vocabulary: VOCABULARY,
         hidden: 48,
         layers: 3,
@@ -75,10 +76,22 @@ pub(super) fn llama() -> LlamaConfig {
         feed_forward: 80,
         context: CONTEXT,
         norm_epsilon: 1e-5,
+        norm_offset: 0.0,
         rope: RopeConfig { theta: 10_000.0, scaling: None },
+        local: None,
         head: Head::Untied,
         attention_bias: AttentionBias::None,
+        head_norms: HeadNorms::Absent,
+        block_norms: BlockNorms::Before,
+        gate: Gate::Silu,
+        embedding_scale: 1.0,
+        score_scale: 0.35,
     }
+}
+
+/// A window shorter than the sequences of the laws.
+fn local(layers: Vec<bool>) -> LocalAttention {
+    LocalAttention { window: 11, rope: RopeConfig { theta: 500.0, scaling: None }, layers }
 }
 
 pub(super) fn bert() -> BertConfig {
@@ -125,25 +138,52 @@ pub(super) fn architectures() -> Vec<(&'static str, Architecture)> {
         original_context: 64,
     };
     vec![
-        ("llama", Architecture::Llama(llama())),
-        ("llama, tied head", Architecture::Llama(LlamaConfig { head: Head::Tied, ..llama() })),
+        ("llama", Architecture::Decoder(llama())),
+        ("llama, tied head", Architecture::Decoder(DecoderConfig { head: Head::Tied, ..llama() })),
         (
             "llama, all biases, one key head a query head",
-            Architecture::Llama(LlamaConfig { attention_bias: AttentionBias::All, kv_heads: 6, ..llama() }),
+            Architecture::Decoder(DecoderConfig {
+                attention_bias: AttentionBias::All,
+                kv_heads: 6,
+                ..llama()
+            }),
         ),
         (
             "llama 3 scaling, one key head for all",
-            Architecture::Llama(LlamaConfig {
-                rope: RopeConfig { theta: 500_000.0, scaling: Some(scaling) },
+            Architecture::Decoder(DecoderConfig {
+                rope: RopeConfig { theta: 500_000.0, scaling: Some(RopeScaling::Llama3(scaling)) },
                 kv_heads: 1,
                 ..llama()
             }),
         ),
         (
             "qwen2 biases, heads wider than hidden",
-            Architecture::Llama(LlamaConfig {
+            Architecture::Decoder(DecoderConfig {
                 attention_bias: AttentionBias::QueryKeyValue,
                 head_dim: 20,
+                ..llama()
+            }),
+        ),
+        (
+            "mistral: all layers local",
+            Architecture::Decoder(DecoderConfig { local: Some(local(vec![true; 3])), ..llama() }),
+        ),
+        (
+            "qwen3: heads normalised",
+            Architecture::Decoder(DecoderConfig { head_norms: HeadNorms::Present, ..llama() }),
+        ),
+        (
+            "gemma3: all of it",
+            Architecture::Decoder(DecoderConfig {
+                head: Head::Tied,
+                head_norms: HeadNorms::Present,
+                block_norms: BlockNorms::BeforeAndAfter,
+                gate: Gate::GeluTanh,
+                norm_offset: -0.25,
+                embedding_scale: 7.0,
+                score_scale: 0.25,
+                rope: RopeConfig { theta: 1e6, scaling: Some(RopeScaling::Linear { factor: 8.0 }) },
+                local: Some(local(vec![true, false, true])),
                 ..llama()
             }),
         ),
@@ -164,9 +204,9 @@ pub(super) fn architectures() -> Vec<(&'static str, Architecture)> {
 }
 
 /// The decoders among them.
-pub(super) fn decoders() -> Vec<(&'static str, LlamaConfig)> {
+pub(super) fn decoders() -> Vec<(&'static str, DecoderConfig)> {
     let decoder = |(name, architecture)| match architecture {
-        Architecture::Llama(config) => Some((name, config)),
+        Architecture::Decoder(config) => Some((name, config)),
         Architecture::Bert(_) | Architecture::T5(_) => None,
     };
     architectures().into_iter().filter_map(decoder).collect()

@@ -1,23 +1,26 @@
 //! Weights, configuration and licence out of a GGUF file.
 //!
 //! GGUF has its own tensor names, and for Llama llama.cpp's converter reorders the rows of the query and key
-//! projections to suit its rotary kernel. Both are undone here, so that one graph reads either kind of file. Other
-//! architectures than Llama are refused by name.
+//! projections to suit its rotary kernel. Both are undone here, so that one graph reads either kind of file. What a family
+//! calls things is told in [`decoders`](crate::decoders); others are refused by name.
 
 mod blocks;
+mod fields;
 mod header;
-mod llama;
+mod rows;
 mod value;
 
 use std::collections::BTreeMap;
 use std::path::Path;
 
+pub(crate) use fields::{GgufFields, ROPE_FACTORS};
 pub use value::{Numbers, Value};
 
 use super::file::{WeightFile, combine_digests};
 use super::{Weights, WeightsError, check_shape, missing};
-use crate::error::Result;
-use crate::graph::Architecture;
+use crate::decoders::{self, GgufFamily, GgufRows};
+use crate::error::{Error, Result};
+use crate::graph::{Architecture, DecoderConfig, RopeScaling};
 use blocks::Format;
 use header::TensorInfo;
 
@@ -58,13 +61,21 @@ impl GgufWeights {
     pub fn open(path: &Path) -> Result<Self> {
         let file = WeightFile::open(path)?;
         let header = header::read(&file)?;
-        let config = llama::config(&file, &header)?;
-        let entries = llama::entries(&file, header.tensors, &config)?;
+        let named = header.metadata.get("general.architecture").and_then(Value::as_text).unwrap_or("nothing");
+        let family = decoders::of_gguf(named).ok_or_else(|| Error::UnknownArchitecture {
+            file: file.display(),
+            got: named.to_owned(),
+            known: decoders::gguf_families().map(|family| family.architecture).collect::<Vec<_>>().join(", "),
+        })?;
+        let fields = GgufFields { file: &file, header: &header, architecture: family.architecture };
+        let config = (family.config)(&fields)?;
+        config.validate()?;
+        let entries = entries(&file, header.tensors, family, &config)?;
         let digest = combine_digests(&[file.digest()?]);
         Ok(Self {
             file,
             metadata: header.metadata,
-            architecture: Architecture::Llama(config),
+            architecture: Architecture::Decoder(config),
             entries,
             digest,
         })
@@ -109,23 +120,65 @@ impl Weights for GgufWeights {
             return Err(missing(&self.file.display(), name, &self.names()).into());
         };
         check_shape(&self.file.display(), name, expected_shape, &info.shape)?;
-        let format = info.format.map_err(|number| WeightsError::DataType {
-            file: self.file.display(),
-            tensor: name.to_owned(),
-            known: Format::KNOWN,
-            got: format!("ggml type {number}"),
-        })?;
+        let format = info.format.map_err(|number| data_type_error(&self.file, name, number))?;
         let bytes = self.file.read(info.offset, info.length)?;
         // The shape cannot be larger than the bytes allow: the header was refused otherwise.
         let mut values = vec![0.0; info.shape.iter().product()];
         blocks::dequantise(format, &bytes, &mut values);
         Ok(match rows {
             Rows::AsStored => values,
-            Rows::Rotary { heads } => llama::restore_rows(&values, info.shape[0], *heads),
+            Rows::Rotary { heads } => rows::restore(&values, info.shape[0], *heads),
         })
     }
 
     fn digest(&self) -> String {
         self.digest.clone()
     }
+}
+
+fn data_type_error(file: &WeightFile, tensor: &str, number: u32) -> WeightsError {
+    WeightsError::DataType {
+        file: file.display(),
+        tensor: tensor.to_owned(),
+        known: Format::KNOWN,
+        got: format!("ggml type {number}"),
+    }
+}
+
+/// Renames the tensors. One whose name is not known is refused: it would be computed without.
+fn entries(
+    file: &WeightFile,
+    tensors: BTreeMap<String, TensorInfo>,
+    family: &GgufFamily,
+    config: &DecoderConfig,
+) -> Result<BTreeMap<String, Entry>, WeightsError> {
+    let mut entries = BTreeMap::new();
+    for (name, info) in tensors {
+        if name == ROPE_FACTORS && matches!(config.rope.scaling, Some(RopeScaling::Factors(_))) {
+            continue;
+        }
+        let to = family
+            .rename(&name)
+            .ok_or_else(|| file.malformed(format!("tensor `{name}` is no part of {}", config.family)))?;
+        let heads = match family.rows {
+            GgufRows::InOrder => None,
+            GgufRows::Interleaved if to.contains("self_attn.q_proj") => Some(config.heads),
+            GgufRows::Interleaved if to.contains("self_attn.k_proj") => Some(config.kv_heads),
+            GgufRows::Interleaved => None,
+        };
+        if let Some(heads) = heads
+            && info.shape[0] != heads * config.head_dim
+        {
+            let others = info.shape[1..].iter().copied();
+            return Err(WeightsError::Shape {
+                file: file.display(),
+                tensor: to,
+                expected: std::iter::once(heads * config.head_dim).chain(others).collect(),
+                got: info.shape,
+            });
+        }
+        let rows = heads.map_or(Rows::AsStored, |heads| Rows::Rotary { heads });
+        entries.insert(to, Entry { info, rows });
+    }
+    Ok(entries)
 }

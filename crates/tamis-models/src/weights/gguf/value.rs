@@ -100,6 +100,15 @@ impl Numbers {
         Self { kind, bytes }
     }
 
+    /// The values as floating-point numbers; others are left out.
+    pub fn floats(&self) -> impl Iterator<Item = f64> + '_ {
+        let width = self.kind.width().unwrap_or(1);
+        self.bytes.chunks_exact(width).filter_map(|bytes| match self.kind.decode(bytes) {
+            Value::Float(value) => Some(value),
+            _ => None,
+        })
+    }
+
     /// The values as integers; floating-point ones are left out.
     pub fn integers(&self) -> impl Iterator<Item = i64> + '_ {
         let width = self.kind.width().unwrap_or(1);

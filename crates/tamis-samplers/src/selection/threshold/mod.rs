@@ -72,7 +72,7 @@ impl Cut {
     #[must_use]
     pub fn inclusion_probability(&self, rule: Rule, score: f64) -> Option<f64> {
         let weight = match rule {
-            Rule::Top | Rule::Bottom => return None,
+            Rule::Top | Rule::Bottom | Rule::Band => return None,
             Rule::Random => 1.0,
             Rule::Ips | Rule::Poisson => weight(score)?,
         };

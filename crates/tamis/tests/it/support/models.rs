@@ -18,6 +18,8 @@ pub(crate) struct Models {
     pub(crate) other_judge: String,
     pub(crate) embedder: String,
     pub(crate) other_embedder: String,
+    pub(crate) ngram: String,
+    pub(crate) other_ngram: String,
     pub(crate) t5_judge: String,
     pub(crate) other_t5_judge: String,
     pub(crate) sentence_t5: String,
@@ -34,6 +36,10 @@ pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
     for (name, seed) in [("embedder", 3), ("other-embedder", 4)] {
         bert(&at(name), seed);
     }
+    for (name, seed) in [("ngram", 5), ("other-ngram", 6)] {
+        std::fs::create_dir_all(at(name)).unwrap();
+        write(&at(name), "model.arpa", arpa(seed).as_bytes());
+    }
     for (name, seed) in [("t5-judge", 5), ("other-t5-judge", 6)] {
         t5(&at(name), seed);
     }
@@ -44,6 +50,8 @@ pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
         other_judge: text(at("other-judge")),
         embedder: text(at("embedder")),
         other_embedder: text(at("other-embedder")),
+        ngram: text(at("ngram").join("model.arpa")),
+        other_ngram: text(at("other-ngram").join("model.arpa")),
         t5_judge: text(at("t5-judge")),
         other_t5_judge: text(at("other-t5-judge")),
         sentence_t5: text(at("sentence-t5")),
@@ -59,6 +67,21 @@ fn write(folder: &Path, name: &str, bytes: &[u8]) {
     let temporary = folder.join(format!("{name}.{}", std::process::id()));
     std::fs::write(&temporary, bytes).unwrap();
     std::fs::rename(temporary, folder.join(name)).unwrap();
+}
+
+/// Bigrams over half of the words: the other half is unknown.
+fn arpa(seed: u64) -> String {
+    let mut random = Random::new(seed);
+    let mut log10 = |centre: f32| centre + random.signed();
+    let words: Vec<String> = (0..WORDS).step_by(2).map(word).collect();
+    let mut unigrams = format!("{}\t<unk>\n-99\t<s>\t-0.5\n-1.5\t</s>\n", log10(-4.0));
+    let mut bigrams = String::new();
+    for (at, word) in words.iter().enumerate() {
+        unigrams += &format!("{}\t{word}\t{}\n", log10(-3.0), log10(-1.0));
+        bigrams += &format!("{}\t{word} {}\n", log10(-2.0), words[at * 7 % words.len()]);
+    }
+    let counts = format!("ngram 1={}\nngram 2={}\n", words.len() + 3, words.len());
+    format!("\\data\\\n{counts}\n\\1-grams:\n{unigrams}\n\\2-grams:\n{bigrams}\n\\end\\\n")
 }
 
 fn vocabulary() -> usize {

@@ -29,6 +29,11 @@ impl Watch {
         self.documents.lock().unwrap().get(stage).copied().unwrap_or(0)
     }
 
+    /// All stages with the documents that they reported.
+    pub(crate) fn stages(&self) -> BTreeMap<String, u64> {
+        self.documents.lock().unwrap().clone()
+    }
+
     /// Warnings and notes, a line each.
     pub(crate) fn said(&self) -> String {
         self.said.lock().unwrap().join("\n")

@@ -1,8 +1,8 @@
-//! The Llama family: pre-normalised causal decoder with rotary positions, grouped-query attention and a SiLU-gated
-//! feed-forward.
+//! Causal decoders: root-mean-square norms, rotary positions, grouped-query attention, a gated feed-forward.
 //!
 //! Touvron et al., arXiv 2302.13971; grouped queries: Ainslie et al., arXiv 2305.13245; gating: Shazeer, arXiv 2002.05202.
-//! Covers Llama 1–3, SmolLM2, Mistral without its window, and with biases Qwen2.
+//! The choices in which families differ (norms of heads and of updates, local layers, gates, scales) are fields of
+//! [`DecoderConfig`]; which family makes which is told in [`decoders`](crate::decoders), a file each.
 //!
 //! Cost a token: two operations a weight in the linear layers, plus attention that grows with the position. For
 //! next-token logits the last block computes attention, output projection and feed-forward for the last token of each
@@ -10,20 +10,23 @@
 
 use std::sync::Arc;
 
-use super::blocks::{Activation, Attention, Bias, Blocks, FeedForward, LinearPart, Mask, NormNames, Queries};
-use super::config::{AttentionBias, Head, LlamaConfig};
+use super::blocks::{
+    Activation, Attention, Bias, Blocks, FeedForward, HeadNorms, LinearPart, Mask, NormNames, Queries,
+};
+use super::config::{self, AttentionBias, BlockNorms, DecoderConfig, Gate, Head, RopeConfig};
 use super::pack::{Limits, Pack, split};
 use super::rotary::Rotary;
+use super::window::Window;
 use super::{CausalLm, Prefix, Sink};
 use crate::error::{Error, Result};
 use crate::weights::Weights;
 
 /// A decoder on the backend `B`.
-pub(crate) struct Llama<B: Blocks> {
+pub(crate) struct Decoder<B: Blocks> {
     pub(super) blocks: B,
     limits: Limits,
-    attention: Attention,
     table: B::Table,
+    embedding_scale: f32,
     layers: Vec<Layer<B>>,
     pub(super) norm: B::Norm,
     pub(super) head: B::Linear,
@@ -32,9 +35,12 @@ pub(crate) struct Llama<B: Blocks> {
 }
 
 struct Layer<B: Blocks> {
+    attention: Arc<Attention>,
     norm: B::Norm,
     qkv: B::Linear,
+    head_norms: Option<HeadNorms<B>>,
     output: B::Linear,
+    norm_of_mixed: Option<B::Norm>,
     feed_forward: FeedForward<B>,
 }
 
@@ -47,21 +53,29 @@ pub(super) struct PrefixState<B: Blocks> {
     last: B::Rows,
 }
 
-impl<B: Blocks> Llama<B> {
+impl<B: Blocks> Decoder<B> {
     /// Loads the weights.
     ///
     /// # Errors
     /// When the configuration does not fit together, or a tensor is missing or has another shape.
-    pub(crate) fn load(blocks: B, config: &LlamaConfig, weights: &dyn Weights) -> Result<Self> {
+    pub(crate) fn load(blocks: B, config: &DecoderConfig, weights: &dyn Weights) -> Result<Self> {
         config.validate()?;
-        let attention = Attention {
-            heads: config.heads,
-            kv_heads: config.kv_heads,
-            head_dim: config.head_dim,
-            scale: 1.0 / (config.head_dim as f32).sqrt(),
-            mask: Mask::Causal,
-            rotary: Some(Arc::new(Rotary::new(&config.rope, config.head_dim))),
+        let attention = |rope: &RopeConfig, window: Option<usize>| {
+            Arc::new(Attention {
+                heads: config.heads,
+                kv_heads: config.kv_heads,
+                head_dim: config.head_dim,
+                scale: config.score_scale,
+                mask: Mask::Causal,
+                window: window.map(|tokens| Arc::new(Window::new(tokens, config.heads))),
+                rotary: Some(Arc::new(Rotary::new(rope, config.head_dim))),
+            })
         };
+        let global = attention(&config.rope, None);
+        let local = config.local.as_ref().map(|local| {
+            // Where the window holds all that can be read, it is no window.
+            attention(&local.rope, Some(local.window).filter(|window| *window < config.context))
+        });
         let (vocabulary, hidden) = (config.vocabulary, config.hidden);
         let embedding = "model.embed_tokens.weight";
         let (table, head) = match config.head {
@@ -74,12 +88,17 @@ impl<B: Blocks> Llama<B> {
                 )
             }
         };
-        let layers = (0..config.layers)
-            .map(|at| Layer::load(&blocks, config, &attention, weights, &format!("model.layers.{at}")))
-            .collect::<Result<_>>()?;
-        let norm = root_mean_square(&blocks, config, weights, "model.norm")?;
+        let is_local = |at: usize| config.local.as_ref().is_some_and(|local| local.layers[at]);
+        let mut layers = Vec::with_capacity(config.layers);
+        for at in 0..config.layers {
+            let attention = local.as_ref().filter(|_| is_local(at)).unwrap_or(&global);
+            let parts = Parts { blocks: &blocks, config, weights, prefix: format!("model.layers.{at}") };
+            layers.push(parts.layer(Arc::clone(attention))?);
+        }
+        let norm = norm(&blocks, config, weights, "model.norm", hidden)?;
         let limits = Limits { context: config.context, vocabulary };
-        Ok(Self { blocks, limits, attention, table, layers, norm, head, identity: Arc::new(()) })
+        let embedding_scale = config.embedding_scale;
+        Ok(Self { blocks, limits, table, embedding_scale, layers, norm, head, identity: Arc::new(()) })
     }
 
     /// The states after the last block: one row a token, or one a sequence.
@@ -94,18 +113,28 @@ impl<B: Blocks> Llama<B> {
     ) -> Result<B::Rows> {
         let blocks = &self.blocks;
         let mut x = blocks.embed(&[(&self.table, pack.tokens())], None)?;
+        if self.embedding_scale != 1.0 {
+            x = blocks.scale(x, self.embedding_scale)?;
+        }
         for (at, layer) in self.layers.iter().enumerate() {
-            let qkv = blocks.project(&x, Some(&layer.norm), &layer.qkv)?;
+            let attention = &*layer.attention;
+            let mut qkv = blocks.project(&x, Some(&layer.norm), &layer.qkv)?;
+            if let Some(norms) = &layer.head_norms {
+                qkv = blocks.normalise_heads(qkv, attention, norms)?;
+            }
             if let Some(keep) = keep.as_mut() {
-                keep.push(blocks.keys_values(&qkv, &self.attention, pack)?);
+                keep.push(blocks.keys_values(&qkv, attention, pack)?);
             }
             let before = prefix.map(|prefix| &prefix.keys_values[at]);
             let queries = if at + 1 == self.layers.len() { wanted } else { Queries::All };
-            let mixed = blocks.attention(qkv, &self.attention, pack, before, queries)?;
+            let mixed = blocks.attention(qkv, attention, pack, before, queries)?;
             if queries == Queries::Last {
                 x = blocks.pick(&x, &pack.sequences().map(|rows| rows.end - 1).collect::<Vec<_>>())?;
             }
-            x = blocks.residual(x, &mixed, &layer.output, None)?;
+            x = match &layer.norm_of_mixed {
+                Some(norm) => blocks.residual_normalised(x, &mixed, &layer.output, norm)?,
+                None => blocks.residual(x, &mixed, &layer.output, None)?,
+            };
             x = blocks.feed_forward(x, &layer.feed_forward)?;
         }
         Ok(x)
@@ -127,58 +156,125 @@ impl<B: Blocks> Llama<B> {
     }
 }
 
-impl<B: Blocks> Layer<B> {
-    fn load(
-        blocks: &B,
-        config: &LlamaConfig,
-        attention: &Attention,
-        weights: &dyn Weights,
-        layer: &str,
-    ) -> Result<Self> {
+/// What the parts of one layer are loaded from.
+struct Parts<'a, B: Blocks> {
+    blocks: &'a B,
+    config: &'a DecoderConfig,
+    weights: &'a dyn Weights,
+    /// What the names of the layer's tensors begin with.
+    prefix: String,
+}
+
+impl<B: Blocks> Parts<'_, B> {
+    fn norm(&self, name: &str, width: usize) -> Result<B::Norm> {
+        norm(self.blocks, self.config, self.weights, &format!("{}.{name}", self.prefix), width)
+    }
+
+    fn linear(&self, parts: &[(&str, usize, Bias)], inputs: usize) -> Result<B::Linear> {
+        let parts: Vec<LinearPart> = parts
+            .iter()
+            .map(|&(name, outputs, bias)| LinearPart::new(&format!("{}.{name}", self.prefix), outputs, bias))
+            .collect();
+        self.blocks.linear(self.weights, &parts, inputs)
+    }
+
+    fn layer(&self, attention: Arc<Attention>) -> Result<Layer<B>> {
+        let config = self.config;
+        let hidden = config.hidden;
+        let (query_width, key_width) = (attention.query_width(), attention.key_width());
         let (input_bias, output_bias) = match config.attention_bias {
             AttentionBias::None => (Bias::Absent, Bias::Absent),
             AttentionBias::QueryKeyValue => (Bias::Present, Bias::Absent),
             AttentionBias::All => (Bias::Present, Bias::Present),
         };
-        let part = |name: &str, outputs, bias| LinearPart::new(&format!("{layer}.{name}"), outputs, bias);
         let qkv = [
-            part("self_attn.q_proj", attention.query_width(), input_bias),
-            part("self_attn.k_proj", attention.key_width(), input_bias),
-            part("self_attn.v_proj", attention.key_width(), input_bias),
+            ("self_attn.q_proj", query_width, input_bias),
+            ("self_attn.k_proj", key_width, input_bias),
+            ("self_attn.v_proj", key_width, input_bias),
         ];
-        let output = [part("self_attn.o_proj", config.hidden, output_bias)];
         let gate_up = [
-            part("mlp.gate_proj", config.feed_forward, Bias::Absent),
-            part("mlp.up_proj", config.feed_forward, Bias::Absent),
+            ("mlp.gate_proj", config.feed_forward, Bias::Absent),
+            ("mlp.up_proj", config.feed_forward, Bias::Absent),
         ];
-        let down = [part("mlp.down_proj", config.hidden, Bias::Absent)];
-        let norm_after_attention = format!("{layer}.post_attention_layernorm");
-        Ok(Self {
-            norm: root_mean_square(blocks, config, weights, &format!("{layer}.input_layernorm"))?,
-            qkv: blocks.linear(weights, &qkv, config.hidden)?,
-            output: blocks.linear(weights, &output, attention.query_width())?,
+        let head_norms = match config.head_norms {
+            config::HeadNorms::Absent => None,
+            config::HeadNorms::Present => Some(HeadNorms {
+                queries: self.norm("self_attn.q_norm", config.head_dim)?,
+                keys: self.norm("self_attn.k_norm", config.head_dim)?,
+            }),
+        };
+        // The same name means another place in the two layouts.
+        let (norm_of_mixed, norm_before, norm_of_update) = match config.block_norms {
+            BlockNorms::Before => (None, "post_attention_layernorm", None),
+            BlockNorms::BeforeAndAfter => (
+                Some(self.norm("post_attention_layernorm", hidden)?),
+                "pre_feedforward_layernorm",
+                Some(self.norm("post_feedforward_layernorm", hidden)?),
+            ),
+        };
+        Ok(Layer {
+            norm: self.norm("input_layernorm", hidden)?,
+            qkv: self.linear(&qkv, hidden)?,
+            head_norms,
+            output: self.linear(&[("self_attn.o_proj", hidden, output_bias)], query_width)?,
+            norm_of_mixed,
             feed_forward: FeedForward {
-                norm_before: Some(root_mean_square(blocks, config, weights, &norm_after_attention)?),
-                up: blocks.linear(weights, &gate_up, config.hidden)?,
-                activation: Activation::SiluGate,
-                down: blocks.linear(weights, &down, config.feed_forward)?,
+                norm_before: Some(self.norm(norm_before, hidden)?),
+                up: self.linear(&gate_up, hidden)?,
+                activation: match config.gate {
+                    Gate::Silu => Activation::SiluGate,
+                    Gate::GeluTanh => Activation::GeluTanhGate,
+                },
+                down: self.linear(&[("mlp.down_proj", hidden, Bias::Absent)], config.feed_forward)?,
+                norm_of_update,
                 norm_after: None,
             },
+            attention,
         })
     }
 }
 
-fn root_mean_square<B: Blocks>(
+fn norm<B: Blocks>(
     blocks: &B,
-    config: &LlamaConfig,
+    config: &DecoderConfig,
     weights: &dyn Weights,
     name: &str,
+    width: usize,
 ) -> Result<B::Norm> {
     let names = NormNames::RootMeanSquare { scale: format!("{name}.weight"), factor: 1.0 };
-    blocks.norm(weights, &names, config.hidden, config.norm_epsilon)
+    if config.norm_offset == 0.0 {
+        return blocks.norm(weights, &names, width, config.norm_epsilon);
+    }
+    blocks.norm(&Raised { weights, by: config.norm_offset }, &names, width, config.norm_epsilon)
 }
 
-impl<B: Blocks> CausalLm for Llama<B> {
+/// Weights with a constant added to every value.
+struct Raised<'a> {
+    weights: &'a dyn Weights,
+    by: f32,
+}
+
+impl Weights for Raised<'_> {
+    fn names(&self) -> Vec<String> {
+        self.weights.names()
+    }
+
+    fn shape(&self, name: &str) -> Option<Vec<usize>> {
+        self.weights.shape(name)
+    }
+
+    fn load(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
+        let mut values = self.weights.load(name, expected_shape)?;
+        values.iter_mut().for_each(|value| *value += self.by);
+        Ok(values)
+    }
+
+    fn digest(&self) -> String {
+        self.weights.digest()
+    }
+}
+
+impl<B: Blocks> CausalLm for Decoder<B> {
     fn context(&self) -> usize {
         self.limits.context
     }
@@ -257,7 +353,7 @@ impl<B: Blocks> CausalLm for Llama<B> {
     }
 }
 
-impl<B: Blocks> Llama<B> {
+impl<B: Blocks> Decoder<B> {
     fn log_probs(&self, states: &B::Rows, targets: &[u32]) -> Result<Vec<f32>> {
         let mut values = Vec::with_capacity(targets.len());
         if !targets.is_empty() {

@@ -1,0 +1,152 @@
+//! `tamis models check`
+
+use serde_json::{Value, json};
+use tamis::evaluation::{Baseline, Estimate};
+use tamis::{CheckOptions, CheckReport, CheckedJudge, Half, check_model};
+
+use super::{Context, Outcome};
+use crate::args::{Check, HalfArg};
+use crate::options;
+use crate::output::table;
+use crate::progress::{count, duration, rate};
+
+/// Baselines that are printed; all are in the JSON.
+const BASELINES_SHOWN: usize = 5;
+
+pub(crate) fn run(context: &Context<'_>, args: &Check) -> anyhow::Result<Outcome> {
+    let options = CheckOptions {
+        model: args.model.clone(),
+        labelled: args.labelled.clone(),
+        half: match args.half {
+            HalfArg::Tuning => Half::Tuning,
+            HalfArg::Reporting => Half::Reporting,
+            HalfArg::Both => Half::Both,
+        },
+        prompts: args.prompt.clone(),
+        most_of_a_kind: args.most_of_a_kind.map(|most| most as usize),
+        dtype: options::dtype(args.dtype),
+        engine: options::engine(args.engine, None)?.0,
+    };
+    let report = check_model(&options, context.global.threads.unwrap_or(0), context.terminal)?;
+    context.print(|| json_of(&report), || text_of(&report));
+    Ok(Outcome::Done)
+}
+
+fn direction(baseline: &Baseline) -> &'static str {
+    match baseline.direction {
+        tamis::Direction::HigherIsBetter => "higher",
+        tamis::Direction::LowerIsBetter => "lower",
+    }
+}
+
+fn json_of(report: &CheckReport) -> Value {
+    let baseline = |baseline: &Baseline| json!({ "count": baseline.name, "better": direction(baseline), "auc": baseline.auc });
+    let kinds: Vec<Value> = report
+        .baselines_by_kind
+        .iter()
+        .map(
+            |(kind, documents, best)| json!({ "kind": kind, "documents": documents, "best": baseline(best) }),
+        )
+        .collect();
+    let judges: Vec<Value> = report
+        .judges
+        .iter()
+        .map(|judge| {
+            let mut value = json!(judge);
+            value["sentence"] = json!(judge.sentence());
+            value
+        })
+        .collect();
+    json!({
+        "model": report.model,
+        "digest": report.digest,
+        "default_prompt": report.default_prompt,
+        "labelled": report.labelled,
+        "labelled_digest": report.labelled_digest,
+        "good": report.good,
+        "bad": report.bad,
+        "baselines": report.baselines.iter().map(baseline).collect::<Vec<_>>(),
+        "baselines_by_kind": kinds,
+        "judges": judges,
+        "left_out": report.left_out,
+    })
+}
+
+fn interval(auc: &Estimate) -> String {
+    format!("{:.2} [{:.2}, {:.2}]", auc.value, auc.low, auc.high)
+}
+
+fn name(judge: &CheckedJudge) -> String {
+    if judge.rendering == "none" {
+        judge.prompt.clone()
+    } else {
+        format!("{}, {}", judge.prompt, judge.rendering)
+    }
+}
+
+fn text_of(report: &CheckReport) -> String {
+    let mut lines = vec![
+        format!("{} on {}: {} good documents, {} bad", report.model, report.labelled, report.good, report.bad),
+        "AUC: chance that a good document is ranked above a bad one; 0.5 is a coin, below it the judge is upside down"
+            .to_owned(),
+        String::new(),
+    ];
+    let mut rows: Vec<Vec<String>> = report
+        .judges
+        .iter()
+        .map(|judge| {
+            let mass = judge.mass.map_or_else(|| "–".to_owned(), |mass| format!("{:.1} %", 100.0 * mass));
+            let speed = rate(judge.tokens as f64 / judge.seconds.max(1e-9));
+            let failed = if judge.failed > 0 { count(judge.failed as u64) } else { String::new() };
+            vec![
+                name(judge),
+                interval(&judge.auc),
+                mass,
+                format!("{:+.3}", judge.gain.value),
+                speed,
+                duration(judge.seconds),
+                failed,
+            ]
+        })
+        .collect();
+    rows.extend(report.baselines.iter().take(BASELINES_SHOWN).map(|baseline| {
+        let name = format!("count: {} ({} is better)", baseline.name, direction(baseline));
+        vec![name, interval(&baseline.auc)]
+    }));
+    lines.push(table(&["over all", "AUC [95 %]", "yes + no", "adds", "tokens/s", "time", "failed"], &rows));
+    lines.push("directions of counts are chosen on these labels, which flatters them a little".to_owned());
+    lines.push(String::new());
+
+    let header: Vec<String> =
+        report.judges.iter().map(|judge| name(judge).replace("negative mean ", "")).collect();
+    let mut header: Vec<&str> = header.iter().map(String::as_str).collect();
+    header.insert(0, "by kind of bad");
+    header.insert(1, "documents");
+    header.push("best count");
+    let rows: Vec<Vec<String>> = report
+        .baselines_by_kind
+        .iter()
+        .map(|(kind, documents, best)| {
+            let mut row = vec![kind.clone(), count(*documents as u64)];
+            row.extend(report.judges.iter().map(|judge| {
+                let found = judge.kinds.iter().find(|found| found.kind == *kind);
+                found.map_or_else(
+                    || "–".to_owned(),
+                    |found| {
+                        let mark = if found.auc.low <= 0.5 { " !" } else { "" };
+                        format!("{:.2}{mark}", found.auc.value)
+                    },
+                )
+            }));
+            row.push(format!("{:.2} {}", best.auc.value, best.name));
+            row
+        })
+        .collect();
+    lines.push(table(&header, &rows));
+    lines
+        .push("!: the 95 % interval reaches 0.5; the judge does not see this kind, or prefers it".to_owned());
+    lines.push(String::new());
+    lines.extend(report.judges.iter().map(|judge| format!("{}: {}", name(judge), judge.sentence())));
+    lines.extend(report.left_out.iter().map(|reason| format!("left out: {reason}")));
+    lines.join("\n")
+}

@@ -1,0 +1,341 @@
+//! N-gram models: trained from a corpus, loaded for scoring.
+
+use std::collections::BTreeMap;
+use std::io::{self, BufWriter};
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use tamis_io::corpus::{Columns, IdMode, MAX_LINE_BYTES, Shard};
+use tamis_io::store::Created;
+use tamis_io::{TextFile, TextWriter, temporary_file};
+use tamis_models::tokenizer::Tokenizer;
+use tamis_samplers::ngram::{
+    ArpaHeader, ArpaParser, Counter, Estimated, Estimator, FallbackDiscounts, NgramModel, NgramSignal,
+    NgramSource, Normalisation, Progress, RunFile, Scratch, Segment, Words, estimate,
+};
+
+use crate::options::{NgramOptions, NgramWords, TrainNgramOptions};
+use crate::{Error, Observer, Result, models, pool};
+
+/// What training made.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainNgramReport {
+    /// Where the model is.
+    pub out: String,
+    /// N-grams, discounts and what was counted.
+    pub estimated: Estimated,
+    /// Rows that could not be read, by reason.
+    pub failed: BTreeMap<String, u64>,
+    /// Time of all of it.
+    pub seconds: f64,
+}
+
+fn normalisation(words: NgramWords) -> Normalisation {
+    match words {
+        NgramWords::Plain => Normalisation::Plain,
+        NgramWords::Lower => Normalisation::Lower,
+        NgramWords::Ccnet => Normalisation::Ccnet,
+    }
+}
+
+/// Pieces of a tokenizer as words, as CCNet's models have them.
+struct Pieces {
+    tokenizer: Tokenizer,
+    names: Vec<String>,
+    normalisation: Normalisation,
+}
+
+impl Pieces {
+    fn open(source: &str, normalisation: Normalisation, observer: &dyn Observer) -> Result<Self> {
+        let tokenizer = models::open(source, observer)?.tokenizer;
+        let names = (0..tokenizer.vocab_size() as u32)
+            .map(|token| match tokenizer.piece(token) {
+                Some(piece) if !piece.is_empty() && !piece.contains(|c: char| c.is_ascii_whitespace()) => {
+                    piece
+                }
+                // A file of words between white space cannot hold such a piece.
+                _ => format!("token:{token}"),
+            })
+            .collect();
+        Ok(Self { tokenizer, names, normalisation })
+    }
+}
+
+impl Segment for Pieces {
+    fn each_word(&self, line: &str, each: &mut dyn FnMut(&str)) -> std::result::Result<(), String> {
+        let line = self.normalisation.apply(line);
+        if line.trim().is_empty() {
+            return Ok(());
+        }
+        for token in self.tokenizer.encode(&line).map_err(|error| error.to_string())? {
+            each(self.names.get(token as usize).map_or("<unk>", String::as_str));
+        }
+        Ok(())
+    }
+
+    fn name(&self) -> String {
+        format!("{} {}", self.normalisation, self.tokenizer.digest())
+    }
+}
+
+struct Folder(Option<PathBuf>);
+
+impl Scratch for Folder {
+    fn create(&self) -> io::Result<Box<dyn RunFile>> {
+        Ok(Box::new(temporary_file(self.0.as_deref())?) as Box<dyn RunFile>)
+    }
+}
+
+struct Told<'a> {
+    observer: &'a dyn Observer,
+    open: Mutex<bool>,
+}
+
+impl Told<'_> {
+    fn end(&self) {
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        if std::mem::take(&mut *open) {
+            self.observer.end();
+        }
+    }
+}
+
+impl Progress for Told<'_> {
+    fn begin(&self, step: &str, ngrams: u64) {
+        self.end();
+        self.observer.begin(step, ngrams);
+        *self.open.lock().unwrap_or_else(PoisonError::into_inner) = true;
+    }
+
+    fn advance(&self, ngrams: u64) {
+        self.observer.advance(0, 0, ngrams);
+    }
+}
+
+/// Counts the n-grams of a corpus and writes a Kneser–Ney model of them as an ARPA file.
+///
+/// The file does not depend on the order or names of shards, threads or memory. It is not resumable: what is there at the
+/// end is whole, and nothing is left of a run that was stopped.
+///
+/// # Errors
+/// A corpus that cannot be read or is too small; an output that exists.
+pub fn train_ngram(options: &TrainNgramOptions, observer: &dyn Observer) -> Result<TrainNgramReport> {
+    let began = Instant::now();
+    let out = &options.out;
+    if !out.contains("://") {
+        crate::refuse_output_inside_corpus(&options.corpus.location, Some(Path::new(out)))?;
+    }
+    let taken = || {
+        Error::usage(
+            format!("`{out}` exists"),
+            "choose another --out, or remove that file: it is not overwritten",
+        )
+    };
+    let writer = TextWriter::create(out)?.ok_or_else(taken)?;
+    let fallback = options.discount_fallback.map(FallbackDiscounts::new).transpose()?;
+    let threads = if options.threads > 0 {
+        options.threads
+    } else {
+        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    };
+    let normalisation = normalisation(options.words);
+    let mut header = ArpaHeader { text: Some(normalisation.name().to_owned()), tokenizer: None };
+    let segment: Arc<dyn Segment> = match &options.tokenizer {
+        None => Arc::new(Words(normalisation)),
+        Some(source) => {
+            let pieces = Pieces::open(source, normalisation, observer)?;
+            header.tokenizer = Some(pieces.tokenizer.digest().to_owned());
+            Arc::new(pieces)
+        }
+    };
+    let scratch = Folder(options.temporary.clone());
+    // Learn early that there is no such folder.
+    drop(scratch.create().map_err(tamis_samplers::ngram::TrainError::from)?);
+    let estimator =
+        Estimator { prune: options.prune.clone(), fallback, memory_bytes: options.memory_bytes, threads };
+    let (counters, failed) = count(options, threads, &*segment, &scratch, observer)?;
+    if counters.iter().all(|counter| counter.tally().documents == 0) {
+        let reasons: Vec<String> = failed.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
+        let message = format!("the corpus has no document that can be read: {}", reasons.join(", "));
+        return Err(Error::state(message, "name the column of the text by --text COLUMN"));
+    }
+    let told = Told { observer, open: Mutex::new(false) };
+    let mut buffered = BufWriter::with_capacity(1 << 18, writer);
+    let estimated = estimate(counters, &estimator, &header, &scratch, &told, &mut buffered)?;
+    let writer = buffered.into_inner().map_err(|error| {
+        let source = error.into_error();
+        Error::from(tamis_samplers::ngram::TrainError::from(source))
+    })?;
+    told.end();
+    if writer.commit()? == Created::Existed {
+        return Err(taken());
+    }
+    Ok(TrainNgramReport { out: out.clone(), estimated, failed, seconds: began.elapsed().as_secs_f64() })
+}
+
+/// Counters of all documents, one a thread at most, and the rows that could not be read.
+fn count(
+    options: &TrainNgramOptions,
+    threads: usize,
+    segment: &dyn Segment,
+    scratch: &Folder,
+    observer: &dyn Observer,
+) -> Result<(Vec<Counter>, BTreeMap<String, u64>)> {
+    let max_line_bytes = options.corpus.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
+    let corpus = tamis_io::corpus::discover(&options.corpus.location)?.with_max_line_bytes(max_line_bytes);
+    let columns = Columns {
+        text: options.corpus.text_or_default(),
+        id: IdMode::FromText,
+        namespace: String::new(),
+        carry: Vec::new(),
+    };
+    let own_memory = options.memory_bytes / 2 / threads as u64;
+    let counters = Mutex::new(vec![Counter::new(options.order, own_memory)?]);
+    let failed = Mutex::new(BTreeMap::<String, u64>::new());
+    observer.begin("count n-grams", corpus.shards().iter().map(|shard| shard.size_bytes).sum());
+    pool::run(
+        corpus.shards().iter().collect(),
+        threads,
+        |shard: &Shard, feed| {
+            let mut reader = corpus.open(shard, 0)?;
+            let mut told = 0;
+            while let Some(block) = reader.next_block()? {
+                let read = reader.file_bytes();
+                observer.advance(0, 0, read.saturating_sub(told));
+                told = read.max(told);
+                if !feed.push(block) {
+                    break;
+                }
+            }
+            observer.advance(0, 0, reader.file_bytes().saturating_sub(told));
+            Ok(())
+        },
+        |block| {
+            let decoded = block.decode(&columns)?;
+            let idle = counters.lock().unwrap_or_else(PoisonError::into_inner).pop();
+            let mut counter = match idle {
+                Some(counter) => counter,
+                None => Counter::new(options.order, own_memory)?,
+            };
+            for text in decoded.documents.texts().iter().flatten() {
+                counter.add(text, segment, scratch)?;
+            }
+            observer.advance(decoded.documents.len() as u64, 0, 0);
+            counters.lock().unwrap_or_else(PoisonError::into_inner).push(counter);
+            let mut failed = failed.lock().unwrap_or_else(PoisonError::into_inner);
+            for failure in decoded.failures {
+                *failed.entry(failure.reason.to_owned()).or_default() += 1;
+            }
+            Ok(())
+        },
+    )?;
+    observer.end();
+    let counters = counters.into_inner().unwrap_or_else(PoisonError::into_inner);
+    Ok((counters, failed.into_inner().unwrap_or_else(PoisonError::into_inner)))
+}
+
+fn named(options: &NgramOptions) -> Result<&str> {
+    if options.model.is_empty() {
+        return Err(Error::usage(
+            "ngram needs a model",
+            "add --ngram model.arpa; `tamis train-ngram CORPUS --out model.arpa` makes one",
+        ));
+    }
+    Ok(&options.model)
+}
+
+/// Learns early that a model and its tokenizer are there.
+pub(crate) fn check(options: &NgramOptions, observer: &dyn Observer) -> Result<()> {
+    TextFile::open(named(options)?)?;
+    if let Some(source) = &options.tokenizer {
+        models::open(source, observer)?;
+    }
+    Ok(())
+}
+
+/// The signal of a model file.
+///
+/// # Errors
+/// A file that is not there or no whole ARPA file; words or a tokenizer that are not those that the model was trained with.
+pub(crate) fn load(options: &NgramOptions, observer: &dyn Observer) -> Result<NgramSignal> {
+    let (model, digest) = read_model(named(options)?, observer)?;
+    if model.inserted() > 0 {
+        observer.note(&format!(
+            "`{}`: {} n-grams were added because longer ones end in them, with the probability that backing off gives",
+            options.model,
+            model.inserted()
+        ));
+    }
+    let normalisation = words_of(options, model.header())?;
+    let segment = segment_of(options, model.header(), normalisation, observer)?;
+    Ok(NgramSignal::new(NgramSource { model, digest, segment }))
+}
+
+fn read_model(location: &str, observer: &dyn Observer) -> Result<(NgramModel, String)> {
+    let mut file = TextFile::open(location)?;
+    observer.begin("load n-grams", file.size_bytes());
+    let broken = |error: tamis_samplers::ngram::ArpaError| {
+        Error::state(
+            format!("`{location}`, {error}"),
+            "nothing was scored; make or fetch the ARPA file again, and name it by --ngram",
+        )
+    };
+    let mut parser = ArpaParser::new();
+    let mut line = Vec::new();
+    let mut told = 0;
+    while file.next_line(&mut line)? {
+        parser.line(&line).map_err(broken)?;
+        let read = file.read_bytes();
+        if read - told >= 1 << 22 {
+            observer.advance(0, 0, read - told);
+            told = read;
+        }
+    }
+    let model = parser.finish().map_err(broken)?;
+    observer.end();
+    Ok((model, file.digest().to_string()))
+}
+
+fn words_of(options: &NgramOptions, header: &ArpaHeader) -> Result<Normalisation> {
+    let asked = options.words.map(normalisation);
+    let Some(name) = &header.text else { return Ok(asked.unwrap_or_default()) };
+    let stated = Normalisation::from_name(name).ok_or_else(|| {
+        let message =
+            format!("`{}` was trained on words `{name}`, which this tamis does not know", options.model);
+        Error::state(message, "use the tamis that trained it, or train it again")
+    })?;
+    match asked {
+        Some(asked) if asked != stated => {
+            let message = format!("`{}` was trained on words `{stated}`, not `{asked}`", options.model);
+            Err(Error::usage(message, "leave --ngram-words out: the model says what it needs"))
+        }
+        _ => Ok(stated),
+    }
+}
+
+fn segment_of(
+    options: &NgramOptions,
+    header: &ArpaHeader,
+    normalisation: Normalisation,
+    observer: &dyn Observer,
+) -> Result<Arc<dyn Segment>> {
+    let Some(source) = &options.tokenizer else {
+        return match &header.tokenizer {
+            None => Ok(Arc::new(Words(normalisation))),
+            Some(digest) => Err(Error::usage(
+                format!("the words of `{}` are the pieces of a tokenizer, {digest}", options.model),
+                "name it by --ngram-tokenizer SOURCE",
+            )),
+        };
+    };
+    let pieces = Pieces::open(source, normalisation, observer)?;
+    let own = pieces.tokenizer.digest();
+    match &header.tokenizer {
+        Some(digest) if digest != own => Err(Error::usage(
+            format!("`{}` was trained with tokenizer {digest}; `{source}` is {own}", options.model),
+            "name the tokenizer that it was trained with",
+        )),
+        _ => Ok(Arc::new(pieces)),
+    }
+}
