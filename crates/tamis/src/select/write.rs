@@ -285,10 +285,12 @@ pub(super) fn claim(
         |message: String| Err(Error::state(message, "choose another --out, or remove what is there"));
     let claim = Claim { format_version: tamis_io::run::FORMAT_VERSION, selection: plan.fields().clone() };
     if out.exists(CLAIM)? {
-        let stored = serde_json::from_slice::<Claim>(&out.read(CLAIM)?)
-            .map(|claim| claim.selection)
-            .unwrap_or_default();
-        let changes = Fingerprint::from_fields(stored).changes(plan);
+        let stored = serde_json::from_slice::<Claim>(&out.read(CLAIM)?).map_err(|error| {
+            let path = out.location(CLAIM);
+            let message = format!("`{path}` does not say which selection the folder holds: {error}");
+            Error::state(message, format!("if the file was damaged, remove `{path}` and run the command again"))
+        })?;
+        let changes = Fingerprint::from_fields(stored.selection).changes(plan);
         if changes.is_empty() {
             return Ok(());
         }
