@@ -234,7 +234,13 @@ impl Project<'_> {
         let receipt = OutputReceipt { format_version: tamis_io::run::FORMAT_VERSION, out, files };
         let bytes = serde_json::to_vec_pretty(&receipt)
             .map_err(|error| Error::state(format!("output receipt: {error}"), String::new()))?;
-        self.run.store().create_new(&receipt_path(directory, &open.path)?, &bytes)?;
+        let (store, path) = (self.run.store(), receipt_path(directory, &open.path)?);
+        let stands = store.create_new(&path, &bytes)? == Created::Existed;
+        // One that says nothing, of a store that is not atomic, gives way.
+        if stands && serde_json::from_slice::<OutputReceipt>(&store.read(&path)?).is_err() {
+            store.remove(&path)?;
+            store.create_new(&path, &bytes)?;
+        }
         Ok(())
     }
 
@@ -288,7 +294,10 @@ pub(super) fn claim(
         let stored = serde_json::from_slice::<Claim>(&out.read(CLAIM)?).map_err(|error| {
             let path = out.location(CLAIM);
             let message = format!("`{path}` does not say which selection the folder holds: {error}");
-            Error::state(message, format!("if the file was damaged, remove `{path}` and run the command again"))
+            Error::state(
+                message,
+                format!("if the file was damaged, remove `{path}` and run the command again"),
+            )
         })?;
         let changes = Fingerprint::from_fields(stored.selection).changes(plan);
         if changes.is_empty() {
