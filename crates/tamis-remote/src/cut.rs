@@ -160,8 +160,9 @@ impl Cut {
             return Ok(Piece { text: head, truncated: Some(!whole), document_tokens });
         }
         let decoded = server.detokenize(&tokens[..most]).ok_or_else(lost)??;
-        let mut wanted = whole_characters(&decoded).chars().count();
-        if head.starts_with(whole_characters(&decoded)) {
+        let kept = whole_characters(&decoded, head);
+        let mut wanted = kept.chars().count();
+        if head.starts_with(kept) {
             return Ok(Piece { text: characters(head, wanted), truncated: Some(true), document_tokens });
         }
         // A tokenizer that rewrites the text: as many characters, fewer where they have more tokens.
@@ -192,7 +193,7 @@ fn local<'a>(tokenizer: &dyn TextTokenizer, text: &'a str, most: usize) -> Resul
         return Ok(piece(text, false));
     }
     let decoded = tokenizer.decode(&tokenizer.encode_head(text, most)?.tokens)?;
-    let decoded = whole_characters(&decoded);
+    let decoded = whole_characters(&decoded, text);
     if !decoded.is_empty() && text.starts_with(decoded) {
         return Ok(piece(&text[..decoded.len()], true));
     }
@@ -200,8 +201,10 @@ fn local<'a>(tokenizer: &dyn TextTokenizer, text: &'a str, most: usize) -> Resul
     let (mut fits, mut too_long) = (0, bytes(text, most.saturating_mul(TOKEN_BYTES)).len() + 1);
     while too_long - fits > 1 {
         let middle = bytes(text, fits + (too_long - fits) / 2).len();
-        if middle <= fits {
-            break; // within one character
+        let next = text[fits..].chars().next().map_or(text.len(), |next| fits + next.len_utf8());
+        let middle = middle.max(next);
+        if middle >= too_long {
+            break;
         }
         if count(&text[..middle])? <= most {
             fits = middle;
@@ -212,9 +215,9 @@ fn local<'a>(tokenizer: &dyn TextTokenizer, text: &'a str, most: usize) -> Resul
     Ok(piece(&text[..fits], true))
 }
 
-/// Without the half of a character that a cut between tokens may leave at the end.
-fn whole_characters(decoded: &str) -> &str {
-    decoded.trim_end_matches('\u{fffd}')
+/// Without the half of a character that a cut between tokens may leave at the end, unless it stands so in the text itself.
+fn whole_characters<'d>(decoded: &'d str, text: &str) -> &'d str {
+    if text.starts_with(decoded) { decoded } else { decoded.trim_end_matches('\u{fffd}') }
 }
 
 /// The first characters.
@@ -289,7 +292,11 @@ mod tests {
                 Piece { text: "ÄBC", truncated: Some(false), document_tokens: Some(3) }
             );
             assert_eq!(piece("ÄBCdé", 3).document_tokens, Some(5));
+            assert_eq!(piece("Ä\u{fffd}Cd", 2).text, "Ä\u{fffd}");
         }
+        // Characters of three bytes before one of two: half way lies within a character.
+        let text = "0ெ\u{cbc}®a0 Σⴧa A 𐏈A®\u{cca}";
+        assert_eq!(local(&Letters { lower: true }, text, 14).unwrap().text.chars().count(), 14);
         // The small letter of İ is two characters.
         assert_eq!(local(&Letters { lower: true }, "İİİ", 3).unwrap().text, "İ");
     }

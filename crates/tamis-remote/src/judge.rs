@@ -328,7 +328,9 @@ impl RemoteJudge {
             if shown.tokens.is_empty() {
                 return Ok(Err(reason::NO_LOGPROBS));
             }
-            seen.push(Seen::new(&shown, &self.yes, &self.no));
+            let (good, bad) =
+                if prompt.is_reversed() { (&self.no, &self.yes) } else { (&self.yes, &self.no) };
+            seen.push(Seen::new(&shown, good, bad));
             tokens = tokens.zip(read).map(|(sum, read)| sum.saturating_add(read));
         }
         let delimiter_in_text = self.delimiters.iter().any(|delimiter| text.contains(delimiter));

@@ -17,7 +17,7 @@ use tamis_models::graph::{Architecture, Backend, Device as ModelDevice, build_en
 use tamis_models::perplexity::{
     Objective as ModelObjective, Perplexity, PerplexityOptions as ModelPerplexityOptions, Reader,
 };
-use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering};
+use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering, builtin};
 use tamis_models::source::KnownModel;
 use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model};
 use tamis_models::text_tokens::TextTokenizer;
@@ -132,13 +132,15 @@ pub(crate) fn resolve_prompts(prompts: &[String], model_digest: &str) -> Result<
 
 /// A judge with its questions.
 pub(crate) fn ask(judge: Judge, prompts: &PromptSet, options: &AskOptions) -> Result<AskLlm> {
+    // A set that was chosen with short windows is asked with them, unless the user names a length.
+    let window = builtin::window_tokens(prompts.name()).filter(|_| options.max_tokens.is_none());
     let own = AskLlmOptions {
         rendering: if options.chat { Rendering::Chat } else { Rendering::Raw },
         long: match options.long {
-            Long::Head => ModelLong::Head,
-            Long::Windows => ModelLong::Windows { most: ModelLong::DEFAULT_WINDOWS },
+            Long::Head if window.is_none() => ModelLong::Head,
+            Long::Head | Long::Windows => ModelLong::Windows { most: ModelLong::DEFAULT_WINDOWS },
         },
-        max_document_tokens: options.max_tokens,
+        max_document_tokens: options.max_tokens.or(window),
         parallelism: parallelism(options.device),
         ..AskLlmOptions::default()
     };

@@ -469,6 +469,9 @@ pub(crate) struct Check {
     /// Prompts: names or files; each is checked, raw and in the chat template [default: every built-in one, and the likelihood].
     #[arg(long, value_name = "NAME|FILE", value_delimiter = ',')]
     pub prompt: Vec<String>,
+    /// Leave out the chat template: half the work.
+    #[arg(long)]
+    pub raw: bool,
     /// At most so many documents of each kind, for a slow model.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(5..))]
     pub most_of_a_kind: Option<u32>,

@@ -23,6 +23,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Check) -> anyhow::Result<Outcome
             HalfArg::Both => Half::Both,
         },
         prompts: args.prompt.clone(),
+        raw_only: args.raw,
         most_of_a_kind: args.most_of_a_kind.map(|most| most as usize),
         dtype: options::dtype(args.dtype),
         engine: options::engine(args.engine, None)?.0,

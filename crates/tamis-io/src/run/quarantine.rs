@@ -59,6 +59,7 @@ pub struct QuarantineWriter {
     path: String,
     keep: KeepText,
     file: Option<PendingFile>,
+    bytes: u64,
 }
 
 impl QuarantineWriter {
@@ -83,16 +84,21 @@ impl QuarantineWriter {
             None => self.file.insert(self.run.store.writer(&self.path)?),
         };
         let written = file.write_all(&bytes);
+        self.bytes += bytes.len() as u64;
         Ok(written.map_err(|error| StoreError::written(file.location(), error))?)
     }
 
-    /// Makes the file visible where there was a row. One that stands is from an attempt that stopped before its receipt: it is
-    /// replaced, because no receipt vouches that it is whole.
+    /// Makes the file visible where there was a row. One that stands, from an attempt that stopped later on, is left as it is,
+    /// unless its length says that it is not whole.
     ///
     /// # Errors
     /// A store that cannot be written.
     pub fn commit(self) -> RunResult<()> {
-        Ok(self.file.map_or(Ok(()), PendingFile::replace)?)
+        let Some(file) = self.file else { return Ok(()) };
+        if self.run.store.size(&self.path)? == Some(self.bytes) {
+            return Ok(());
+        }
+        Ok(file.replace()?)
     }
 }
 
@@ -108,6 +114,7 @@ impl RunDirectory {
             path: format!("quarantine/{}.jsonl", shard_name(shard_path)?),
             keep,
             file: None,
+            bytes: 0,
         })
     }
 }

@@ -15,9 +15,9 @@ pub const LOG_ODDS: &str = "log_odds";
 pub const LOG_P_YES: &str = "log_p_yes";
 /// ln of `p_no`.
 pub const LOG_P_NO: &str = "log_p_no";
-/// P(yes), the paper's score.
+/// P(yes), the paper's score; of a reversed prompt, P(no): the answer that speaks for the document.
 pub const P_YES: &str = "p_yes";
-/// P(no).
+/// P(no); of a reversed prompt, P(yes).
 pub const P_NO: &str = "p_no";
 /// `p_yes / (p_yes + p_no)`.
 pub const CONTRAST: &str = "contrast";

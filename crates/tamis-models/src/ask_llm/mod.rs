@@ -6,7 +6,8 @@
 //! - Ranking is by the log odds ln P(yes) − ln P(no) (column `score`), which neither saturate like a probability nor
 //!   follow how much of the probability goes to other words.
 //! - A document is cut on a token boundary so that prompt and document fit the context, or read in windows ([`Long`]).
-//! - Several prompts may be averaged.
+//! - Several prompts may be averaged. One that asks about what is bad is *reversed*: what is said below of "yes" holds for
+//!   its "no".
 //!
 //! A model is a decoder, which goes on from the end of the prompt, or an encoder–decoder as in the paper, whose answer is
 //! the first decoder step ([`AnswerModel`]).
@@ -219,6 +220,7 @@ impl AskLlm {
             document_tokens,
             suffix: (compiled.prompt.suffix().to_owned(), compiled.suffix.len()),
             labels: (compiled.yes.describe(), compiled.no.describe()),
+            reversed: compiled.prompt.is_reversed(),
         });
         Ok(shown.collect())
     }
@@ -350,7 +352,14 @@ impl AskLlm {
                 })?;
             }
         }
-        Ok(logs.into_iter().map(|[log_yes, log_no]| Answer::new(log_yes, log_no)).collect())
+        let answer = |[log_yes, log_no]: [f64; 2]| {
+            if prompt.prompt.is_reversed() {
+                Answer::new(log_no, log_yes)
+            } else {
+                Answer::new(log_yes, log_no)
+            }
+        };
+        Ok(logs.into_iter().map(answer).collect())
     }
 }
 

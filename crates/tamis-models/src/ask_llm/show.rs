@@ -17,11 +17,13 @@ pub struct ShownPrompt {
     pub suffix: (String, usize),
     /// The spellings that count as yes, and as no.
     pub labels: (String, String),
+    /// Whether "no" speaks for the document.
+    pub reversed: bool,
 }
 
 impl fmt::Display for ShownPrompt {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { name, prefix, windows, document_tokens, suffix, labels } = self;
+        let Self { name, prefix, windows, document_tokens, suffix, labels, reversed } = self;
         for (at, (text, tokens)) in windows.iter().enumerate() {
             let window = if windows.len() == 1 {
                 String::new()
@@ -35,6 +37,7 @@ impl fmt::Display for ShownPrompt {
             writeln!(f, "[{} tokens after the document]", suffix.1)?;
             writeln!(f, "{}", suffix.0)?;
         }
-        writeln!(f, "[answer: yes is {}; no is {}]", labels.0, labels.1)
+        let reversed = if *reversed { "; no speaks for the document" } else { "" };
+        writeln!(f, "[answer: yes is {}; no is {}{reversed}]", labels.0, labels.1)
     }
 }

@@ -112,6 +112,27 @@ fn several_prompts_give_mean_probabilities_mean_log_odds_and_summed_tokens() {
 }
 
 #[test]
+fn no_speaks_for_the_document_after_a_reversed_prompt() {
+    let options = AskLlmOptions::default();
+    let texts = ["A: {document}\nGood?", "{document}\nJunk?"];
+    let each: Vec<_> = texts.iter().map(|text| annotate(&signal(&[text], &options), &["apples"])).collect();
+    let plain = set(&texts);
+    let mixed = PromptSet::new("set", vec![prompt(texts[0]), prompt(texts[1]).reverse()]).unwrap();
+    let signal = AskLlm::new(judge(200).1, &mixed, &options).unwrap();
+    let both = annotate(&signal, &["apples"]);
+    let half = |a: f64, b: f64| (a + b) / 2.0;
+    for (name, reversed) in [(columns::P_YES, columns::P_NO), (columns::P_NO, columns::P_YES)] {
+        let expected = half(float(&each[0], name, 0), float(&each[1], reversed, 0));
+        assert!((float(&both, name, 0) - expected).abs() < 1e-12, "{name}");
+    }
+    let expected = half(float(&each[0], column::SCORE, 0), -float(&each[1], column::SCORE, 0));
+    assert!((float(&both, column::SCORE, 0) - expected).abs() < 1e-12);
+    assert_ne!(plain.prompts()[1].digest(), mixed.prompts()[1].digest());
+    let shown: Vec<String> = signal.show_prompt("x").unwrap().iter().map(ToString::to_string).collect();
+    assert!(!shown[0].contains("no speaks") && shown[1].contains("no speaks for the document"), "{shown:?}");
+}
+
+#[test]
 fn long_document_is_cut_at_its_end_and_the_question_stays() {
     let (_, small) = judge(30);
     let signal = AskLlm::new(small, &set(&["A: {document}\nGood?"]), &AskLlmOptions::default()).unwrap();

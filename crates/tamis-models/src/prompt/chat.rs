@@ -35,9 +35,7 @@ impl ChatTemplate {
         let content = format!("{}{MARK}{}", prompt.prefix(), prompt.suffix());
         let text = self.render_message(&content).map_err(|error| failed(error.to_string()))?;
         match (text.split_once(MARK), text.matches(MARK).count()) {
-            (Some((prefix, suffix)), 1) => {
-                Ok(Prompt::from_parts(prompt.name().to_owned(), prefix.to_owned(), suffix.to_owned()))
-            }
+            (Some((prefix, suffix)), 1) => Ok(prompt.with_text(prefix.to_owned(), suffix.to_owned())),
             (_, count) => {
                 Err(failed(format!("expected the message once in what it renders, got it {count} times")))
             }

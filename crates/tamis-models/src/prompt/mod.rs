@@ -54,6 +54,7 @@ pub struct Prompt {
     name: String,
     prefix: String,
     suffix: String,
+    reversed: bool,
 }
 
 impl Prompt {
@@ -73,7 +74,7 @@ impl Prompt {
                 if prefix.trim().is_empty() && suffix.trim().is_empty() {
                     return Err(PromptError::NothingAsked { name });
                 }
-                Ok(Self { name, prefix: prefix.to_owned(), suffix: suffix.to_owned() })
+                Ok(Self { name, prefix: prefix.to_owned(), suffix: suffix.to_owned(), reversed: false })
             }
             _ => Err(PromptError::Placeholder { name, count }),
         }
@@ -115,8 +116,23 @@ impl Prompt {
         Self::from_bytes(&name, &bytes)
     }
 
-    pub(crate) fn from_parts(name: String, prefix: String, suffix: String) -> Self {
-        Self { name, prefix, suffix }
+    /// The same question in another text.
+    pub(crate) fn with_text(&self, prefix: String, suffix: String) -> Self {
+        Self { name: self.name.clone(), prefix, suffix, reversed: self.reversed }
+    }
+
+    /// The same text, asked about what is bad: "no" speaks for the document.
+    #[must_use]
+    pub fn reverse(self) -> Self {
+        Self { reversed: !self.reversed, ..self }
+    }
+
+    /// Whether "no" speaks for the document, as after "Is this text only menus?". Its probability then counts where that
+    /// of "yes" does otherwise. A judge that leans to one of the two answers whatever it reads leans to nothing under the
+    /// mean of a prompt and a reversed one.
+    #[must_use]
+    pub fn is_reversed(&self) -> bool {
+        self.reversed
     }
 
     /// Its name: of the built-in prompt or the file.
@@ -143,10 +159,14 @@ impl Prompt {
         format!("{}{PLACEHOLDER}{}", self.prefix, self.suffix)
     }
 
-    /// Digest of the text with its placeholder.
+    /// Digest of the text with its placeholder, and of which answer speaks for the document.
     #[must_use]
     pub fn digest(&self) -> Digest {
-        Digest::of(self.template().as_bytes())
+        let mut bytes = self.template().into_bytes();
+        if self.reversed {
+            bytes.extend_from_slice(b"\0reversed");
+        }
+        Digest::of(&bytes)
     }
 
     /// Strings by which a document could imitate the end of this prompt: `###` and `OPTIONS:` always, and the first and

@@ -31,6 +31,20 @@ fn every_builtin_set_resolves_and_auto_falls_back_to_the_paper() {
 }
 
 #[test]
+fn contrast_is_the_few_shot_prompt_and_a_reversed_one_in_short_windows() {
+    let contrast = builtin::set(builtin::FEW_SHOT_CONTRAST).unwrap();
+    let [first, second] = contrast.prompts() else { panic!("two prompts") };
+    assert_eq!(builtin::set(builtin::FEW_SHOT).unwrap().prompts(), [first.clone()]);
+    assert!(!first.is_reversed() && second.is_reversed());
+    assert_eq!(second.template().matches("Answer: yes").count(), 2);
+    let windows = |name: &str| builtin::window_tokens(name);
+    assert!(
+        builtin::names().iter().all(|name| windows(name).is_some() == (*name == builtin::FEW_SHOT_CONTRAST))
+    );
+    assert_ne!(second.digest(), second.clone().reverse().digest());
+}
+
+#[test]
 fn prompt_text_errors_name_the_prompt_and_the_count() {
     let message = |text: &str| Prompt::parse("mine", text).unwrap_err().to_string();
     assert_eq!(message(" \n"), "prompt `mine`: the text is empty");

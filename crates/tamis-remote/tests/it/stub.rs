@@ -142,9 +142,9 @@ fn serve(stream: TcpStream, answer: &dyn Fn(&Asked) -> Reply, log: &Mutex<Vec<As
         for header in headers {
             head += &format!("{header}\r\n");
         }
-        stream.write_all(head.as_bytes()).ok()?;
-        stream.write_all(b"Content-Type: application/json\r\n\r\n").ok()?;
-        stream.write_all(&body).ok()?;
+        // In one piece: small pieces would wait for the other side's acknowledgement, 40 ms each.
+        head += "Content-Type: application/json\r\n\r\n";
+        stream.write_all(&[head.as_bytes(), &body].concat()).ok()?;
         if body.len() < promised {
             return None;
         }

@@ -42,6 +42,8 @@ pub struct CheckOptions {
     pub half: Half,
     /// Prompts to check; none: every built-in one, raw and in the chat template, and the likelihood of the text.
     pub prompts: Vec<String>,
+    /// Not in the chat template.
+    pub raw_only: bool,
     /// At most so many documents of each kind.
     pub most_of_a_kind: Option<usize>,
     /// Number format.
@@ -151,9 +153,9 @@ fn questions(options: &CheckOptions, judge: &Judge, left_out: &mut Vec<String>) 
         asked.push(Asked { prompt: set.name().to_owned(), rendering, identity, candidate: Box::new(signal) });
         Ok(())
     };
-    let chat = judge.chat_template.is_some();
+    let chat = judge.chat_template.is_some() && !options.raw_only;
     if options.prompts.is_empty() {
-        if !chat {
+        if judge.chat_template.is_none() {
             left_out.push("chat: the model brings no chat template".to_owned());
         }
         for rendering in [false, true] {

@@ -234,7 +234,13 @@ impl Project<'_> {
         let receipt = OutputReceipt { format_version: tamis_io::run::FORMAT_VERSION, out, files };
         let bytes = serde_json::to_vec_pretty(&receipt)
             .map_err(|error| Error::state(format!("output receipt: {error}"), String::new()))?;
-        self.run.store().create_new(&receipt_path(directory, &open.path)?, &bytes)?;
+        let (store, path) = (self.run.store(), receipt_path(directory, &open.path)?);
+        let stands = store.create_new(&path, &bytes)? == Created::Existed;
+        // One that says nothing, of a store that is not atomic, gives way.
+        if stands && serde_json::from_slice::<OutputReceipt>(&store.read(&path)?).is_err() {
+            store.remove(&path)?;
+            store.create_new(&path, &bytes)?;
+        }
         Ok(())
     }
 
@@ -285,10 +291,15 @@ pub(super) fn claim(
         |message: String| Err(Error::state(message, "choose another --out, or remove what is there"));
     let claim = Claim { format_version: tamis_io::run::FORMAT_VERSION, selection: plan.fields().clone() };
     if out.exists(CLAIM)? {
-        let stored = serde_json::from_slice::<Claim>(&out.read(CLAIM)?)
-            .map(|claim| claim.selection)
-            .unwrap_or_default();
-        let changes = Fingerprint::from_fields(stored).changes(plan);
+        let stored = serde_json::from_slice::<Claim>(&out.read(CLAIM)?).map_err(|error| {
+            let path = out.location(CLAIM);
+            let message = format!("`{path}` does not say which selection the folder holds: {error}");
+            Error::state(
+                message,
+                format!("if the file was damaged, remove `{path}` and run the command again"),
+            )
+        })?;
+        let changes = Fingerprint::from_fields(stored.selection).changes(plan);
         if changes.is_empty() {
             return Ok(());
         }

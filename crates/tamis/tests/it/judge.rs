@@ -37,6 +37,7 @@ fn check(path: &Path) -> CheckOptions {
         labelled: Some(path.to_owned()),
         half: Half::Reporting,
         prompts: vec!["paper".to_owned()],
+        raw_only: false,
         most_of_a_kind: Some(100), // nothing is left out, and nothing is kept in the cache
         dtype: Dtype::F32,
         engine: Engine::Native,
