@@ -68,13 +68,13 @@ pub enum Error {
     },
     /// A window for perplexity that is longer than the context, or in which nothing is predicted.
     #[error(
-        "expected windows of {least} tokens to the context of {context}, got {window} tokens, {before} of them before every text"
+        "expected windows of {least} tokens to the context of {context}, got {window} tokens, {around} of them beside the text"
     )]
     Window {
         /// Tokens of the window.
         window: usize,
-        /// Tokens that the model expects before every text.
-        before: usize,
+        /// Tokens that the model expects before or after every text.
+        around: usize,
         /// The smallest window that predicts a token.
         least: usize,
         /// The longest sequence that the model can see.
@@ -88,6 +88,9 @@ pub enum Error {
         /// The longest stride that leaves nothing out.
         most: usize,
     },
+    /// A stride for windows that do not overlap.
+    #[error("the windows of an encoder–decoder do not overlap: they have no stride")]
+    NoStride,
     /// A device that this tamis was built without.
     #[error("device `{device}`: this tamis was built without feature `{feature}`")]
     DeviceMissing {
@@ -165,9 +168,10 @@ impl Error {
                 "build it with `cargo build --release --features {feature}`, or leave --device out"
             )),
             Self::Window { .. } => Some("leave --window out: it is the model's context then".to_owned()),
+            Self::NoStride => Some("leave --stride out".to_owned()),
             Self::Stride { most, .. } => Some(format!("leave --stride out, or give at most {most}")),
             Self::Objective { known, .. } => {
-                Some(format!("leave --objective out, or give {known}; `span` and `prefix` need an encoder-decoder"))
+                Some(format!("leave --objective out, or give {known}"))
             }
             Self::Prompt(error) => error.hint(),
             Self::UnknownArchitecture { .. } => Some(

@@ -3,7 +3,6 @@
 pub mod ask_llm;
 mod candle_backend;
 mod decoders;
-pub mod denoising;
 pub mod embed;
 pub mod error;
 pub mod graph;

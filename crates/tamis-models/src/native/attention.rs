@@ -41,8 +41,7 @@ pub(super) fn attend(
         last
     });
     let biases = attention.window.as_ref().map(|window| window.biases(pack.longest()));
-    let windowed =
-        biases.as_ref().map(|biases| RelativeBias { table: &biases.table, reach: biases.reach });
+    let windowed = biases.as_ref().map(|biases| RelativeBias { table: &biases.table, reach: biases.reach });
     let input = AttentionInput {
         queries: last.as_ref().map_or_else(|| columns(&qkv, 0, query_width), Buffer::view),
         keys: columns(&qkv, query_width, key_width),

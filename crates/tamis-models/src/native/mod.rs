@@ -373,7 +373,12 @@ impl Blocks for NativeBlocks {
         for (from, count) in row_blocks(rows.rows(), HEAD_ROWS) {
             let normalised = norm.map(|norm| self.normalised(rows, from, count, norm));
             let states = normalised.as_ref().map_or_else(
-                || Rows::contiguous(&rows.values()[from * rows.width()..][..count * rows.width()], rows.width()),
+                || {
+                    Rows::contiguous(
+                        &rows.values()[from * rows.width()..][..count * rows.width()],
+                        rows.width(),
+                    )
+                },
                 Buffer::view,
             );
             let targets = &targets[from..from + count];

@@ -270,7 +270,10 @@ mod tests {
         }
         let error = parse(r#"{"model_type": "mamba"}"#).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("gemma3_text") && text.contains("bert, t5, got architecture `mamba`"), "{text}");
+        assert!(
+            text.contains("gemma3_text") && text.contains("bert, t5, got architecture `mamba`"),
+            "{text}"
+        );
         assert!(error.hint().unwrap().contains("--model http"), "{error}");
     }
 

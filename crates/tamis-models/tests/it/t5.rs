@@ -1,21 +1,20 @@
 //! T5 against transformers and sentence-transformers, on tiny models with random weights (fixture and script:
 //! `fixtures/make_t5.py`).
 
-use std::sync::Arc;
-
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt32Type};
 use arrow_array::{Array, RecordBatch};
 use serde_json::Value;
-use tamis_core::{DocKey, DocumentBatch, Signal, column, reason};
+use tamis_core::{DocumentBatch, Signal, column, reason};
 use tamis_kernels::{Dtype, Path};
 use tamis_models::Error;
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, columns};
-use tamis_models::denoising::{Denoiser, Objective};
 use tamis_models::graph::{
     Architecture, Backend, EncoderDecoder, Pair, T5Activation, T5Head, build_causal, build_encoder,
     build_encoder_decoder,
 };
+use tamis_models::perplexity::columns::{NLL, NLL_PER_BYTE, PREDICTED_TOKENS, WINDOWS};
+use tamis_models::perplexity::{Objective, Perplexity, PerplexityOptions, Reader};
 use tamis_models::prompt::{Prompt, PromptSet};
 use tamis_models::source::{LoadedModel, open_model};
 use tamis_models::weights::{MemoryWeights, Weights};
@@ -349,44 +348,98 @@ fn tied_tensors_are_found_under_any_of_their_names() {
     }
 }
 
+fn perplexity(objective: Option<Objective>, options: &PerplexityOptions) -> Result<Perplexity, Error> {
+    let reader = Reader::from_model(loaded("v1_0"), objective, Backend::Native(Path::F32Portable))?;
+    Perplexity::new(reader, options)
+}
+
 #[test]
 fn objectives_predict_what_they_cut_out_whatever_the_batch() {
     let reference = reference();
-    let loaded = loaded("v1_0");
-    let model: Arc<dyn EncoderDecoder> = Arc::from(build(&loaded, Backend::Native(Path::F32Portable)));
+    let tokenizer = loaded("v1_0").tokenizer;
     let texts = texts(&reference["texts"]);
-    let tokens: Vec<Vec<u32>> = texts.iter().map(|text| loaded.tokenizer.encode(text).unwrap()).collect();
-    let keys = (0..).map(|at: usize| DocKey::from_id("", &at.to_string()));
-    let mut documents: Vec<(DocKey, &[u32])> = keys.zip(tokens.iter().map(Vec::as_slice)).collect();
-    documents.push((DocKey::from_id("", "short"), &tokens[0][..1]));
-    documents.push((DocKey::from_id("", "empty"), &[]));
-    for objective in [Objective::Span { seed: 3 }, Objective::Prefix] {
-        let denoiser = Denoiser::new(Arc::clone(&model), &loaded.tokenizer, objective).unwrap();
-        assert_eq!(denoiser.max_document_tokens(), 511);
-        let run = |documents: &[(DocKey, &[u32])]| {
-            let mut found = vec![vec![f32::NAN]; documents.len()];
-            denoiser.token_log_probs(documents, 600, &mut |at, values| found[at] = values.to_vec()).unwrap();
-            found
-        };
-        let together = run(&documents);
-        for (document, together) in documents.iter().zip(&together) {
-            assert_eq!(&run(&[*document])[0], together, "{objective:?}");
-            let expected = match (objective, document.1.len()) {
-                (_, 0 | 1) => 0,
-                (Objective::Span { .. }, count) => (count * 15 + 50) / 100,
-                (Objective::Prefix, count) => count - count / 2,
+    let documents: Vec<&str> = texts.iter().copied().chain(["", "a"]).collect();
+    let counts: Vec<usize> = documents.iter().map(|text| tokenizer.encode(text).unwrap().len()).collect();
+    let mut rows = Vec::new();
+    for objective in [None, Some(Objective::Prefix)] {
+        let signal = perplexity(objective, &PerplexityOptions::default()).unwrap();
+        let batch = DocumentBatch::from_texts(documents.iter().copied());
+        let together = signal.annotate(batch.as_arrow()).unwrap();
+        for at in 0..documents.len() {
+            // Alone under the same key, which decides what is cut out.
+            let alone = signal.annotate(&batch.as_arrow().slice(at, 1)).unwrap();
+            assert_eq!(alone, together.slice(at, 1), "{objective:?} {at}");
+            let failed = together.column_by_name(column::FAILED).unwrap().as_string::<i32>();
+            if counts[at] < 2 {
+                assert!([reason::NO_TOKENS, reason::ONE_TOKEN].contains(&failed.value(at)));
+                continue;
+            }
+            assert!(failed.is_null(at));
+            let predicted =
+                together.column_by_name(PREDICTED_TOKENS).unwrap().as_primitive::<UInt32Type>().value(at);
+            let expected: usize = match (objective, counts[at].div_ceil(511)) {
+                (Some(_), 1) => counts[at] - counts[at] / 2,
+                (None, 1) => ((counts[at] * 15 + 50) / 100).max(1),
+                (_, windows) => panic!("{windows} windows in the fixture"),
             };
-            assert_eq!(together.len(), expected);
-            assert!(together.iter().all(|value| value.is_finite() && *value < 0.0));
+            assert_eq!(predicted as usize, expected, "{objective:?} {at}");
+            let nll = together.column_by_name(NLL).unwrap().as_primitive::<Float64Type>().value(at);
+            assert!(nll > 0.0 && nll.is_finite());
         }
+        rows.push(together);
     }
-    // The prefix objective by hand: the first half and `</s>` in, the second half out.
-    let (first, second) = tokens[0].split_at(tokens[0].len() / 2);
-    let input = [first, &[1]].concat();
-    let target = [second, &[1]].concat();
-    let mut expected = Vec::new();
-    let pair = Pair { input: &input, target: &target };
-    model.token_log_probs(&[pair], &mut |_, values| expected = values[..second.len()].to_vec()).unwrap();
-    let denoiser = Denoiser::new(Arc::clone(&model), &loaded.tokenizer, Objective::Prefix).unwrap();
-    denoiser.token_log_probs(&documents[..1], 600, &mut |_, values| assert_eq!(values, expected)).unwrap();
+    assert_ne!(rows[0].column_by_name(NLL), rows[1].column_by_name(NLL));
+}
+
+#[test]
+fn the_second_half_of_every_window_is_predicted_from_the_first() {
+    let reference = reference();
+    let loaded = loaded("v1_0");
+    let model = build(&loaded, Backend::Native(Path::F32Portable));
+    let text = *texts(&reference["texts"]).iter().max_by_key(|text| text.len()).unwrap();
+    let tokens = loaded.tokenizer.encode(text).unwrap();
+    for window_tokens in [512, 40] {
+        let options =
+            PerplexityOptions { window_tokens: Some(window_tokens), ..PerplexityOptions::default() };
+        let row = perplexity(Some(Objective::Prefix), &options).unwrap();
+        let row = row.annotate(DocumentBatch::from_texts([text]).as_arrow()).unwrap();
+        let (mut nll, mut predicted) = (0.0, String::new());
+        let windows = tokens.len().div_ceil(window_tokens - 1);
+        for at in 0..windows {
+            let window = &tokens[at * tokens.len() / windows..(at + 1) * tokens.len() / windows];
+            let (first, second) = window.split_at(window.len() / 2);
+            let (input, target) = ([first, &[1]].concat(), [second, &[1]].concat());
+            let pair = Pair { input: &input, target: &target };
+            model
+                .token_log_probs(&[pair], &mut |_, values| {
+                    nll -= values[..second.len()].iter().map(|value| f64::from(*value)).sum::<f64>();
+                })
+                .unwrap();
+            predicted.push_str(&loaded.tokenizer.decode(second).unwrap());
+        }
+        let found = |name: &str| row.column_by_name(name).unwrap().as_primitive::<Float64Type>().value(0);
+        assert!((found(NLL) - nll).abs() < 1e-9 * nll, "{window_tokens}");
+        let count = row.column_by_name(WINDOWS).unwrap().as_primitive::<UInt32Type>().value(0);
+        assert_eq!(count as usize, windows);
+        // Decoding a piece of a text leaves out the space before it.
+        let bytes = found(NLL) / found(NLL_PER_BYTE);
+        let decoded = predicted.len() as f64;
+        assert!(decoded <= bytes + 0.5 && bytes < decoded + windows as f64 + 0.5, "{bytes} {decoded}");
+    }
+}
+
+#[test]
+fn objectives_strides_and_windows_that_a_t5_does_not_have_are_refused() {
+    let refused = |objective, options: PerplexityOptions| {
+        let error = perplexity(objective, &options).unwrap_err();
+        assert!(error.hint().is_some(), "{error}");
+        error.to_string()
+    };
+    let default = PerplexityOptions::default;
+    assert!(refused(Some(Objective::Causal), default()).contains("expected span or prefix"));
+    assert!(refused(None, PerplexityOptions { stride_tokens: Some(9), ..default() }).contains("no stride"));
+    let short = refused(None, PerplexityOptions { window_tokens: Some(4), ..default() });
+    assert!(short.contains("windows of 5 tokens"), "{short}");
+    let decoder = Objective::of(Some(Objective::Span), &model("smollm2").architecture).unwrap_err();
+    assert!(decoder.to_string().contains("objective `span`") && decoder.hint().is_some());
 }

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tamis::options::{
     AskOptions, BandOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, NgramOptions,
-    PerplexityOptions, SelectOptions, SignalOptions,
+    Objective, PerplexityOptions, SelectOptions, SignalOptions,
 };
 use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -108,6 +108,20 @@ pub(crate) const TABLE: &[Row] = &[
         by_worker: true,
     },
     Row {
+        name: "perplexity",
+        options: || {
+            let objective = Some(Objective::Span);
+            SignalOptions::Perplexity(PerplexityOptions { objective, ..t5_perplexity() })
+        },
+        changed: || {
+            let objective = Some(Objective::Prefix);
+            SignalOptions::Perplexity(PerplexityOptions { objective, ..t5_perplexity() })
+        },
+        changes: &["objective"],
+        select: Some(("perplexity", Rule::Bottom)),
+        by_worker: true,
+    },
+    Row {
         name: "embed",
         options: || SignalOptions::Embed(EmbedOptions { model: MODELS.sentence_t5.clone(), ..embed() }),
         changed: || SignalOptions::Embed(embed()),
@@ -167,6 +181,14 @@ pub(crate) fn perplexity() -> PerplexityOptions {
         model: Some(MODELS.judge.clone()),
         window: Some(12),
         stride: Some(7),
+        ..PerplexityOptions::default()
+    }
+}
+
+fn t5_perplexity() -> PerplexityOptions {
+    PerplexityOptions {
+        model: Some(MODELS.t5_judge.clone()),
+        window: Some(12),
         ..PerplexityOptions::default()
     }
 }

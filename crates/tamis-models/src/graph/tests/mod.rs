@@ -16,8 +16,8 @@ use super::decoder::Decoder;
 use super::pack::Pack;
 use super::t5::SentenceT5;
 use super::{
-    Architecture, Backend, CausalLm, DecoderConfig, Dropout, Encoder as _, Pair, Prefix, T5Config, T5Training,
-    build_causal, build_encoder, build_encoder_decoder,
+    Architecture, Backend, CausalLm, DecoderConfig, Dropout, Encoder as _, Pair, Prefix, T5Config,
+    T5Training, build_causal, build_encoder, build_encoder_decoder,
 };
 use crate::candle_backend::CandleBlocks;
 use crate::error::{Error, Result};

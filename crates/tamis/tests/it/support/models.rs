@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::corpus::{WORDS, word};
 use super::random::Random;
 
-const SPECIAL: [&str; 6] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "yes", "no"];
+const SPECIAL: [&str; 8] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "yes", "no", "<extra_id_0>", "<extra_id_1>"];
 const HIDDEN: usize = 32;
 const FEED_FORWARD: usize = 48;
 
