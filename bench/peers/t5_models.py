@@ -11,7 +11,7 @@ import sys
 
 import ctranslate2
 import torch
-from ctranslate2.converters import TransformersConverter
+from ctranslate2.converters import TransformersConverter, transformers as of_transformers
 from safetensors.torch import save_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import T5Config, T5ForConditionalGeneration
@@ -70,6 +70,20 @@ def write(folder, shape):
             json.dump(content, file, indent=1)
 
 
+def convert(folder, converted, shape, kind):
+    """transformers 5 says of every T5 that its head is tied, by which the converter knows whether to scale its input."""
+    loader = of_transformers.T5Loader
+    before = loader.get_model_spec
+
+    def unscaled(self, model):
+        model.config.tie_word_embeddings = shape.get("tie_word_embeddings", True)
+        return before(self, model)
+
+    loader.get_model_spec = unscaled
+    TransformersConverter(folder).convert(converted, quantization=kind)
+    loader.get_model_spec = before
+
+
 def main():
     root = sys.argv[1]
     for name, shape in SHAPES.items():
@@ -79,7 +93,7 @@ def main():
         for kind in ("float32", "int8"):
             converted = "%s-ct2-%s" % (folder, kind)
             if not os.path.isdir(converted):
-                TransformersConverter(folder).convert(converted, quantization=kind)
+                convert(folder, converted, shape, kind)
     print("ctranslate2", ctranslate2.__version__, "torch", torch.__version__)
 
 
