@@ -128,8 +128,8 @@ impl Cutter {
                 exercise.input.push(self.sentinels[span]);
                 exercise.predict(self.sentinels[span], None);
             }
-            for place in at + kept..at + kept + cut {
-                exercise.predict(tokens[place], Some(begin + place));
+            for (place, &token) in tokens.iter().enumerate().skip(at + kept).take(cut) {
+                exercise.predict(token, Some(begin + place));
             }
             at += kept + cut;
         }

@@ -159,7 +159,7 @@ impl Perplexity {
                 options,
             )?),
         };
-        let info = info(&reader, &*reading, options);
+        let info = info(reader, &*reading, options);
         let max_document_tokens = options.max_document_tokens.max(1);
         let pack_tokens = options.pack_tokens.max(1);
         Ok(Self { info, tokenizer, reading, max_document_tokens, pack_tokens })
@@ -229,21 +229,21 @@ impl Signal for Perplexity {
     }
 }
 
-fn info(reader: &Reader, reading: &dyn Reading, options: &PerplexityOptions) -> SignalInfo {
+fn info(reader: Reader, reading: &dyn Reading, options: &PerplexityOptions) -> SignalInfo {
     let fingerprint = Fingerprint::new(NAME, VERSION)
         .with("model", &reader.digest)
         .with("tokenizer", reader.tokenizer.digest());
     let fingerprint = reading.describe(fingerprint).with("max_document_tokens", options.max_document_tokens);
     let mut notes = BTreeMap::from([
-        ("model".to_owned(), reader.source.clone()),
+        ("model".to_owned(), reader.source),
         (
             "tokens".to_owned(),
             "tokens read, those that two windows share counted twice; `predicted_tokens` have a likelihood"
                 .to_owned(),
         ),
     ]);
-    if let Some(license) = &reader.license {
-        notes.insert("license".to_owned(), license.clone());
+    if let Some(license) = reader.license {
+        notes.insert("license".to_owned(), license);
     }
     SignalInfo {
         name: options.name.clone(),
