@@ -171,7 +171,8 @@ impl Error {
             Self::NoStride => Some("leave --stride out".to_owned()),
             Self::Stride { most, .. } => Some(format!("leave --stride out, or give at most {most}")),
             Self::Objective { known, .. } => {
-                Some(format!("leave --objective out, or give {known}"))
+                let others = if *known == "causal" { "; `span` and `prefix` need an encoder-decoder" } else { "" };
+                Some(format!("leave --objective out, or give {known}{others}"))
             }
             Self::Prompt(error) => error.hint(),
             Self::UnknownArchitecture { .. } => Some(
