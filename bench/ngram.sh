@@ -1,37 +1,43 @@
 #!/usr/bin/env bash
-# N-gram models: training beside lmplz, scoring beside the Python package kenlm. Raw lines `name value unit round` are
-# printed and kept under bench/results/; rounds are interleaved.
+# N-gram models: training beside lmplz, scoring beside the Python package kenlm and beside neural perplexity:
+# bench/ngram.sh ROUNDS RESULT
 #
-#   bench/ngram.sh [ROUNDS]          five rounds by default; PARTS="train score" of them, NAME of the result to add to
-#
-# Text: BENCH_NGRAM, a folder of .jsonl.zst shards with `text`, else the labelled pool, built once where ../shared/pool is
-# there. Trained on all but its first shard, scored on the first. BENCH_VENV: a Python environment with kenlm==0.3.0; LMPLZ:
-# lmplz, from bench/peers/build_lmplz.sh. Without either, that side is skipped and said so. n-grams of three and more words
-# that occur once are left out (PRUNE).
+# Raw lines NAME VALUE UNIT ROUND are appended to RESULT. Text: BENCH_NGRAM, a folder of .jsonl.zst shards with `text`, else the
+# labelled pool, built once where ../shared/pool is there; without either it says so and ends. Trained on all but its first
+# shard, scored on the first. LMPLZ: lmplz, from bench/peers/build_lmplz.sh; without it training is not compared, and said so.
+# n-grams of three and more words that occur once are left out (PRUNE).
 set -euo pipefail
 cd "$(dirname "$0")/.."
-rounds="${1:-5}"
+rounds="${1:-5}" result="${2:-/dev/stdout}"
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 bin="$target/release"
+python="${BENCH_VENV:-$target/bench/venv}/bin/python"
 work="$target/bench/ngram"
-parts="${PARTS:-train score}"
 prune="${PRUNE:-0 0 1}"
-result="bench/results/${NAME:-ngram-$(date +%Y-%m-%d)-$(uname -m)-$(nproc)cores}.txt"
-cargo build --release --quiet -p tamis-cli
-cargo build --release --quiet --example ngram_throughput -p tamis-samplers
+neural="${BENCH_NEURAL_DOCUMENTS:-40}"
+say() { tee -a "$result"; }
 
 text="${BENCH_NGRAM:-}"
-if [ -z "$text" ]; then
+if [ -z "$text" ] && [ -f ../shared/pool/build_pool.py ]; then
     text="$target/bench/pool"
     [ -d "$text" ] || python3 ../shared/pool/build_pool.py "$text" > /dev/null
 fi
-mkdir -p "$work/reference" bench/results
+if [ -z "$text" ]; then
+    echo "# ngram: skipped, no corpus (set BENCH_NGRAM)" | say
+    exit 0
+fi
+rm -rf "$work"
+mkdir -p "$work/reference" "$work/scored" "$work/neural"
 shards=("$text"/*.jsonl.zst)
-for shard in "${shards[@]:1}"; do ln -sf "$(realpath "$shard")" "$work/reference/"; done
+for shard in "${shards[@]:1}"; do ln -s "$(realpath "$shard")" "$work/reference/"; done
+ln -s "$(realpath "${shards[0]}")" "$work/scored/"
 zstd -dcq "${shards[0]}" | python3 -c '
 import json, sys
-texts = [json.loads(line)["text"].replace("\0", " ") for line in sys.stdin]
-sys.stdout.write("\0".join(texts))' > "$work/documents"
+lines = list(sys.stdin)
+step = max(1, len(lines) // int(sys.argv[2]))
+open(sys.argv[1], "w").writelines(lines[::step][: int(sys.argv[2])])
+texts = [json.loads(line)["text"].replace("\0", " ") for line in lines]
+sys.stdout.write("\0".join(texts))' "$work/neural/some.jsonl" "$neural" > "$work/documents"
 # lmplz wants one sentence a line, none of them empty, and no word of the model itself.
 zstd -dcq "${shards[@]:1}" | python3 -c '
 import json, sys
@@ -41,38 +47,39 @@ for document in sys.stdin:
         if words:
             sys.stdout.buffer.write(b" ".join(words) + b"\n")' > "$work/reference.txt"
 
-seconds() { # NAME ROUND COMMAND...
-    local name="$1" round="$2" from
-    shift 2
+seconds() { # NAME COMMAND...
+    local name="$1" from
+    shift
     from=$(date +%s.%N)
     "$@"
     echo "$name $(echo "$(date +%s.%N) - $from" | bc) s $round"
 }
-lmplz() { "$LMPLZ" -o 5 --prune $prune -S 2G -T "$work/" < "$work/reference.txt" > "$work/lmplz.arpa" 2> "$work/lmplz.log"; }
 train() {
     rm -f "$work/tamis.arpa"
     "$bin/tamis" -q train-ngram "$work/reference" --order 5 --prune $prune --memory 2GB --out "$work/tamis.arpa" > "$work/tamis.log"
 }
-kenlm() { "$BENCH_VENV/bin/python" bench/peers/ngram_kenlm.py "$work/tamis.arpa" "$work/documents" "$1" 2> "$work/kenlm.log"; }
-
-bench() {
-    echo "# $(date -u +%Y-%m-%dT%H:%MZ)  commit $(git rev-parse --short HEAD 2> /dev/null || echo unknown)"
-    echo "# $(grep -m1 'model name' /proc/cpuinfo | cut -d: -f2 | xargs), $(nproc) cores, load $(cut -d' ' -f1 /proc/loadavg)"
-    echo "# reference $(wc -lw < "$work/reference.txt" | xargs) lines words; scored: $(wc -c < "$work/documents") bytes"
-    echo "# 5-grams, --prune $prune"
-    [ -n "${LMPLZ:-}" ] || echo "# no LMPLZ: training is not compared"
-    [ -n "${BENCH_VENV:-}" ] || echo "# no BENCH_VENV: scoring is not compared"
-    local round
-    for round in $(seq "$rounds"); do
-        if [[ "$parts" == *train* ]]; then
-            seconds tamis_train "$round" train
-            [ -z "${LMPLZ:-}" ] || seconds lmplz_train "$round" lmplz
-        fi
-        if [[ "$parts" == *score* ]]; then
-            "$bin/examples/ngram_throughput" "$work/tamis.arpa" "$work/documents" "$round"
-            [ -z "${BENCH_VENV:-}" ] || kenlm "$round"
-        fi
-    done
+lmplz() { "$LMPLZ" -o 5 --prune $prune -S 2G -T "$work/" < "$work/reference.txt" > "$work/lmplz.arpa" 2> "$work/lmplz.log"; }
+# documents NAME CORPUS SIGNAL...: documents a second of a whole run of `tamis score`, reading the model included
+documents() {
+    local name="$1" corpus="$2" from count
+    shift 2
+    rm -rf "$work/run"
+    from=$(date +%s.%N)
+    count=$("$bin/tamis" -q --json score "$@" "$corpus" --run "$work/run" | python3 -c 'import json, sys; print(json.load(sys.stdin)["documents_in"])')
+    echo "$name $(echo "scale=2; $count / ($(date +%s.%N) - $from)" | bc) documents/s $round"
 }
-bench | tee -a "$result"
-echo "kept in $result"
+
+{
+    echo "# reference: $(wc -lw < "$work/reference.txt" | xargs) lines and words; scored: $(wc -c < "$work/documents") bytes; 5-grams, --prune $prune"
+    echo "# ngram-run: whole runs of tamis score, 2 threads; neural: SmolLM2-135M on $neural of the documents"
+    [ -n "${LMPLZ:-}" ] || echo "# no LMPLZ: training is not compared"
+    for round in $(seq "$rounds"); do
+        seconds ngram-train/tamis train
+        [ -z "${LMPLZ:-}" ] || seconds ngram-train/lmplz lmplz
+        "$bin/examples/ngram_throughput" "$work/tamis.arpa" "$work/documents" "$round"
+        "$python" bench/peers/ngram_kenlm.py "$work/tamis.arpa" "$work/documents" "$round" 2> "$work/kenlm.log" ||
+            echo "# kenlm failed: $(tail -1 "$work/kenlm.log")"
+        documents ngram-run/tamis-ngram "$work/scored" ngram --ngram "$work/tamis.arpa"
+        documents ngram-run/tamis-perplexity "$work/neural" perplexity
+    done
+} | say

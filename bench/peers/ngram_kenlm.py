@@ -18,7 +18,7 @@ def main():
         texts = source.read().split("\0")
     began = time.perf_counter()
     model = kenlm.Model(path)
-    print(f"kenlm_load {time.perf_counter() - began:.3f} s {turn}")
+    print(f"ngram-load/kenlm {time.perf_counter() - began:.3f} s {turn}")
     lines = [[line for line in text.split("\n") if line.encode().split()] for text in texts]
     words = sum(len(line.encode().split()) for own in lines for line in own)
     total = 0.0
@@ -27,9 +27,9 @@ def main():
         for line in own:
             total += model.score(line)
     seconds = time.perf_counter() - began
-    print(f"kenlm_score {words / seconds:.0f} words/s {turn}")
-    print(f"kenlm_score {len(texts) / seconds:.1f} documents/s {turn}")
-    print(f"kenlm_total {total:.3f} log10 {turn}")
+    print(f"ngram-score/kenlm {words / seconds:.0f} words/s {turn}")
+    print(f"ngram-score/kenlm {len(texts) / seconds:.1f} documents/s {turn}")
+    print(f"# kenlm: {total:.3f} log10 P of all documents")
 
 
 if __name__ == "__main__":

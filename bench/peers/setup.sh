@@ -7,6 +7,8 @@ venv="${BENCH_VENV:-../../target/bench/venv}"
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
 export CMAKE_ARGS="${CMAKE_ARGS:--DGGML_NATIVE=ON -DGGML_LLAMAFILE=ON -DLLAVA_BUILD=OFF -DLLAMA_BUILD_COMMON=OFF -DLLAMA_BUILD_TOOLS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_SERVER=OFF -DLLAMA_BUILD_TESTS=OFF}"
 export CMAKE_BUILD_PARALLEL_LEVEL="${CMAKE_BUILD_PARALLEL_LEVEL:-$(nproc)}"
+# kenlm asks for a CMake that is no more.
+export CMAKE_POLICY_VERSION_MINIMUM="${CMAKE_POLICY_VERSION_MINIMUM:-3.5}"
 missing=$("$venv/bin/python" - <<'PYTHON'
 from importlib.metadata import PackageNotFoundError, version
 for line in open("requirements.txt", encoding="utf-8"):

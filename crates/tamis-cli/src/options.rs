@@ -219,7 +219,7 @@ pub(crate) fn engine(flag: Option<EngineArg>, device: Option<&str>) -> Result<(E
     }
 }
 
-fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) -> Result<ServerOptions> {
+pub(crate) fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) -> Result<ServerOptions> {
     if !tamis::is_server(model) {
         let ServerArgs { server_model, top_logprobs, max_document_characters, .. } = args;
         if server_model.is_some() || top_logprobs.is_some() || max_document_characters.is_some() {

@@ -44,8 +44,8 @@ pub use matrix::{Accumulate, PackedMatrix, silu_gated_layer};
 pub use path::{Dtype, Path};
 pub use rope::{RopeTable, rope};
 pub use rows::{
-    LogSumExp, add, add_bias, gelu_erf, gelu_tanh, l2_normalize, layer_norm, log_sum_exp, mean_rows,
-    multiply_gate, rms_norm, silu_gate, softmax,
+    LogSumExp, add, add_bias, gelu_erf, gelu_tanh, gelu_tanh_gate, l2_normalize, layer_norm, log_sum_exp,
+    mean_rows, multiply_gate, relu, rms_norm, silu_gate, softmax,
 };
 pub use scratch::Scratch;
 pub use view::{Rows, RowsMut};

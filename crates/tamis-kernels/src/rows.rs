@@ -75,6 +75,21 @@ pub fn gelu_tanh(path: Path, x: &mut [f32]) {
     run_gelu_tanh(path.mode(), x);
 }
 
+/// Gated unit of T5 v1.1: out = gelu(gate) · up by the tanh approximation, for rows as in [`silu_gate`].
+///
+/// # Panics
+/// As [`silu_gate`].
+pub fn gelu_tanh_gate(path: Path, gate_up: &[f32], width: usize, out: &mut [f32]) {
+    check_rows(gate_up.len(), 2 * width);
+    assert_eq!(gate_up.len(), 2 * out.len(), "one output per gate");
+    run_gelu_tanh_gate(path.mode(), gate_up, width, out);
+}
+
+/// x = max(x, 0) in place; NaN stays.
+pub fn relu(path: Path, x: &mut [f32]) {
+    run_relu(path.mode(), x);
+}
+
 /// Adds `bias` to every row of `x`; rows have `bias.len()` values.
 ///
 /// # Panics
@@ -173,6 +188,8 @@ dispatched! {
     fn run_multiply_gate(gate_up: &[f32], width: usize, out: &mut [f32]) = multiply_gate_body;
     fn run_gelu_erf(x: &mut [f32]) = gelu_erf_body;
     fn run_gelu_tanh(x: &mut [f32]) = gelu_tanh_body;
+    fn run_gelu_tanh_gate(gate_up: &[f32], width: usize, out: &mut [f32]) = gelu_tanh_gate_body;
+    fn run_relu(x: &mut [f32]) = relu_body;
     fn run_add_bias(x: &mut [f32], bias: &[f32]) = add_bias_body;
     fn run_add(x: &mut [f32], y: &[f32]) = add_body;
     fn run_maximum(row: &[f32]) -> f32 = maximum_body;
@@ -254,12 +271,37 @@ fn gelu_erf_body<const FUSED: bool>(x: &mut [f32]) {
 }
 
 #[inline(always)]
-fn gelu_tanh_body<const FUSED: bool>(x: &mut [f32]) {
+fn gelu_tanh_of<const FUSED: bool>(x: f32) -> f32 {
     // (1 + tanh u) / 2 is the sigmoid of 2u.
     const TWO_ROOT_2_OVER_PI: f32 = 1.595_769_2;
+    let cubic = multiply_add::<FUSED>(x * x, 0.044_715, 1.0) * x;
+    x * sigmoid::<FUSED>(TWO_ROOT_2_OVER_PI * cubic)
+}
+
+#[inline(always)]
+fn gelu_tanh_body<const FUSED: bool>(x: &mut [f32]) {
     for x in x {
-        let cubic = multiply_add::<FUSED>(*x * *x, 0.044_715, 1.0) * *x;
-        *x *= sigmoid::<FUSED>(TWO_ROOT_2_OVER_PI * cubic);
+        *x = gelu_tanh_of::<FUSED>(*x);
+    }
+}
+
+#[inline(always)]
+fn gelu_tanh_gate_body<const FUSED: bool>(gate_up: &[f32], width: usize, out: &mut [f32]) {
+    for (row, out) in gate_up.chunks_exact(2 * width).zip(out.chunks_exact_mut(width)) {
+        let (gate, up) = row.split_at(width);
+        for ((out, gate), up) in out.iter_mut().zip(gate).zip(up) {
+            *out = gelu_tanh_of::<FUSED>(*gate) * up;
+        }
+    }
+}
+
+#[inline(always)]
+fn relu_body<const FUSED: bool>(x: &mut [f32]) {
+    for x in x {
+        // Not `max`, which would turn NaN into 0.
+        if *x < 0.0 {
+            *x = 0.0;
+        }
     }
 }
 
@@ -434,6 +476,18 @@ mod tests {
                 }),
             ),
             (
+                "gelu_tanh_gate",
+                into(width / 2, Box::new(move |path, x, out| gelu_tanh_gate(path, x, width / 2, out))),
+                Box::new(move |x| {
+                    let gelu = |x: f64| {
+                        let root = (2.0 / std::f64::consts::PI).sqrt();
+                        x / 2.0 * (1.0 + (root * (x + 0.044_715 * x * x * x)).tanh())
+                    };
+                    x.iter().zip(&x[width / 2..]).map(|(g, u)| gelu(*g) * u).collect()
+                }),
+            ),
+            ("relu", in_place(relu), each(|x| x.max(0.0))),
+            (
                 "add_bias",
                 Box::new(|path, x| {
                     let mut x = x.to_vec();
@@ -530,6 +584,9 @@ mod tests {
             let mut out = [0.0];
             silu_gate(path, &[f32::NAN, 1.0], 1, &mut out);
             assert!(out[0].is_nan());
+            let mut x = [f32::NAN, -1.0];
+            relu(path, &mut x);
+            assert!(x[0].is_nan() && x[1] == 0.0);
         }
     }
 

@@ -5,9 +5,10 @@
 //!     [--documents 48] [--pack 1024] [--prefix 0 | --prompt few-shot] [--seconds 5] [--every-position] [--check FILE]
 //! ```
 //! MODEL is what `open_model` takes: a folder, a `.gguf` file, `pypi:PACKAGE==VERSION`, an alias. A decoder scores the
-//! token after each document (`--every-position`: every token), an encoder embeds it. `--prefix` puts so many tokens before every
-//! document, `--prompt` those of a built-in prompt, whose end then follows every document; they are computed once, which is
-//! timed by itself, and counted by nobody. `--check` writes some values of the first four documents, to compare with other programs.
+//! token after each document (`--every-position`: every token), an encoder embeds it, an encoder–decoder reads it and takes
+//! the first decoder step. `--prefix` puts so many tokens before every document, `--prompt` those of a built-in prompt, whose
+//! end then follows every document; they are computed once, which is timed by itself, and counted by nobody. `--check` writes
+//! some values of the first four documents, to compare with other programs.
 #![expect(clippy::print_stdout, reason = "the figure is the output")]
 
 use std::collections::BTreeMap;
@@ -16,13 +17,17 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tamis_kernels::{Dtype, Path, log_sum_exp};
-use tamis_models::graph::{Architecture, Backend, CausalLm, Encoder, build_causal, build_encoder};
+use tamis_models::graph::{
+    Architecture, Backend, CausalLm, Encoder, EncoderDecoder, build_causal, build_encoder,
+    build_encoder_decoder,
+};
 use tamis_models::prompt::builtin;
 use tamis_models::source::{default_cache, open_model};
 
 enum Model {
     Causal(Box<dyn CausalLm>),
     Encoder(Box<dyn Encoder>),
+    EncoderDecoder(Box<dyn EncoderDecoder>),
 }
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -51,6 +56,11 @@ fn main() -> Result<(), Box<dyn Error>> {
         Architecture::Bert(_) => {
             Model::Encoder(build_encoder(&loaded.architecture, &*loaded.weights, Backend::Native(path))?)
         }
+        Architecture::T5(_) => Model::EncoderDecoder(build_encoder_decoder(
+            &loaded.architecture,
+            &*loaded.weights,
+            Backend::Native(path),
+        )?),
         _ => Model::Causal(build_causal(&loaded.architecture, &*loaded.weights, Backend::Native(path))?),
     };
     println!("{}: loaded and packed for {} in {:.1?}", loaded.source, path.name(), begun.elapsed());
@@ -86,6 +96,9 @@ fn main() -> Result<(), Box<dyn Error>> {
             model.next_token_logits(prefix.as_ref(), documents, &mut |at, values| sink(at, values))
         }
         Model::Encoder(model) => model.embed(documents, &mut |at, values| sink(at, values)),
+        Model::EncoderDecoder(model) => {
+            model.first_token_logits(documents, &mut |at, values| sink(at, values))
+        }
     };
     run(in_pack[0], &mut |_, _| ())?;
     if let Some(path) = options.get("check") {
@@ -140,7 +153,7 @@ fn check(path: &str, documents: &[&[u32]], model: &Model, run: &Run<'_>) -> Resu
     run(documents, &mut |_, values| {
         let row: Vec<String> = match model {
             Model::Encoder(_) => values.iter().map(f32::to_string).collect(),
-            Model::Causal(_) => {
+            Model::Causal(_) | Model::EncoderDecoder(_) => {
                 let total = log_sum_exp(Path::detect(Dtype::F32), values);
                 values
                     .iter()

@@ -68,13 +68,13 @@ pub enum Error {
     },
     /// A window for perplexity that is longer than the context, or in which nothing is predicted.
     #[error(
-        "expected windows of {least} tokens to the context of {context}, got {window} tokens, {before} of them before every text"
+        "expected windows of {least} tokens to the context of {context}, got {window} tokens, {around} of them beside the text"
     )]
     Window {
         /// Tokens of the window.
         window: usize,
-        /// Tokens that the model expects before every text.
-        before: usize,
+        /// Tokens that the model expects before or after every text.
+        around: usize,
         /// The smallest window that predicts a token.
         least: usize,
         /// The longest sequence that the model can see.
@@ -88,6 +88,9 @@ pub enum Error {
         /// The longest stride that leaves nothing out.
         most: usize,
     },
+    /// A stride for windows that do not overlap.
+    #[error("the windows of an encoder–decoder do not overlap: they have no stride")]
+    NoStride,
     /// A device that this tamis was built without.
     #[error("device `{device}`: this tamis was built without feature `{feature}`")]
     DeviceMissing {
@@ -106,6 +109,9 @@ pub enum Error {
         /// What it has.
         known: &'static str,
     },
+    /// Spans cannot be cut out of a text without tokens to stand for them.
+    #[error("the tokenizer has no token `<extra_id_0>` to stand for what is cut out")]
+    NoSentinels,
     /// A prompt cannot be used.
     #[error(transparent)]
     Prompt(#[from] crate::prompt::PromptError),
@@ -149,21 +155,24 @@ impl Error {
             Self::NoRoomForText { special_tokens, .. } => {
                 Some(format!("allow at least {} tokens", special_tokens + 1))
             }
+            Self::NoSentinels => Some("use the objective `prefix`, or T5's own tokenizer".to_owned()),
             Self::WrongKind { needed, .. } => Some(format!(
                 "name a model that is {}",
-                if needed.contains("encoder") {
-                    "an encoder, such as `minilm`"
-                } else {
-                    "a decoder, such as `smollm2`"
+                match *needed {
+                    "encoder" => "an encoder, such as `minilm`",
+                    "encoder–decoder" => "a T5, such as `hf:google/flan-t5-base`",
+                    _ => "a decoder, such as `smollm2`",
                 }
             )),
             Self::DeviceMissing { feature, .. } => Some(format!(
                 "build it with `cargo build --release --features {feature}`, or leave --device out"
             )),
             Self::Window { .. } => Some("leave --window out: it is the model's context then".to_owned()),
+            Self::NoStride => Some("leave --stride out".to_owned()),
             Self::Stride { most, .. } => Some(format!("leave --stride out, or give at most {most}")),
             Self::Objective { known, .. } => {
-                Some(format!("leave --objective out, or give {known}; `span` and `prefix` need an encoder-decoder"))
+                let others = if *known == "causal" { "; `span` and `prefix` need an encoder-decoder" } else { "" };
+                Some(format!("leave --objective out, or give {known}{others}"))
             }
             Self::Prompt(error) => error.hint(),
             Self::UnknownArchitecture { .. } => Some(

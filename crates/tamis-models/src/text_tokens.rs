@@ -13,13 +13,26 @@ pub trait TextTokenizer: Send + Sync {
     /// When the tokenizer fails.
     fn encode_head(&self, text: &str, max_tokens: usize) -> Result<Head>;
 
+    /// Where each of the first `tokens` tokens of a document ends, in bytes.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    fn token_ends(&self, text: &str, tokens: usize) -> Result<Vec<usize>> {
+        let mut end = 0;
+        let head = self.encode_head(text, tokens)?;
+        let ends = head.tokens.iter().map(|token| {
+            end += self.decode(&[*token])?.len();
+            Ok(end.min(text.len()))
+        });
+        ends.collect()
+    }
+
     /// Bytes of a document that its first `tokens` tokens stand for.
     ///
     /// # Errors
     /// When the tokenizer fails.
     fn head_bytes(&self, text: &str, tokens: usize) -> Result<usize> {
-        let head = self.encode_head(text, tokens)?;
-        Ok(self.decode(&head.tokens)?.len().min(text.len()))
+        Ok(self.token_ends(text, tokens)?.last().copied().unwrap_or(0))
     }
 
     /// How many tokens a document has.
@@ -55,8 +68,8 @@ impl TextTokenizer for Tokenizer {
         Self::encode_head(self, text, max_tokens)
     }
 
-    fn head_bytes(&self, text: &str, tokens: usize) -> Result<usize> {
-        Self::head_bytes(self, text, tokens)
+    fn token_ends(&self, text: &str, tokens: usize) -> Result<Vec<usize>> {
+        Self::token_ends(self, text, tokens)
     }
 
     fn count(&self, text: &str) -> Result<u64> {

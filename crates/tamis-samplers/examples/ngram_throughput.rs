@@ -26,8 +26,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         line.clear();
     }
     let model = parser.finish()?;
-    println!("tamis_load {:.3} s {round}", began.elapsed().as_secs_f64());
-    println!("tamis_memory {} bytes {round}", model.memory_bytes());
+    println!("ngram-load/tamis {:.3} s {round}", began.elapsed().as_secs_f64());
+    println!("ngram-memory/tamis {:.1} MB {round}", model.memory_bytes() as f64 / 1e6);
     let mut scorer = Scorer::new(&model);
     let (mut words, mut total) = (0, 0.0);
     let began = Instant::now();
@@ -37,8 +37,8 @@ fn main() -> Result<(), Box<dyn Error>> {
         total += score.log10;
     }
     let seconds = began.elapsed().as_secs_f64();
-    println!("tamis_score {:.0} words/s {round}", words as f64 / seconds);
-    println!("tamis_score {:.1} documents/s {round}", texts.len() as f64 / seconds);
-    println!("tamis_total {total:.3} log10 {round}");
+    println!("ngram-score/tamis {:.0} words/s {round}", words as f64 / seconds);
+    println!("ngram-score/tamis {:.1} documents/s {round}", texts.len() as f64 / seconds);
+    println!("# tamis: {total:.3} log10 P of all documents");
     Ok(())
 }

@@ -11,9 +11,9 @@ use tamis_core::{
 use tamis_io::corpus::Columns;
 use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
-use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
+use tamis_models::ask_llm::{AnswerModel, AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
-use tamis_models::graph::{Architecture, Backend, Device as ModelDevice, build_causal, build_encoder};
+use tamis_models::graph::{Backend, Device as ModelDevice, build_encoder};
 use tamis_models::perplexity::{
     Objective as ModelObjective, Perplexity, PerplexityOptions as ModelPerplexityOptions, Reader,
 };
@@ -107,7 +107,7 @@ pub(crate) fn judge(
     observer: &dyn Observer,
 ) -> Result<Judge> {
     let model = open(source, observer)?;
-    let causal = build_causal(&model.architecture, &*model.weights, backend(dtype, engine, device))?;
+    let answering = AnswerModel::build(&model.architecture, &*model.weights, backend(dtype, engine, device))?;
     let special = |tokens: &[u32]| tokens.first().and_then(|token| model.tokenizer.piece(*token));
     let chat_template = model.chat_template.clone().map(|source| ChatTemplate {
         source,
@@ -115,7 +115,7 @@ pub(crate) fn judge(
         eos_token: special(&model.tokenizer.special().after),
     });
     Ok(Judge {
-        model: Arc::from(causal),
+        model: answering,
         tokenizer: Arc::new(model.tokenizer),
         source: model.source,
         digest: model.digest,
@@ -169,7 +169,7 @@ pub fn check_models(signal: &SignalOptions, observer: &dyn Observer) -> Result<(
         SignalOptions::Ngram(ngram) => crate::ngram::check(ngram, observer)?,
         SignalOptions::Perplexity(perplexity) => {
             let model = open(checkpoint(perplexity)?, observer)?;
-            check_objective(perplexity, &model.architecture)?;
+            ModelObjective::of(objective(perplexity), &model.architecture)?;
         }
         SignalOptions::Tokens { tokenizer } => drop(open(tokenizer, observer)?),
         SignalOptions::Column { .. } | SignalOptions::Counts => {}
@@ -210,8 +210,8 @@ pub(crate) fn perplexity(
     observer: &dyn Observer,
 ) -> Result<Perplexity> {
     let model = open(checkpoint(options)?, observer)?;
-    check_objective(options, &model.architecture)?;
-    let reader = Reader::from_model(model, backend(options.dtype, options.engine, options.device))?;
+    let backend = backend(options.dtype, options.engine, options.device);
+    let reader = Reader::from_model(model, objective(options), backend)?;
     let default = ModelPerplexityOptions::default();
     let own = ModelPerplexityOptions {
         name,
@@ -224,14 +224,13 @@ pub(crate) fn perplexity(
     Ok(Perplexity::new(reader, &own)?)
 }
 
-fn check_objective(options: &PerplexityOptions, architecture: &Architecture) -> Result<()> {
-    let asked = options.objective.map(|objective| match objective {
+/// The objective that was asked for, if any.
+fn objective(options: &PerplexityOptions) -> Option<ModelObjective> {
+    options.objective.map(|objective| match objective {
         Objective::Causal => ModelObjective::Causal,
         Objective::Span => ModelObjective::Span,
         Objective::Prefix => ModelObjective::Prefix,
-    });
-    ModelObjective::of_decoder(asked, architecture.name())?;
-    Ok(())
+    })
 }
 
 /// The model of a perplexity signal.

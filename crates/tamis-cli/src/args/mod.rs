@@ -457,7 +457,7 @@ pub(crate) enum ModelsCommand {
 /// `tamis models check`
 #[derive(Debug, Args)]
 pub(crate) struct Check {
-    /// Model source.
+    /// Model source: a decoder or a T5, or a server, `http://HOST:PORT/v1#MODEL`.
     #[arg(value_name = "MODEL")]
     pub model: String,
     /// JSON lines with `text`, `label` (good or bad) and `kind` [default: the set that ships inside].
@@ -481,6 +481,11 @@ pub(crate) struct Check {
     /// Implementation of the graphs [default: native].
     #[arg(long, value_enum)]
     pub engine: Option<EngineArg>,
+    /// Model source whose tokenizer cuts documents for a server.
+    #[arg(long, value_name = "SOURCE")]
+    pub tokenizer: Option<String>,
+    #[command(flatten)]
+    pub server: ServerArgs,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

@@ -27,6 +27,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Check) -> anyhow::Result<Outcome
         most_of_a_kind: args.most_of_a_kind.map(|most| most as usize),
         dtype: options::dtype(args.dtype),
         engine: options::engine(args.engine, None)?.0,
+        server: options::server(&args.model, &args.server, args.tokenizer.as_deref())?,
     };
     let report = check_model(&options, context.global.threads.unwrap_or(0), context.terminal)?;
     context.print(|| json_of(&report), || text_of(&report));

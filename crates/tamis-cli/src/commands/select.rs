@@ -41,14 +41,14 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
             }
             By::Stored(full)
         }
-        name => By::Signal(options::signal(name, &args.signal, args.tokenizer.as_deref())?),
+        name => By::Signal(Box::new(options::signal(name, &args.signal, args.tokenizer.as_deref())?)),
     };
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     project.refuse_output_inside_corpus(args.out.as_deref())?;
     let settings = match &by {
         By::Random => None,
         By::Stored(full) => Some(project.stored_options(full)?),
-        By::Signal(asked) => Some(asked.clone()),
+        By::Signal(asked) => Some(SignalOptions::clone(asked)),
     };
     if args.run.dry_run {
         let plan = project.plan(settings.as_ref())?;
@@ -70,7 +70,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
 enum By<'a> {
     Random,
     Stored(&'a str),
-    Signal(SignalOptions),
+    Signal(Box<SignalOptions>),
 }
 
 fn execute(

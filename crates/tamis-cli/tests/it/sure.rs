@@ -145,6 +145,7 @@ fn the_binary_killed_at_any_time_is_gone_on_from() {
 struct Mounted(std::path::PathBuf);
 
 impl Mounted {
+    #[expect(clippy::print_stdout, reason = "who reads the test's output must know what was not tried")]
     fn new(world: &World, name: &str, options: &str) -> Option<Self> {
         let place = world.path(name);
         std::fs::create_dir_all(&place).unwrap();

@@ -79,7 +79,7 @@ impl StoreError {
         if error.get_ref().is_none_or(|inner| !inner.is::<object_store::Error>()) {
             return Self::io("write", location, error);
         }
-        match error.into_inner().map(|inner| inner.downcast::<object_store::Error>()) {
+        match error.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<object_store::Error>) {
             Some(Ok(source)) => Self::Object { action: "write", location: location.into(), source },
             _ => unreachable!("the kind of error was looked at"),
         }

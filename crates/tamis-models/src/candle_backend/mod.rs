@@ -7,17 +7,23 @@
 //! Not for: speed. On the CPU this is several times slower than `native`, and its results are batch-variant.
 
 mod attention;
+mod dropout;
 
-#[cfg(test)]
-use std::{collections::BTreeMap, sync::Mutex};
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use candle_core::{D, Device, Tensor};
+use candle_core::{D, Device, Tensor, Var};
 
+use self::attention::Source;
+pub use self::dropout::Dropout;
+use self::dropout::Masks;
 use crate::error::{Error, Result};
 use crate::graph::blocks::{
-    Activation, Attention, Blocks, FeedForward, HeadNorms, LinearPart, NormNames, Queries,
+    Activation, Attention, Between, Blocks, CrossNames, FeedForward, HeadNorms, LinearPart, NormNames,
+    Queries,
 };
 use crate::graph::pack::Pack;
+use crate::graph::relative::Buckets;
 use crate::weights::Weights;
 
 /// Rows that see the head at once, which bounds the logits held in memory.
@@ -28,8 +34,9 @@ const HEAD_ROWS: usize = 64;
 pub(crate) struct CandleBlocks {
     device: Device,
     /// By tensor name, when parameters are to receive gradients.
-    #[cfg(test)]
-    trainable: Option<Mutex<BTreeMap<String, candle_core::Var>>>,
+    trainable: Option<Mutex<BTreeMap<String, Var>>>,
+    /// Where values are to be dropped.
+    masks: Mutex<Option<Masks>>,
 }
 
 /// A normalisation.
@@ -44,6 +51,18 @@ pub(crate) struct Linear {
     parts: Vec<(Tensor, Option<Tensor>)>,
 }
 
+/// Biases by bucket and head.
+pub(crate) struct PositionBias {
+    buckets: Buckets,
+    values: Tensor,
+}
+
+/// What makes keys and values of another sequence's states.
+pub(crate) struct Cross {
+    keys: Tensor,
+    values: Tensor,
+}
+
 /// Rotated keys and values of a prefix: kv heads × T × head width.
 pub(crate) struct KeyValues {
     keys: Tensor,
@@ -53,11 +72,7 @@ pub(crate) struct KeyValues {
 impl CandleBlocks {
     /// Parameters are constants: nothing is recorded for a backward pass.
     pub(crate) fn new() -> Self {
-        Self {
-            device: Device::Cpu,
-            #[cfg(test)]
-            trainable: None,
-        }
+        Self { device: Device::Cpu, trainable: None, masks: Mutex::default() }
     }
 
     /// As [`CandleBlocks::new`], on an accelerator.
@@ -77,34 +92,45 @@ impl CandleBlocks {
     }
 
     /// Parameters are variables.
-    #[cfg(test)]
     pub(crate) fn trainable() -> Self {
-        Self { device: Device::Cpu, trainable: Some(Mutex::default()) }
+        Self { trainable: Some(Mutex::default()), ..Self::new() }
     }
 
     /// The variables by tensor name.
-    #[cfg(test)]
-    pub(crate) fn variables(&self) -> BTreeMap<String, candle_core::Var> {
-        let variables =
-            self.trainable.as_ref().map(|variables| variables.lock().expect("no test poisons it").clone());
-        variables.unwrap_or_default()
+    pub(crate) fn variables(&self) -> BTreeMap<String, Var> {
+        self.trainable.as_ref().map(|variables| lock(variables).clone()).unwrap_or_default()
+    }
+
+    /// Drops values in all that is computed from now on, or none.
+    pub(crate) fn set_dropout(&self, dropout: Option<Dropout>) {
+        *lock(&self.masks) = dropout.map(Masks::new);
+    }
+
+    /// Values on which a model in training drops some.
+    fn dropped(&self, values: Tensor) -> Result<Tensor> {
+        match lock(&self.masks).as_mut() {
+            Some(masks) => masks.apply(&values),
+            None => Ok(values),
+        }
     }
 
     fn load(&self, weights: &dyn Weights, name: &str, shape: &[usize]) -> Result<Tensor> {
         let tensor = Tensor::from_vec(weights.load(name, shape)?, shape, &self.device)?;
-        #[cfg(test)]
-        if let Some(variables) = &self.trainable {
-            let variable = candle_core::Var::from_tensor(&tensor)?;
-            let tensor = variable.as_tensor().clone();
-            variables.lock().expect("no test poisons it").insert(name.to_owned(), variable);
-            return Ok(tensor);
-        }
+        let Some(variables) = &self.trainable else { return Ok(tensor) };
+        let variable = Var::from_tensor(&tensor)?;
+        let tensor = variable.as_tensor().clone();
+        lock(variables).insert(name.to_owned(), variable);
         Ok(tensor)
     }
 
     fn indices(&self, indices: &[u32]) -> Result<Tensor> {
         Ok(Tensor::from_slice(indices, indices.len(), &self.device)?)
     }
+}
+
+/// What a poisoned lock guards here is whole: each change is one insertion or assignment.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 impl Norm {
@@ -150,6 +176,7 @@ impl Activation {
                 let gate = if self == Self::SiluGate { gate.silu()? } else { gate.gelu()? };
                 (gate * rows.narrow(1, width, width)?)?
             }
+            Self::Relu => rows.relu()?,
             Self::GeluErf => rows.gelu_erf()?,
             Self::GeluTanh => rows.gelu()?,
         })
@@ -162,6 +189,8 @@ impl Blocks for CandleBlocks {
     type Norm = Norm;
     type Linear = Linear;
     type KeyValues = KeyValues;
+    type PositionBias = PositionBias;
+    type Cross = Cross;
 
     fn numeric_path(&self) -> String {
         let device = match self.device {
@@ -191,7 +220,13 @@ impl Blocks for CandleBlocks {
         let epsilon = f64::from(epsilon);
         let load = |name: &str| self.load(weights, name, &[width]);
         Ok(match names {
-            NormNames::RootMeanSquare { scale } => Norm::RootMeanSquare { scale: load(scale)?, epsilon },
+            NormNames::RootMeanSquare { scale, factor } => {
+                let mut scale = load(scale)?;
+                if *factor != 1.0 {
+                    scale = (scale * f64::from(*factor))?;
+                }
+                Norm::RootMeanSquare { scale, epsilon }
+            }
             NormNames::Layer { scale, shift } => {
                 Norm::Layer { scale: load(scale)?, shift: load(shift)?, epsilon }
             }
@@ -207,6 +242,27 @@ impl Blocks for CandleBlocks {
         Ok(Linear { parts: parts.iter().map(load).collect::<Result<_>>()? })
     }
 
+    fn position_bias(
+        &self,
+        weights: &dyn Weights,
+        name: &str,
+        buckets: Buckets,
+        heads: usize,
+    ) -> Result<PositionBias> {
+        Ok(PositionBias { buckets, values: self.load(weights, name, &[buckets.count, heads])? })
+    }
+
+    fn cross(
+        &self,
+        weights: &dyn Weights,
+        names: &CrossNames,
+        attention: &Attention,
+        inputs: usize,
+    ) -> Result<Cross> {
+        let load = |name: &str| self.load(weights, name, &[attention.key_width(), inputs]);
+        Ok(Cross { keys: load(&names.key)?, values: load(&names.value)? })
+    }
+
     fn embed(&self, lookups: &[(&Tensor, &[u32])], norm: Option<&Norm>) -> Result<Tensor> {
         let mut sum: Option<Tensor> = None;
         for (table, indices) in lookups {
@@ -216,7 +272,7 @@ impl Blocks for CandleBlocks {
                 None => rows,
             });
         }
-        normalised(&sum.expect("a graph looks up at least one table"), norm)
+        self.dropped(normalised(&sum.expect("a graph looks up at least one table"), norm)?)
     }
 
     fn scale(&self, rows: Tensor, factor: f32) -> Result<Tensor> {
@@ -248,7 +304,7 @@ impl Blocks for CandleBlocks {
         prefix: Option<&KeyValues>,
         queries: Queries,
     ) -> Result<Tensor> {
-        attention::attend(&qkv, attention, pack, prefix, queries)
+        attention::attend(self, &qkv, attention, pack, prefix, queries)
     }
 
     fn keys_values(&self, qkv: &Tensor, attention: &Attention, pack: &Pack) -> Result<KeyValues> {
@@ -262,7 +318,29 @@ impl Blocks for CandleBlocks {
         linear: &Linear,
         norm: Option<&Norm>,
     ) -> Result<Tensor> {
-        normalised(&(rows + linear.apply(update)?)?, norm)
+        normalised(&(rows + self.dropped(linear.apply(update)?)?)?, norm)
+    }
+
+    fn biased_attention(
+        &self,
+        qkv: Tensor,
+        attention: &Attention,
+        bias: &PositionBias,
+        pack: &Pack,
+    ) -> Result<Tensor> {
+        attention::attend_biased(self, &qkv, attention, bias, pack)
+    }
+
+    fn cross_attention(
+        &self,
+        queries: &Tensor,
+        attention: &Attention,
+        cross: &Cross,
+        between: Between<'_, Tensor>,
+    ) -> Result<Tensor> {
+        let keys = between.states.matmul(&cross.keys.t()?)?;
+        let values = between.states.matmul(&cross.values.t()?)?;
+        attention::attend_across(self, &Source { queries, keys: &keys, values: &values }, attention, &between)
     }
 
     fn residual_normalised(
@@ -277,6 +355,7 @@ impl Blocks for CandleBlocks {
 
     fn feed_forward(&self, rows: Tensor, layer: &FeedForward<Self>) -> Result<Tensor> {
         let wide = layer.activation.apply(&self.project(&rows, layer.norm_before.as_ref(), &layer.up)?)?;
+        let wide = self.dropped(wide)?;
         match &layer.norm_of_update {
             None => self.residual(rows, &wide, &layer.down, layer.norm_after.as_ref()),
             Some(norm) => {
@@ -291,19 +370,32 @@ impl Blocks for CandleBlocks {
         Ok(rows.index_select(&self.indices(&indices)?, 0)?)
     }
 
-    fn pool(&self, rows: &Tensor, pack: &Pack) -> Result<Tensor> {
-        let pooled = pack.sequences().map(|sequence| {
-            let mean = rows.narrow(0, sequence.start, sequence.len())?.mean_keepdim(0)?;
-            let length = mean.sqr()?.sum_keepdim(1)?.sqrt()?;
-            Ok(mean.broadcast_div(&length)?)
-        });
-        Ok(Tensor::cat(&pooled.collect::<Result<Vec<_>>>()?, 0)?)
+    fn normalise(&self, rows: &Tensor, norm: &Norm) -> Result<Tensor> {
+        self.dropped(norm.apply(rows)?)
     }
 
-    fn log_probs(&self, rows: &Tensor, norm: &Norm, head: &Linear, targets: &[u32]) -> Result<Tensor> {
+    fn mean(&self, rows: &Tensor, pack: &Pack) -> Result<Tensor> {
+        let means = pack
+            .sequences()
+            .map(|sequence| Ok(rows.narrow(0, sequence.start, sequence.len())?.mean_keepdim(0)?));
+        Ok(Tensor::cat(&means.collect::<Result<Vec<_>>>()?, 0)?)
+    }
+
+    fn unit(&self, rows: Tensor) -> Result<Tensor> {
+        let lengths = rows.sqr()?.sum_keepdim(1)?.sqrt()?;
+        Ok(rows.broadcast_div(&lengths)?)
+    }
+
+    fn log_probs(
+        &self,
+        rows: &Tensor,
+        norm: Option<&Norm>,
+        head: &Linear,
+        targets: &[u32],
+    ) -> Result<Tensor> {
         let blocks = targets.chunks(HEAD_ROWS).enumerate().map(|(block, targets)| {
             let rows = rows.narrow(0, block * HEAD_ROWS, targets.len())?;
-            let logits = self.project(&rows, Some(norm), head)?;
+            let logits = self.project(&rows, norm, head)?;
             let largest = logits.max_keepdim(1)?.detach();
             let shifted = logits.broadcast_sub(&largest)?;
             let log_sum = shifted.exp()?.sum_keepdim(1)?.log()?;

@@ -39,11 +39,12 @@ impl<B: Blocks> Bert<B> {
         config.validate()?;
         let words = "embeddings.word_embeddings.weight";
         let root = if weights.shape(&format!("bert.{words}")).is_some() { "bert." } else { "" };
+        let head_dim = config.hidden / config.heads;
         let attention = Attention {
             heads: config.heads,
             kv_heads: config.heads,
-            head_dim: config.hidden / config.heads,
-            scale: 1.0 / ((config.hidden / config.heads) as f32).sqrt(),
+            head_dim,
+            scale: 1.0 / (head_dim as f32).sqrt(),
             mask: Mask::Full,
             window: None,
             rotary: None,
@@ -76,7 +77,7 @@ impl<B: Blocks> Bert<B> {
             x = blocks.residual(x, &mixed, &layer.output, Some(&layer.norm))?;
             x = blocks.feed_forward(x, &layer.feed_forward)?;
         }
-        blocks.pool(&x, pack)
+        blocks.unit(blocks.mean(&x, pack)?)
     }
 }
 

@@ -7,6 +7,7 @@
 use std::sync::Arc;
 
 use super::pack::Pack;
+use super::relative::Buckets;
 use super::rotary::Rotary;
 use super::window::Window;
 use crate::error::Result;
@@ -31,6 +32,10 @@ pub(crate) trait Blocks: Sized + Send + Sync + 'static {
     type Linear: Send + Sync;
     /// Keys and values of one layer for the tokens of a prefix.
     type KeyValues: Send + Sync;
+    /// Learned biases on attention scores, by head and by distance.
+    type PositionBias: Send + Sync;
+    /// The linear layers that make keys and values of another sequence's states.
+    type Cross: Send + Sync;
 
     /// The arithmetic in use, e.g. `f32/avx512`.
     fn numeric_path(&self) -> String;
@@ -58,6 +63,24 @@ pub(crate) trait Blocks: Sized + Send + Sync + 'static {
 
     /// Loads linear layers of `inputs` inputs each; their outputs lie side by side in the order given.
     fn linear(&self, weights: &dyn Weights, parts: &[LinearPart], inputs: usize) -> Result<Self::Linear>;
+
+    /// Loads biases, a tensor of buckets × heads.
+    fn position_bias(
+        &self,
+        weights: &dyn Weights,
+        name: &str,
+        buckets: Buckets,
+        heads: usize,
+    ) -> Result<Self::PositionBias>;
+
+    /// Loads what makes keys and values of states of `inputs` values.
+    fn cross(
+        &self,
+        weights: &dyn Weights,
+        names: &CrossNames,
+        attention: &Attention,
+        inputs: usize,
+    ) -> Result<Self::Cross>;
 
     /// Sum over the lookups of the table's row for each token, then the normalisation if there is one.
     ///
@@ -99,6 +122,25 @@ pub(crate) trait Blocks: Sized + Send + Sync + 'static {
     /// Keeps the keys and values of a pack of one sequence that is a prefix.
     fn keys_values(&self, qkv: &Self::Rows, attention: &Attention, pack: &Pack) -> Result<Self::KeyValues>;
 
+    /// Attention of every token within its sequence, with a bias on each score.
+    fn biased_attention(
+        &self,
+        qkv: Self::Rows,
+        attention: &Attention,
+        bias: &Self::PositionBias,
+        pack: &Pack,
+    ) -> Result<Self::Rows>;
+
+    /// Attention of the tokens of one pack, whose queries are given, to the states of another, sequence by sequence and
+    /// without a mask.
+    fn cross_attention(
+        &self,
+        queries: &Self::Rows,
+        attention: &Attention,
+        cross: &Self::Cross,
+        between: Between<'_, Self::Rows>,
+    ) -> Result<Self::Rows>;
+
     /// `rows + linear(update)`, then the normalisation if there is one.
     fn residual(
         &self,
@@ -123,17 +165,23 @@ pub(crate) trait Blocks: Sized + Send + Sync + 'static {
     /// The rows with these indices, in this order.
     fn pick(&self, rows: &Self::Rows, indices: &[usize]) -> Result<Self::Rows>;
 
-    /// The mean row of each sequence, scaled to length 1.
-    fn pool(&self, rows: &Self::Rows, pack: &Pack) -> Result<Self::Rows>;
+    /// The rows, normalised.
+    fn normalise(&self, rows: &Self::Rows, norm: &Self::Norm) -> Result<Self::Rows>;
 
-    /// ln P of target `t` under row `t`, through normalisation, head and softmax: a single column.
+    /// The mean row of each sequence.
+    fn mean(&self, rows: &Self::Rows, pack: &Pack) -> Result<Self::Rows>;
+
+    /// The rows, scaled to length 1.
+    fn unit(&self, rows: Self::Rows) -> Result<Self::Rows>;
+
+    /// ln P of target `t` under row `t`, through normalisation (if there is one), head and softmax: a single column.
     ///
     /// This is the negative cross entropy. The logits of all rows never exist at once on a backend that does not need
     /// them for a gradient.
     fn log_probs(
         &self,
         rows: &Self::Rows,
-        norm: &Self::Norm,
+        norm: Option<&Self::Norm>,
         head: &Self::Linear,
         targets: &[u32],
     ) -> Result<Self::Rows>;
@@ -145,10 +193,12 @@ pub(crate) trait Blocks: Sized + Send + Sync + 'static {
 /// Names of the tensors of a normalisation, and thereby its kind.
 #[derive(Debug)]
 pub(crate) enum NormNames {
-    /// x / √(mean x² + ε) · scale.
+    /// x / √(mean x² + ε) · scale · factor.
     RootMeanSquare {
         /// The scale.
         scale: String,
+        /// A constant beside it, usually 1.
+        factor: f32,
     },
     /// (x − mean) / √(variance + ε) · scale + shift.
     Layer {
@@ -224,6 +274,33 @@ pub(crate) struct HeadNorms<B: Blocks> {
     pub(crate) keys: B::Norm,
 }
 
+/// Names of the tensors that make keys and values of another sequence's states.
+#[derive(Debug)]
+pub(crate) struct CrossNames {
+    /// Of the keys, all heads side by side × states.
+    pub(crate) key: String,
+    /// Of the values, likewise.
+    pub(crate) value: String,
+}
+
+/// Two packs of as many sequences; each sequence of the one attends to its counterpart in the other.
+pub(crate) struct Between<'a, R> {
+    /// The one that attends.
+    pub(crate) pack: &'a Pack,
+    /// The one that is attended to.
+    pub(crate) source: &'a Pack,
+    /// Its states.
+    pub(crate) states: &'a R,
+}
+
+impl<R> Clone for Between<'_, R> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<R> Copy for Between<'_, R> {}
+
 /// Who sees whom.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mask {
@@ -253,6 +330,8 @@ pub(crate) enum Activation {
     GeluErf,
     /// Its tanh approximation.
     GeluTanh,
+    /// max(x, 0).
+    Relu,
 }
 
 /// A feed-forward with what surrounds it.

@@ -16,6 +16,8 @@ pub enum Architecture {
     Decoder(DecoderConfig),
     /// A BERT encoder.
     Bert(BertConfig),
+    /// A T5 encoder–decoder, or its encoder alone.
+    T5(T5Config),
 }
 
 impl Architecture {
@@ -24,6 +26,16 @@ impl Architecture {
         match self {
             Self::Decoder(config) => config.family,
             Self::Bert(_) => "bert",
+            Self::T5(_) => "t5",
+        }
+    }
+
+    /// Tokens that the embedding has rows for.
+    pub fn vocabulary(&self) -> usize {
+        match self {
+            Self::Decoder(config) => config.vocabulary,
+            Self::Bert(config) => config.vocabulary,
+            Self::T5(config) => config.vocabulary,
         }
     }
 }
@@ -204,6 +216,107 @@ pub enum BertActivation {
     GeluErf,
     /// Its tanh approximation (`gelu_new`, `gelu_pytorch_tanh`).
     GeluTanh,
+}
+
+/// A T5: root-mean-square norm before each block, relative position biases, attention scores that are not scaled, no
+/// biases in linear layers.
+///
+/// Names in brackets are those of Hugging Face's `config.json`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct T5Config {
+    /// Tokens that the embedding has rows for (`vocab_size`), usually more than the tokenizer has.
+    pub vocabulary: usize,
+    /// Width of a token's state (`d_model`).
+    pub hidden: usize,
+    /// Blocks of the encoder (`num_layers`).
+    pub encoder_layers: usize,
+    /// Blocks of the decoder (`num_decoder_layers`; where absent, as many as the encoder has).
+    pub decoder_layers: usize,
+    /// Attention heads (`num_heads`).
+    pub heads: usize,
+    /// Width of one head (`d_kv`); all heads together need not be as wide as a state.
+    pub head_dim: usize,
+    /// Width of the feed-forward (`d_ff`).
+    pub feed_forward: usize,
+    /// Its non-linearity (`feed_forward_proj`).
+    pub activation: T5Activation,
+    /// Relative position biases of each head (`relative_attention_num_buckets`).
+    pub buckets: usize,
+    /// Distance from which on all positions share a bias (`relative_attention_max_distance`).
+    pub max_distance: usize,
+    /// Added to the mean square in each normalisation (`layer_norm_epsilon`).
+    pub norm_epsilon: f32,
+    /// Whether the head is the embedding table: T5 v1.0, which also scales its states by d^-½ before it, or v1.1.
+    pub head: T5Head,
+    /// Token that the decoder starts from (`decoder_start_token_id`).
+    pub start: u32,
+    /// Longest input in tokens that the model was trained on (`n_positions`; where absent, 512). Positions are relative:
+    /// longer inputs can be read all the same.
+    pub context: usize,
+    /// Outputs of the projection after pooling, in Sentence-T5; its weights are `linear.weight`.
+    pub projection: Option<usize>,
+}
+
+/// Non-linearity of a T5 feed-forward.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum T5Activation {
+    /// max(x, 0): v1.0 (`relu`).
+    Relu,
+    /// gelu(gate) · up, by the tanh approximation: v1.1 and FLAN (`gated-gelu`).
+    GatedGelu,
+}
+
+/// How a T5 turns states into logits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum T5Head {
+    /// By the embedding table, states scaled by d^-½ before it: v1.0.
+    TiedAndScaled,
+    /// By the embedding table as it is.
+    Tied,
+    /// By a tensor of its own, `lm_head.weight`: v1.1 and FLAN.
+    Untied,
+    /// By `lm_head.weight` where the weights have it, else by the embedding table. Newer `config.json` do not tell.
+    UntiedWhereThere,
+}
+
+impl T5Config {
+    /// Checks that the sizes fit together and are not absurd.
+    ///
+    /// # Errors
+    /// [`Error::Config`] names the field, what was expected and what was found.
+    pub fn validate(&self) -> Result<()> {
+        let sizes = [
+            ("vocab_size", self.vocabulary),
+            ("d_model", self.hidden),
+            ("num_layers", self.encoder_layers),
+            ("num_decoder_layers", self.decoder_layers),
+            ("num_heads", self.heads),
+            ("d_kv", self.head_dim),
+            ("d_ff", self.feed_forward),
+            ("relative_attention_num_buckets", self.buckets),
+            ("relative_attention_max_distance", self.max_distance),
+            ("n_positions", self.context),
+        ];
+        check_sizes(&sizes)?;
+        check_sizes(&[("out_features", self.projection.unwrap_or(1))])?;
+        // So that both the encoder's halves and what of them is exact are whole numbers.
+        check_multiple("relative_attention_num_buckets", self.buckets, 4)?;
+        if self.max_distance <= self.buckets / 2 {
+            return Err(Error::Config {
+                field: "relative_attention_max_distance",
+                expected: format!("more than {}, half of the buckets", self.buckets / 2),
+                got: self.max_distance.to_string(),
+            });
+        }
+        if self.start as usize >= self.vocabulary {
+            return Err(Error::Config {
+                field: "decoder_start_token_id",
+                expected: format!("less than `vocab_size`, {}", self.vocabulary),
+                got: self.start.to_string(),
+            });
+        }
+        check_positive("layer_norm_epsilon", self.norm_epsilon)
+    }
 }
 
 impl DecoderConfig {

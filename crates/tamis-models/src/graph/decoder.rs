@@ -241,7 +241,7 @@ fn norm<B: Blocks>(
     name: &str,
     width: usize,
 ) -> Result<B::Norm> {
-    let names = NormNames::RootMeanSquare { scale: format!("{name}.weight") };
+    let names = NormNames::RootMeanSquare { scale: format!("{name}.weight"), factor: 1.0 };
     if config.norm_offset == 0.0 {
         return blocks.norm(weights, &names, width, config.norm_epsilon);
     }
@@ -357,7 +357,7 @@ impl<B: Blocks> Decoder<B> {
     fn log_probs(&self, states: &B::Rows, targets: &[u32]) -> Result<Vec<f32>> {
         let mut values = Vec::with_capacity(targets.len());
         if !targets.is_empty() {
-            let log_probs = self.blocks.log_probs(states, &self.norm, &self.head, targets)?;
+            let log_probs = self.blocks.log_probs(states, Some(&self.norm), &self.head, targets)?;
             self.blocks.read(&log_probs, &mut |read| values.extend_from_slice(read))?;
         }
         Ok(values)

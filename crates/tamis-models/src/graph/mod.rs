@@ -14,20 +14,27 @@ pub(crate) mod blocks;
 mod config;
 mod decoder;
 pub(crate) mod pack;
+pub(crate) mod relative;
 pub(crate) mod rotary;
+mod t5;
 #[cfg(test)]
 mod tests;
+mod training;
 mod window;
 
 use std::any::Any;
 
 pub use config::{
     Architecture, AttentionBias, BertActivation, BertConfig, BlockNorms, DecoderConfig, Gate, Head,
-    HeadNorms, Llama3Scaling, LocalAttention, RopeConfig, RopeScaling,
+    HeadNorms, Llama3Scaling, LocalAttention, RopeConfig, RopeScaling, T5Activation, T5Config, T5Head,
 };
+
+pub use self::training::T5Training;
+pub use crate::candle_backend::Dropout;
 
 use self::bert::Bert;
 use self::decoder::Decoder;
+use self::t5::{SentenceT5, T5};
 use crate::candle_backend::CandleBlocks;
 use crate::error::{Error, Result};
 use crate::native::NativeBlocks;
@@ -83,6 +90,60 @@ pub trait CausalLm: Send + Sync {
         sequences: &[&[u32]],
         sink: &mut Sink<'_>,
     ) -> Result<()>;
+}
+
+/// A model that reads an input whole and answers with a target, token by token.
+///
+/// Inputs end as the tokenizer ends them (`</s>`); the token that targets start from is the model's own and is not given.
+///
+/// # Results
+/// As for [`CausalLm`].
+pub trait EncoderDecoder: Send + Sync {
+    /// Longest input in tokens that the model was trained on.
+    fn context(&self) -> usize;
+
+    /// Longest input, and longest target, in tokens that it takes.
+    fn longest(&self) -> usize;
+
+    /// V, the number of logits.
+    fn vocabulary(&self) -> usize;
+
+    /// The arithmetic in use, for the fingerprint, e.g. `bf16/avx512bf16`.
+    fn numeric_path(&self) -> String;
+
+    /// Hands the V logits of the first target token to the sink.
+    ///
+    /// # Errors
+    /// When an input is empty, too long, or names a token outside the vocabulary. Nothing has been handed to the sink
+    /// then.
+    fn first_token_logits(&self, inputs: &[&[u32]], sink: &mut Sink<'_>) -> Result<()>;
+
+    /// Hands the logits of every target token, given the input and the targets before it, to the sink: rows of V.
+    ///
+    /// # Errors
+    /// When an input or a target is empty, too long, or names a token outside the vocabulary.
+    fn logits(&self, pairs: &[Pair<'_>], sink: &mut Sink<'_>) -> Result<()>;
+
+    /// Hands ln P of every target token, given the input and the targets before it, to the sink.
+    ///
+    /// # Errors
+    /// As for [`logits`](Self::logits).
+    fn token_log_probs(&self, pairs: &[Pair<'_>], sink: &mut Sink<'_>) -> Result<()>;
+}
+
+/// An input and what shall follow from it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Pair<'a> {
+    /// Read by the encoder.
+    pub input: &'a [u32],
+    /// Predicted by the decoder.
+    pub target: &'a [u32],
+}
+
+impl Pair<'_> {
+    fn tokens(&self) -> usize {
+        self.input.len() + self.target.len()
+    }
 }
 
 /// A model that embeds sequences.
@@ -176,7 +237,26 @@ pub fn build_causal(
     })
 }
 
-/// Loads a model that embeds sequences.
+/// Loads a model that reads an input and answers.
+///
+/// # Errors
+/// When the architecture is another, else as for [`build_causal`].
+pub fn build_encoder_decoder(
+    architecture: &Architecture,
+    weights: &dyn Weights,
+    backend: Backend,
+) -> Result<Box<dyn EncoderDecoder>> {
+    let Architecture::T5(config) = architecture else {
+        return Err(Error::WrongKind { architecture: architecture.name(), needed: "encoder–decoder" });
+    };
+    Ok(match backend {
+        Backend::Native(path) => Box::new(T5::load(NativeBlocks::new(path)?, config, weights)?),
+        Backend::Candle => Box::new(T5::load(CandleBlocks::new(), config, weights)?),
+        Backend::Device(device) => Box::new(T5::load(CandleBlocks::on(device)?, config, weights)?),
+    })
+}
+
+/// Loads a model that embeds sequences; of a T5, the encoder.
 ///
 /// # Errors
 /// When the architecture is a decoder, else as for [`build_causal`].
@@ -185,12 +265,27 @@ pub fn build_encoder(
     weights: &dyn Weights,
     backend: Backend,
 ) -> Result<Box<dyn Encoder>> {
-    let Architecture::Bert(config) = architecture else {
-        return Err(Error::WrongKind { architecture: architecture.name(), needed: "encoder" });
-    };
-    Ok(match backend {
-        Backend::Native(path) => Box::new(Bert::load(NativeBlocks::new(path)?, config, weights)?),
-        Backend::Candle => Box::new(Bert::load(CandleBlocks::new(), config, weights)?),
-        Backend::Device(device) => Box::new(Bert::load(CandleBlocks::on(device)?, config, weights)?),
+    Ok(match (architecture, backend) {
+        (Architecture::Bert(config), Backend::Native(path)) => {
+            Box::new(Bert::load(NativeBlocks::new(path)?, config, weights)?)
+        }
+        (Architecture::Bert(config), Backend::Candle) => {
+            Box::new(Bert::load(CandleBlocks::new(), config, weights)?)
+        }
+        (Architecture::Bert(config), Backend::Device(device)) => {
+            Box::new(Bert::load(CandleBlocks::on(device)?, config, weights)?)
+        }
+        (Architecture::T5(config), Backend::Native(path)) => {
+            Box::new(SentenceT5::load(NativeBlocks::new(path)?, config, weights)?)
+        }
+        (Architecture::T5(config), Backend::Candle) => {
+            Box::new(SentenceT5::load(CandleBlocks::new(), config, weights)?)
+        }
+        (Architecture::T5(config), Backend::Device(device)) => {
+            Box::new(SentenceT5::load(CandleBlocks::on(device)?, config, weights)?)
+        }
+        (Architecture::Decoder(_), _) => {
+            return Err(Error::WrongKind { architecture: architecture.name(), needed: "encoder" });
+        }
     })
 }

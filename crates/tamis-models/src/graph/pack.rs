@@ -90,17 +90,23 @@ impl Limits {
 
 /// Cuts a call into packs that keep memory bounded; a result does not depend on the cuts.
 pub(crate) fn split(sequences: &[&[u32]]) -> Vec<Range<usize>> {
+    split_lengths(sequences.iter().map(|sequence| sequence.len()))
+}
+
+/// The same by the number of tokens that each sequence costs.
+pub(crate) fn split_lengths(lengths: impl ExactSizeIterator<Item = usize>) -> Vec<Range<usize>> {
+    let count = lengths.len();
     let mut packs = Vec::new();
     let (mut first, mut tokens) = (0, 0);
-    for (at, sequence) in sequences.iter().enumerate() {
-        if at > first && (tokens + sequence.len() > TOKENS_PER_PACK || at - first == SEQUENCES_PER_PACK) {
+    for (at, length) in lengths.enumerate() {
+        if at > first && (tokens + length > TOKENS_PER_PACK || at - first == SEQUENCES_PER_PACK) {
             packs.push(first..at);
             (first, tokens) = (at, 0);
         }
-        tokens += sequence.len();
+        tokens += length;
     }
-    if first < sequences.len() {
-        packs.push(first..sequences.len());
+    if first < count {
+        packs.push(first..count);
     }
     packs
 }

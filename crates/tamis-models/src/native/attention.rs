@@ -13,13 +13,20 @@ use crate::graph::pack::Pack;
 /// Rotated keys and values of a prefix, packed.
 pub(crate) type KeyValues = KeyValueCache;
 
+/// What one attention has beside its projection.
+#[derive(Clone, Copy, Default)]
+pub(super) struct With<'a> {
+    pub(super) prefix: Option<&'a KeyValues>,
+    pub(super) bias: Option<RelativeBias<'a>>,
+}
+
 /// See [`Blocks::attention`](crate::graph::blocks::Blocks::attention).
 pub(super) fn attend(
     path: Path,
     mut qkv: Buffer,
     attention: &Attention,
     pack: &Pack,
-    prefix: Option<&KeyValues>,
+    with: With<'_>,
     queries: Queries,
     scratch: &mut Scratch,
 ) -> Buffer {
@@ -34,6 +41,7 @@ pub(super) fn attend(
         last
     });
     let biases = attention.window.as_ref().map(|window| window.biases(pack.longest()));
+    let windowed = biases.as_ref().map(|biases| RelativeBias { table: &biases.table, reach: biases.reach });
     let input = AttentionInput {
         queries: last.as_ref().map_or_else(|| columns(&qkv, 0, query_width), Buffer::view),
         keys: columns(&qkv, query_width, key_width),
@@ -43,8 +51,8 @@ pub(super) fn attend(
             Queries::All => QueryRows::All,
             Queries::Last => QueryRows::Last,
         },
-        prefix,
-        bias: biases.as_ref().map(|biases| RelativeBias { table: &biases.table, reach: biases.reach }),
+        prefix: with.prefix,
+        bias: with.bias.or(windowed),
     };
     let mut mixed = Buffer::take(input.queries.rows(), query_width);
     kernel(path, attention).attend(input, mixed.view_mut(), scratch);
@@ -81,7 +89,7 @@ pub(super) fn keys_values(path: Path, qkv: &Buffer, attention: &Attention, pack:
     kernel(path, attention).cache(keys.view(), columns(qkv, query_width + key_width, key_width))
 }
 
-fn kernel(path: Path, attention: &Attention) -> Kernel {
+pub(super) fn kernel(path: Path, attention: &Attention) -> Kernel {
     Kernel {
         path,
         query_heads: attention.heads,
@@ -106,6 +114,6 @@ fn rotate(path: Path, rows: &mut Buffer, width: usize, attention: &Attention, pa
 }
 
 /// `width` columns from column `first` on.
-fn columns(rows: &Buffer, first: usize, width: usize) -> Rows<'_> {
+pub(super) fn columns(rows: &Buffer, first: usize, width: usize) -> Rows<'_> {
     Rows::new(&rows.values()[first..], rows.rows(), width, rows.width())
 }

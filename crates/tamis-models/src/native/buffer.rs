@@ -62,6 +62,15 @@ impl Buffer {
         &mut self.values_mut()[at * width..][..width]
     }
 
+    /// The rows with these indices, in this order.
+    pub(super) fn pick(&self, indices: &[usize]) -> Self {
+        let mut picked = Self::take(indices.len(), self.width);
+        for (to, &from) in indices.iter().enumerate() {
+            picked.row_mut(to).copy_from_slice(self.row(from));
+        }
+        picked
+    }
+
     pub(super) fn view(&self) -> Rows<'_> {
         Rows::contiguous(self.values(), self.width)
     }

@@ -9,24 +9,30 @@
 //! Not for: gradients, threads. Any number of threads may call one model at once.
 
 mod attention;
+mod bias;
 mod buffer;
+mod cross;
 mod weights;
 
 use std::cell::RefCell;
 
 use tamis_kernels::{
     Accumulate, LogSumExp, PackedMatrix, Path, Rows, RowsMut, Scratch, add, add_bias, gelu_erf, gelu_tanh,
-    l2_normalize, layer_norm, mean_rows, multiply_gate, rms_norm, silu_gate, silu_gated_layer,
+    gelu_tanh_gate, l2_normalize, layer_norm, mean_rows, relu, rms_norm, silu_gate, silu_gated_layer,
 };
 
-use self::attention::KeyValues;
+use self::attention::{KeyValues, With};
+use self::bias::PositionBias;
 use self::buffer::Buffer;
+use self::cross::Cross;
 use self::weights::{Linear, Norm, Table};
 use crate::error::Result;
 use crate::graph::blocks::{
-    Activation, Attention, Blocks, FeedForward, HeadNorms, LinearPart, NormNames, Queries,
+    Activation, Attention, Between, Blocks, CrossNames, FeedForward, HeadNorms, LinearPart, NormNames,
+    Queries,
 };
 use crate::graph::pack::Pack;
+use crate::graph::relative::Buckets;
 use crate::weights::Weights;
 
 /// Rows that are normalised and multiplied at once: enough to use each weight often, few enough that what lies between stays
@@ -64,14 +70,14 @@ impl NativeBlocks {
             }
             Norm::Layer { .. } => {
                 out.values_mut().copy_from_slice(source);
-                self.normalise(&mut out, norm);
+                self.normalise_in_place(&mut out, norm);
             }
         }
         out
     }
 
     /// Normalises in place.
-    fn normalise(&self, rows: &mut Buffer, norm: &Norm) {
+    fn normalise_in_place(&self, rows: &mut Buffer, norm: &Norm) {
         match norm {
             Norm::RootMeanSquare { .. } => *rows = self.normalised(rows, 0, rows.rows(), norm),
             Norm::Layer { scale, shift, epsilon } => {
@@ -121,20 +127,13 @@ impl NativeBlocks {
     /// The activation of rows of width `2 · width` (gated) or `width`.
     fn activate(&self, mut wide: Buffer, activation: Activation) -> Buffer {
         match activation {
-            Activation::SiluGate => {
+            Activation::SiluGate | Activation::GeluTanhGate => {
+                let gate = if activation == Activation::SiluGate { silu_gate } else { gelu_tanh_gate };
                 let mut gated = Buffer::take(wide.rows(), wide.width() / 2);
-                silu_gate(self.path, wide.values(), wide.width() / 2, gated.values_mut());
+                gate(self.path, wide.values(), wide.width() / 2, gated.values_mut());
                 return gated;
             }
-            Activation::GeluTanhGate => {
-                let width = wide.width() / 2;
-                for at in 0..wide.rows() {
-                    gelu_tanh(self.path, &mut wide.row_mut(at)[..width]);
-                }
-                let mut gated = Buffer::take(wide.rows(), width);
-                multiply_gate(self.path, wide.values(), width, gated.values_mut());
-                return gated;
-            }
+            Activation::Relu => relu(self.path, wide.values_mut()),
             Activation::GeluErf => gelu_erf(self.path, wide.values_mut()),
             Activation::GeluTanh => gelu_tanh(self.path, wide.values_mut()),
         }
@@ -153,6 +152,8 @@ impl Blocks for NativeBlocks {
     type Norm = Norm;
     type Linear = Linear;
     type KeyValues = KeyValues;
+    type PositionBias = PositionBias;
+    type Cross = Cross;
 
     fn numeric_path(&self) -> String {
         self.path.name().to_owned()
@@ -180,6 +181,26 @@ impl Blocks for NativeBlocks {
         Linear::load(self.path, weights, parts, inputs)
     }
 
+    fn position_bias(
+        &self,
+        weights: &dyn Weights,
+        name: &str,
+        buckets: Buckets,
+        heads: usize,
+    ) -> Result<PositionBias> {
+        PositionBias::load(weights, name, buckets, heads)
+    }
+
+    fn cross(
+        &self,
+        weights: &dyn Weights,
+        names: &CrossNames,
+        attention: &Attention,
+        inputs: usize,
+    ) -> Result<Cross> {
+        Cross::load(self.path, weights, names, attention, inputs)
+    }
+
     fn embed(&self, lookups: &[(&Table, &[u32])], norm: Option<&Norm>) -> Result<Buffer> {
         let (table, tokens) = lookups[0];
         let mut rows = Buffer::take(tokens.len(), table.width());
@@ -191,7 +212,7 @@ impl Blocks for NativeBlocks {
             }
         }
         if let Some(norm) = norm {
-            self.normalise(&mut rows, norm);
+            self.normalise_in_place(&mut rows, norm);
         }
         Ok(rows)
     }
@@ -224,12 +245,37 @@ impl Blocks for NativeBlocks {
         queries: Queries,
     ) -> Result<Buffer> {
         Ok(SCRATCH.with_borrow_mut(|scratch| {
-            attention::attend(self.path, qkv, attention, pack, prefix, queries, scratch)
+            let with = With { prefix, bias: None };
+            attention::attend(self.path, qkv, attention, pack, with, queries, scratch)
         }))
     }
 
     fn keys_values(&self, qkv: &Buffer, attention: &Attention, pack: &Pack) -> Result<KeyValues> {
         Ok(attention::keys_values(self.path, qkv, attention, pack))
+    }
+
+    fn biased_attention(
+        &self,
+        qkv: Buffer,
+        attention: &Attention,
+        bias: &PositionBias,
+        pack: &Pack,
+    ) -> Result<Buffer> {
+        let table = bias.table(pack.longest());
+        let with = With { prefix: None, bias: Some(table.view()) };
+        Ok(SCRATCH.with_borrow_mut(|scratch| {
+            attention::attend(self.path, qkv, attention, pack, with, Queries::All, scratch)
+        }))
+    }
+
+    fn cross_attention(
+        &self,
+        queries: &Buffer,
+        attention: &Attention,
+        cross: &Cross,
+        between: Between<'_, Buffer>,
+    ) -> Result<Buffer> {
+        Ok(SCRATCH.with_borrow_mut(|scratch| cross.attend(queries, attention, between, scratch)))
     }
 
     fn residual(
@@ -241,7 +287,7 @@ impl Blocks for NativeBlocks {
     ) -> Result<Buffer> {
         self.multiply(update.values(), linear, rows.values_mut(), Accumulate::Yes);
         if let Some(norm) = norm {
-            self.normalise(&mut rows, norm);
+            self.normalise_in_place(&mut rows, norm);
         }
         Ok(rows)
     }
@@ -286,43 +332,63 @@ impl Blocks for NativeBlocks {
             }
         }
         if let Some(norm) = &layer.norm_after {
-            self.normalise(&mut rows, norm);
+            self.normalise_in_place(&mut rows, norm);
         }
         Ok(rows)
     }
 
     fn pick(&self, rows: &Buffer, indices: &[usize]) -> Result<Buffer> {
-        let mut picked = Buffer::take(indices.len(), rows.width());
-        for (to, &from) in indices.iter().enumerate() {
-            picked.row_mut(to).copy_from_slice(rows.row(from));
-        }
-        Ok(picked)
+        Ok(rows.pick(indices))
     }
 
-    fn pool(&self, rows: &Buffer, pack: &Pack) -> Result<Buffer> {
+    fn normalise(&self, rows: &Buffer, norm: &Norm) -> Result<Buffer> {
+        Ok(self.normalised(rows, 0, rows.rows(), norm))
+    }
+
+    fn mean(&self, rows: &Buffer, pack: &Pack) -> Result<Buffer> {
         let width = rows.width();
         let mut pooled = Buffer::take(pack.lengths().len(), width);
         for (at, sequence) in pack.sequences().enumerate() {
             let states = &rows.values()[sequence.start * width..sequence.end * width];
             mean_rows(self.path, states, pooled.row_mut(at));
         }
-        l2_normalize(self.path, pooled.values_mut(), width);
         Ok(pooled)
     }
 
-    fn log_probs(&self, rows: &Buffer, norm: &Norm, head: &Linear, targets: &[u32]) -> Result<Buffer> {
+    fn unit(&self, mut rows: Buffer) -> Result<Buffer> {
+        let width = rows.width();
+        l2_normalize(self.path, rows.values_mut(), width);
+        Ok(rows)
+    }
+
+    fn log_probs(
+        &self,
+        rows: &Buffer,
+        norm: Option<&Norm>,
+        head: &Linear,
+        targets: &[u32],
+    ) -> Result<Buffer> {
         let mut log_probs = Buffer::take(targets.len(), 1);
         let vocabulary = head.matrix.outputs();
         for (from, count) in row_blocks(rows.rows(), HEAD_ROWS) {
-            let normalised = self.normalised(rows, from, count, norm);
+            let normalised = norm.map(|norm| self.normalised(rows, from, count, norm));
+            let states = normalised.as_ref().map_or_else(
+                || {
+                    Rows::contiguous(
+                        &rows.values()[from * rows.width()..][..count * rows.width()],
+                        rows.width(),
+                    )
+                },
+                Buffer::view,
+            );
             let targets = &targets[from..from + count];
             let (mut totals, mut logits_of_targets) =
                 (vec![LogSumExp::default(); count], vec![f32::NAN; count]);
             for (first, width) in row_blocks(vocabulary, HEAD_OUTPUTS) {
                 let mut logits = Buffer::take(count, width);
                 SCRATCH.with_borrow_mut(|scratch| {
-                    let (rows, out) = (normalised.view(), logits.view_mut());
-                    head.matrix.multiply_part(first..first + width, rows, out, Accumulate::No, scratch);
+                    let out = logits.view_mut();
+                    head.matrix.multiply_part(first..first + width, states, out, Accumulate::No, scratch);
                 });
                 if let Some(bias) = &head.bias {
                     add_bias(self.path, logits.values_mut(), &bias[first..first + width]);

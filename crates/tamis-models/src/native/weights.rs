@@ -100,7 +100,10 @@ impl Norm {
     pub(super) fn load(weights: &dyn Weights, names: &NormNames, width: usize, epsilon: f32) -> Result<Self> {
         let load = |name: &str| weights.load(name, &[width]);
         Ok(match names {
-            NormNames::RootMeanSquare { scale } => Self::RootMeanSquare { scale: load(scale)?, epsilon },
+            NormNames::RootMeanSquare { scale, factor } => {
+                let scale = load(scale)?.into_iter().map(|scale| scale * factor).collect();
+                Self::RootMeanSquare { scale, epsilon }
+            }
             NormNames::Layer { scale, shift } => {
                 Self::Layer { scale: load(scale)?, shift: load(shift)?, epsilon }
             }

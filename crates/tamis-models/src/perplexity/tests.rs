@@ -17,7 +17,7 @@ fn reader(context: usize, before: &[u32]) -> Reader {
     let mut tokenizer = FakeTokenizer::new(&[]);
     tokenizer.frame = (before.to_vec(), Vec::new());
     Reader {
-        model: Arc::new(FakeModel::new(context)),
+        model: Likelihood::Causal(Arc::new(FakeModel::new(context))),
         tokenizer: Arc::new(tokenizer),
         source: "fake".to_owned(),
         digest: "fake weights".to_owned(),
@@ -127,11 +127,9 @@ fn windows_that_leave_nothing_to_predict_are_refused() {
         assert!(error.hint().is_some(), "{error}");
         error.to_string()
     };
-    assert!(error(1, &[BOS], None, None).contains("1 tokens, 1 of them before every text"));
+    assert!(error(1, &[BOS], None, None).contains("1 tokens, 1 of them beside the text"));
     assert!(error(50, &[BOS], Some(51), None).contains("context of 50"));
     assert!(error(50, &[], Some(8), Some(8)).contains("stride of 8"));
-    let decoder = Objective::of_decoder(Some(Objective::Span), "llama").unwrap_err();
-    assert!(decoder.to_string().contains("objective `span`") && decoder.hint().is_some());
     assert_eq!("prefix".parse(), Ok(Objective::Prefix));
     assert!("spans".parse::<Objective>().is_err());
 }

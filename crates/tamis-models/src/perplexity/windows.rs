@@ -37,7 +37,7 @@ impl Windows {
         let given = usize::from(before == 0);
         let room = window.saturating_sub(before);
         if window > context || room <= given {
-            return Err(Error::Window { window, before, least: before + given + 1, context });
+            return Err(Error::Window { window, around: before, least: before + given + 1, context });
         }
         let most = room - given;
         let stride = stride.unwrap_or(room.div_ceil(2));

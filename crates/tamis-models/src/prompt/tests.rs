@@ -34,7 +34,7 @@ fn every_builtin_set_resolves_and_auto_falls_back_to_the_paper() {
 fn contrast_is_the_few_shot_prompt_and_a_reversed_one_in_short_windows() {
     let contrast = builtin::set(builtin::FEW_SHOT_CONTRAST).unwrap();
     let [first, second] = contrast.prompts() else { panic!("two prompts") };
-    assert_eq!(builtin::set(builtin::FEW_SHOT).unwrap().prompts(), [first.clone()]);
+    assert_eq!(builtin::set(builtin::FEW_SHOT).unwrap().prompts(), std::slice::from_ref(first));
     assert!(!first.is_reversed() && second.is_reversed());
     assert_eq!(second.template().matches("Answer: yes").count(), 2);
     let windows = |name: &str| builtin::window_tokens(name);

@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 use super::SourceError;
 use crate::decoders;
 use crate::error::{Error, Result};
-use crate::graph::{Architecture, BertActivation, BertConfig};
+use crate::graph::{Architecture, BertActivation, BertConfig, T5Activation, T5Config, T5Head};
 
 /// No real configuration is longer.
 pub(super) const LARGEST_JSON_BYTES: u64 = 16 << 20;
@@ -40,13 +40,18 @@ pub(super) fn read(path: &Path) -> Result<Architecture> {
             config.validate()?;
             Ok(Architecture::Bert(config))
         }
+        Some("t5") => {
+            let config = t5(&fields)?;
+            config.validate()?;
+            Ok(Architecture::T5(config))
+        }
         other => {
             if let Some(family) = other.and_then(decoders::of_model_type) {
                 let config = (family.from_json)(&fields)?;
                 config.validate()?;
                 return Ok(Architecture::Decoder(config));
             }
-            let known = decoders::model_types().chain(["bert"]).collect::<Vec<_>>().join(", ");
+            let known = decoders::model_types().chain(["bert", "t5"]).collect::<Vec<_>>().join(", ");
             let (file, got) = (path.display().to_string(), other.unwrap_or("nothing").to_owned());
             Err(Error::UnknownArchitecture { file, got, known })
         }
@@ -149,6 +154,43 @@ fn bert(fields: &Fields<'_>) -> Result<BertConfig> {
     })
 }
 
+fn t5(fields: &Fields<'_>) -> Result<T5Config> {
+    let activation = match fields.only("feed_forward_proj", &["relu", "gated-gelu"], "relu")? {
+        "relu" => T5Activation::Relu,
+        _ => T5Activation::GatedGelu,
+    };
+    let switch = |name| fields.read(name, "true or false", Value::as_bool);
+    // Up to version 4, transformers told v1.0 from v1.1 by `tie_word_embeddings`; version 5 says whether states are scaled,
+    // and ties where `lm_head.weight` is not in the file.
+    let head = match (switch("scale_decoder_outputs")?, switch("tie_word_embeddings")?) {
+        (Some(true), _) | (None, None | Some(true)) => T5Head::TiedAndScaled,
+        (Some(false), _) => T5Head::UntiedWhereThere,
+        (None, Some(false)) => T5Head::Untied,
+    };
+    let encoder_layers = fields.size("num_layers")?.unwrap_or(6);
+    let start = match fields.size("decoder_start_token_id")? {
+        Some(start) => start,
+        None => fields.size("pad_token_id")?.unwrap_or(0),
+    };
+    Ok(T5Config {
+        vocabulary: fields.size("vocab_size")?.unwrap_or(32_128),
+        hidden: fields.needed_size("d_model")?,
+        encoder_layers,
+        decoder_layers: fields.size("num_decoder_layers")?.unwrap_or(encoder_layers),
+        heads: fields.needed_size("num_heads")?,
+        head_dim: fields.needed_size("d_kv")?,
+        feed_forward: fields.needed_size("d_ff")?,
+        activation,
+        buckets: fields.size("relative_attention_num_buckets")?.unwrap_or(32),
+        max_distance: fields.size("relative_attention_max_distance")?.unwrap_or(128),
+        norm_epsilon: fields.number("layer_norm_epsilon")?.unwrap_or(1e-6),
+        head,
+        start: u32::try_from(start).unwrap_or(u32::MAX),
+        context: fields.size("n_positions")?.unwrap_or(512),
+        projection: None,
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -170,6 +212,24 @@ mod tests {
         assert_eq!((config.kv_heads, config.head_dim, config.context), (2, 4, 2048));
         assert_eq!((config.norm_epsilon, config.rope.theta), (1e-6, 10_000.0));
         assert_eq!(config.head, Head::Untied);
+    }
+
+    const T5: &str =
+        r#""model_type": "t5", "d_model": 8, "num_layers": 2, "num_heads": 2, "d_kv": 4, "d_ff": 16"#;
+
+    #[test]
+    fn heads_of_t5_are_told_apart_in_files_of_every_age() {
+        let head = |fields: &str| {
+            let Architecture::T5(config) = parse(&format!("{{{T5}{fields}}}")).unwrap() else { panic!("t5") };
+            assert_eq!((config.decoder_layers, config.vocabulary, config.context), (2, 32_128, 512));
+            config.head
+        };
+        assert_eq!(head(""), T5Head::TiedAndScaled);
+        assert_eq!(head(r#", "tie_word_embeddings": true"#), T5Head::TiedAndScaled);
+        assert_eq!(head(r#", "tie_word_embeddings": false"#), T5Head::Untied);
+        let newer = r#", "tie_word_embeddings": true, "scale_decoder_outputs""#;
+        assert_eq!(head(&format!("{newer}: true")), T5Head::TiedAndScaled);
+        assert_eq!(head(&format!("{newer}: false")), T5Head::UntiedWhereThere);
     }
 
     #[test]
@@ -197,9 +257,23 @@ mod tests {
         ] {
             assert!(parse(&format!("{{{LLAMA}, {field}}}")).is_err(), "{field}");
         }
-        let error = parse(r#"{"model_type": "t5"}"#).unwrap_err();
+        for field in [
+            r#""feed_forward_proj": "gated-silu""#,
+            r#""relative_attention_num_buckets": 30"#,
+            r#""relative_attention_max_distance": 16"#,
+            r#""decoder_start_token_id": 32128"#,
+            r#""decoder_start_token_id": 99999999999"#,
+            r#""num_decoder_layers": 0"#,
+            r#""d_kv": null"#,
+        ] {
+            assert!(parse(&format!("{{{T5}, {field}}}")).is_err(), "{field}");
+        }
+        let error = parse(r#"{"model_type": "mamba"}"#).unwrap_err();
         let text = error.to_string();
-        assert!(text.contains("gemma3_text") && text.contains("bert, got architecture `t5`"), "{text}");
+        assert!(
+            text.contains("gemma3_text") && text.contains("bert, t5, got architecture `mamba`"),
+            "{text}"
+        );
         assert!(error.hint().unwrap().contains("--model http"), "{error}");
     }
 

@@ -29,6 +29,8 @@ const SMALL_FILES: &[&str] = &[
     "chat_template.jinja",
     "modules.json",
     "1_Pooling/config.json",
+    "2_Dense/config.json",
+    "2_Dense/model.safetensors",
     "sentence_bert_config.json",
     "README.md",
     "LICENSE",

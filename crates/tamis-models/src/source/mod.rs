@@ -111,10 +111,7 @@ pub fn open_model(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<L
 
 fn open_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
     let model = read_files(files, source)?;
-    let rows = match &model.architecture {
-        Architecture::Decoder(config) => config.vocabulary,
-        Architecture::Bert(config) => config.vocabulary,
-    };
+    let rows = model.architecture.vocabulary();
     // Embeddings are often padded to more rows than there are tokens; the other way round is another model's tokenizer.
     if model.tokenizer.vocab_size() > rows {
         let problem = format!(
@@ -146,15 +143,25 @@ fn read_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
             })
         }
         ModelFiles::Safetensors { folder, files } => {
-            let weights = SafetensorsWeights::open(files)?;
+            let mut architecture = config::read(&folder.join("config.json"))?;
+            let sentence = sentence::read(folder)?;
+            let mut files = files.clone();
+            if let Some(dense) = sentence.as_ref().and_then(|sentence| sentence.dense.as_ref()) {
+                let Architecture::T5(config) = &mut architecture else {
+                    return Err(sentence::dense_of_another(folder, architecture.name()).into());
+                };
+                config.projection = Some(dense.outputs);
+                files.push(dense.weights.clone());
+            }
+            let weights = SafetensorsWeights::open(&files)?;
             Ok(LoadedModel {
-                architecture: config::read(&folder.join("config.json"))?,
+                architecture,
                 tokenizer: Tokenizer::from_folder(folder)?,
                 license: license::of_folder(folder),
                 source,
                 digest: weights.digest(),
                 chat_template: chat_template(folder)?,
-                sentence: sentence::read(folder)?,
+                sentence,
                 weights: Box::new(weights),
             })
         }

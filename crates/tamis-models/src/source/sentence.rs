@@ -1,16 +1,17 @@
 //! How a sentence-transformers folder turns token states into one embedding.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
 use super::SourceError;
 use super::config::{LARGEST_JSON_BYTES, read_object};
 
-/// What is done after the encoder, as `modules.json` says: mean pooling, then scaling to length 1.
+/// What is done after the encoder, as `modules.json` says: mean pooling, for some models a dense layer, then scaling to
+/// length 1.
 ///
-/// Other poolings and dense layers are refused when the folder is opened, so that no embedding is computed another way
-/// than its authors meant.
+/// Anything else is refused when the folder is opened, so that no embedding is computed another way than its authors
+/// meant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct SentenceConfig {
@@ -18,6 +19,18 @@ pub struct SentenceConfig {
     pub max_tokens: Option<usize>,
     /// Whether embeddings are scaled to length 1.
     pub normalized: bool,
+    /// The dense layer between pooling and scaling.
+    pub dense: Option<DenseConfig>,
+}
+
+/// A dense layer without bias and activation, as Sentence-T5 has one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct DenseConfig {
+    /// Numbers of an embedding.
+    pub outputs: usize,
+    /// File of its tensor, `linear.weight`.
+    pub weights: PathBuf,
 }
 
 /// Reads the folder's settings; `None` where it is no sentence-transformers folder.
@@ -33,21 +46,21 @@ pub(super) fn read(folder: &Path) -> Result<Option<SentenceConfig>, SourceError>
     }
     let modules: Vec<Value> = serde_json::from_slice(&std::fs::read(&path).map_err(failed)?)
         .map_err(|error| wrong(&path, format!("not a list of modules: {error}")))?;
-    let mut config = SentenceConfig { max_tokens: None, normalized: false };
+    let mut config = SentenceConfig { max_tokens: None, normalized: false, dense: None };
     for module in &modules {
         let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
+        let place = module.get("path").and_then(Value::as_str).unwrap_or_default();
+        if !place.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
+            return Err(wrong(&path, format!("module path `{place}` is no plain folder name")));
+        }
         match kind.rsplit('.').next().unwrap_or_default() {
             "Transformer" => {}
             "Normalize" => config.normalized = true,
-            "Pooling" => {
-                let place = module.get("path").and_then(Value::as_str).unwrap_or_default();
-                if !place.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
-                    return Err(wrong(&path, format!("module path `{place}` is no plain folder name")));
-                }
-                check_pooling(&folder.join(place).join("config.json"))?;
-            }
+            "Pooling" => check_pooling(&folder.join(place).join("config.json"))?,
+            "Dense" if config.dense.is_none() => config.dense = Some(read_dense(&folder.join(place))?),
             other => {
-                let problem = format!("expected modules Transformer, Pooling, Normalize, got `{other}`");
+                let problem =
+                    format!("expected modules Transformer, Pooling, one Dense, Normalize, got `{other}`");
                 return Err(wrong(&path, problem));
             }
         }
@@ -83,4 +96,36 @@ fn check_pooling(path: &Path) -> Result<(), SourceError> {
         path: path.to_owned(),
         problem: format!("expected `pooling_mode_mean_tokens` alone, got {got}"),
     })
+}
+
+fn read_dense(folder: &Path) -> Result<DenseConfig, SourceError> {
+    let path = folder.join("config.json");
+    let object = read_object(&path)?;
+    let wrong = |problem: String| SourceError::Configuration { path: path.clone(), problem };
+    if object.get("bias").and_then(Value::as_bool) == Some(true) {
+        return Err(wrong("`bias`: expected false, got true".to_owned()));
+    }
+    let activation = object.get("activation_function").and_then(Value::as_str).unwrap_or("nothing");
+    if activation.rsplit('.').next() != Some("Identity") {
+        return Err(wrong(format!("`activation_function`: expected Identity, got {activation}")));
+    }
+    let outputs = object.get("out_features").and_then(Value::as_u64);
+    let outputs = outputs.and_then(|outputs| usize::try_from(outputs).ok());
+    let outputs = outputs.ok_or_else(|| wrong("`out_features`: expected a size".to_owned()))?;
+    let weights = folder.join("model.safetensors");
+    if !weights.is_file() {
+        let problem = "expected model.safetensors beside config.json".to_owned();
+        return Err(SourceError::NoModel { path: folder.to_owned(), problem });
+    }
+    Ok(DenseConfig { outputs, weights })
+}
+
+/// The error for a folder whose encoder is never followed by a dense layer here.
+pub(super) fn dense_of_another(folder: &Path, architecture: &str) -> SourceError {
+    SourceError::Configuration {
+        path: folder.join("modules.json"),
+        problem: format!(
+            "expected a Dense module after an encoder `t5` only, got one after `{architecture}`"
+        ),
+    }
 }

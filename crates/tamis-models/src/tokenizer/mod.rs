@@ -139,26 +139,23 @@ impl Tokenizer {
         Ok(Head { tokens, truncated: false })
     }
 
-    /// Bytes of a document that its first `tokens` tokens stand for, by the tokenizer's own offsets. A character that two
-    /// tokens share counts with the first.
+    /// Where each of the first `tokens` tokens of a document ends, in bytes, by the tokenizer's own offsets. A character that
+    /// two tokens share ends with the first.
     ///
     /// # Errors
     /// When the tokenizer fails on this text.
-    pub fn head_bytes(&self, text: &str, tokens: usize) -> Result<usize> {
-        let (mut wanted, mut before) = (tokens, 0);
+    pub fn token_ends(&self, text: &str, tokens: usize) -> Result<Vec<usize>> {
+        let (mut ends, mut before) = (Vec::new(), 0);
         for piece in self.pieces.split(text) {
+            let wanted = tokens - ends.len();
             if wanted == 0 {
                 break;
             }
             let encoding = self.plain.encode(piece, false).map_err(failed)?;
-            let offsets = encoding.get_offsets();
-            if let Some((_, end)) = offsets.get(wanted - 1) {
-                return Ok(before + end);
-            }
-            wanted -= offsets.len();
+            ends.extend(encoding.get_offsets().iter().take(wanted).map(|(_, end)| before + end));
             before += piece.len();
         }
-        Ok(before)
+        Ok(ends)
     }
 
     /// How many tokens a document has; memory does not depend on its length.

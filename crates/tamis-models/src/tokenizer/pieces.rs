@@ -172,7 +172,16 @@ fn is_local(normalizer: &Value) -> bool {
         return true;
     }
     match normalizer.get("type").and_then(Value::as_str) {
-        Some("BertNormalizer" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "StripAccents") => true,
+        Some(
+            "BertNormalizer" | "NFC" | "NFD" | "NFKC" | "NFKD" | "Lowercase" | "StripAccents" | "Nmt"
+            | "Precompiled",
+        ) => true,
+        // SentencePiece's: white space at the end of a text is dropped, and a run of spaces, which no border cuts, becomes
+        // one.
+        Some("Strip") => normalizer.get("strip_left") == Some(&Value::Bool(false)),
+        Some("Replace") => {
+            normalizer.get("pattern").and_then(|pattern| pattern.get("Regex")?.as_str()) == Some(" {2,}")
+        }
         Some("Sequence") => normalizer
             .get("normalizers")
             .and_then(Value::as_array)

@@ -48,7 +48,6 @@ fn check(name: &str, architecture: &Architecture, weights: &dyn Weights, expecte
     let f32_paths = NumericPath::supported().into_iter().filter(|path| path.dtype() == Dtype::F32);
     for backend in f32_paths.map(Backend::Native).chain([Backend::Candle]) {
         let largest = difference(architecture, weights, backend, expected);
-        println!("{name}, {backend:?}: {largest:.1e}");
         assert!(largest < 1e-4, "{name}, {backend:?}: {largest}");
     }
 }

@@ -7,5 +7,6 @@ mod embed;
 mod perplexity;
 mod reference;
 mod sources;
+mod t5;
 mod tokenizers;
 mod weights;

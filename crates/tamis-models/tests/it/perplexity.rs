@@ -13,7 +13,7 @@ use tamis_models::source::{DEFAULT_JUDGE, LoadedModel};
 use crate::reference::{annotate, corpus, json, model};
 
 fn signal(loaded: LoadedModel, dtype: Dtype, options: &PerplexityOptions) -> Perplexity {
-    let reader = Reader::from_model(loaded, Backend::Native(Path::detect(dtype))).unwrap();
+    let reader = Reader::from_model(loaded, None, Backend::Native(Path::detect(dtype))).unwrap();
     Perplexity::new(reader, options).unwrap()
 }
 

@@ -128,7 +128,7 @@ impl<'s> Sorter<'s> {
 
     fn spill(&mut self) -> io::Result<()> {
         let chunks = self.sort_chunks();
-        let mut merged = Sorted::new(self.lanes, std::mem::take(&mut self.buffer), chunks, Vec::new())?;
+        let mut merged = Sorted::new(self.lanes, std::mem::take(&mut self.buffer), &chunks, Vec::new())?;
         let mut writer = RunWriter::new(self.scratch, self.lanes)?;
         while let Some(record) = merged.next()? {
             writer.push(record)?;
@@ -155,7 +155,7 @@ impl<'s> Sorter<'s> {
     /// All records in order.
     pub(super) fn finish(mut self) -> io::Result<Sorted> {
         let chunks = self.sort_chunks();
-        Sorted::new(self.lanes, self.buffer, chunks, self.runs)
+        Sorted::new(self.lanes, self.buffer, &chunks, self.runs)
     }
 }
 
@@ -186,7 +186,7 @@ pub(super) struct Sorted {
 }
 
 impl Sorted {
-    fn new(lanes: usize, buffer: Vec<u32>, chunks: Vec<usize>, runs: Vec<Run>) -> io::Result<Self> {
+    fn new(lanes: usize, buffer: Vec<u32>, chunks: &[usize], runs: Vec<Run>) -> io::Result<Self> {
         let chunks: Vec<_> = chunks.windows(2).map(|ends| (ends[0], ends[1])).collect();
         let sources = chunks.len() + runs.len();
         let mut sorted = Self {

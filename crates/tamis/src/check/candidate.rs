@@ -1,10 +1,15 @@
 //! What is checked: anything that gives documents numbers.
 
+use std::sync::Arc;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt32Type};
 use arrow_array::{Array, RecordBatch};
 use tamis_core::{DocumentBatch, Signal, column};
-use tamis_models::ask_llm::{Judge, columns};
+use tamis_models::ask_llm::{AnswerModel, Judge, columns};
+use tamis_models::perplexity::{
+    Likelihood as Model, Perplexity, PerplexityOptions, Reader, columns as perplexity,
+};
 
 use crate::Result;
 
@@ -32,8 +37,7 @@ impl<S: Signal> Candidate for S {
         let scores = floats(&batch, column::SCORE)
             .ok_or_else(|| tamis_core::Error::MissingColumn { column: column::SCORE.to_owned() })?;
         let (yes, no) = (floats(&batch, columns::P_YES), floats(&batch, columns::P_NO));
-        let tokens =
-            batch.column_by_name(columns::TOKENS).and_then(|array| array.as_primitive_opt::<UInt32Type>());
+        let tokens = counts(&batch, columns::TOKENS);
         let judged = |at: usize| {
             scores.is_valid(at).then(|| Judged {
                 score: scores.value(at),
@@ -45,48 +49,57 @@ impl<S: Signal> Candidate for S {
     }
 }
 
+fn counts<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a arrow_array::UInt32Array> {
+    batch.column_by_name(name).and_then(|array| array.as_primitive_opt::<UInt32Type>())
+}
+
 fn floats<'a>(batch: &'a RecordBatch, name: &str) -> Option<&'a arrow_array::Float64Array> {
     batch.column_by_name(name).and_then(|array| array.as_primitive_opt::<Float64Type>())
 }
 
-/// Mean ln P of a document's tokens under the model, no question asked: the negative mean NLL. What reads fluently has
-/// more; what repeats itself does too.
+/// Mean ln P of the predicted tokens of a document, no question asked: the negative mean NLL. What reads fluently has more;
+/// what repeats itself does too.
 pub(crate) struct Likelihood {
-    judge: Judge,
+    signal: Perplexity,
 }
 
 /// A longer document is judged by so many tokens of its beginning: every one of them goes through the head.
 const MOST_TOKENS: usize = 1024;
 
 impl Likelihood {
-    pub(crate) fn new(judge: Judge) -> Self {
-        Self { judge }
+    /// Of a decoder all tokens are predicted, of an encoder–decoder the spans that are cut out.
+    ///
+    /// # Errors
+    /// When the tokenizer has nothing to stand for what is cut out.
+    pub(crate) fn new(judge: &Judge) -> Result<Self> {
+        let reader = Reader {
+            model: match &judge.model {
+                AnswerModel::Decoder(model) => Model::Causal(Arc::clone(model)),
+                AnswerModel::EncoderDecoder(model) => Model::Span(Arc::clone(model)),
+            },
+            tokenizer: Arc::clone(&judge.tokenizer),
+            source: judge.source.clone(),
+            digest: judge.digest.clone(),
+            license: judge.license.clone(),
+        };
+        let options = PerplexityOptions { max_document_tokens: MOST_TOKENS, ..PerplexityOptions::default() };
+        Ok(Self { signal: Perplexity::new(reader, &options)? })
     }
 }
 
 impl Candidate for Likelihood {
     fn judge(&self, texts: &[&str]) -> Result<Vec<Option<Judged>>> {
-        let Judge { model, tokenizer, .. } = &self.judge;
-        let (before, _) = tokenizer.frame();
-        let most = MOST_TOKENS.min(model.context().saturating_sub(before.len()));
-        let mut sequences = Vec::new();
-        for text in texts {
-            sequences.push([before, &tokenizer.encode_head(text, most)?.tokens].concat());
-        }
-        let mut judged = vec![None; texts.len()];
-        // A first token is predicted by nothing, so two are needed.
-        let (places, readable): (Vec<usize>, Vec<&[u32]>) = sequences
-            .iter()
-            .enumerate()
-            .filter(|(_, tokens)| tokens.len() > 1)
-            .map(|(at, t)| (at, t.as_slice()))
-            .unzip();
-        model.token_log_probs(None, &readable, &mut |at, values| {
-            let sum: f64 = values.iter().map(|value| f64::from(*value)).sum();
-            let score = sum / values.len().max(1) as f64;
-            judged[places[at]] =
-                score.is_finite().then_some(Judged { score, mass: None, tokens: readable[at].len() as u64 });
-        })?;
-        Ok(judged)
+        let batch = self.signal.annotate(DocumentBatch::from_texts(texts.iter().copied()).as_arrow())?;
+        let missing = |name: &str| tamis_core::Error::MissingColumn { column: name.to_owned() };
+        let mean = floats(&batch, perplexity::MEAN_NLL).ok_or_else(|| missing(perplexity::MEAN_NLL))?;
+        let tokens = counts(&batch, perplexity::TOKENS);
+        let judged = |at: usize| {
+            mean.is_valid(at).then(|| Judged {
+                score: -mean.value(at),
+                mass: None,
+                tokens: tokens.map_or(0, |tokens| u64::from(tokens.value(at))),
+            })
+        };
+        Ok((0..batch.num_rows()).map(judged).collect())
     }
 }

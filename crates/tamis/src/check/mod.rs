@@ -25,8 +25,8 @@ use self::report::Ground;
 pub use self::report::{CheckedJudge, KindOfBad, Verdict};
 pub(crate) use self::stored::findings;
 use crate::evaluation::{Baseline, Bootstrap};
-use crate::options::{AskOptions, Dtype, Engine};
-use crate::{Error, Observer, Result, models, pool};
+use crate::options::{AskOptions, Device, Dtype, Engine, ServerOptions};
+use crate::{Error, Observer, Result, models, pool, servers};
 
 /// Documents that a worker judges at once.
 const DOCUMENTS_PER_CALL: usize = 12;
@@ -50,6 +50,8 @@ pub struct CheckOptions {
     pub dtype: Dtype,
     /// Implementation.
     pub engine: Engine,
+    /// How a model that is a server's address is asked.
+    pub server: ServerOptions,
 }
 
 /// What was found.
@@ -57,7 +59,7 @@ pub struct CheckOptions {
 pub struct CheckReport {
     /// The model in full.
     pub model: String,
-    /// Digest of its weights.
+    /// Digest of its weights; of a model behind a server, its name there.
     pub digest: String,
     /// Name of the set of prompts that `auto` stands for with this model.
     pub default_prompt: String,
@@ -99,20 +101,19 @@ pub fn check_model(options: &CheckOptions, threads: usize, observer: &dyn Observ
     if let Some(most) = options.most_of_a_kind {
         set.at_most(most);
     }
-    let judge =
-        models::judge(&options.model, options.dtype, options.engine, crate::options::Device::Cpu, observer)?;
     let mut left_out = Vec::new();
-    let asked = questions(options, &judge, &mut left_out)?;
+    let model = Model::open(options, observer)?;
+    let asked = questions(options, &model, observer, &mut left_out)?;
     let ground = Ground::new(&set, Bootstrap::default());
     let baselines = ground.baselines()?;
     let baselines_by_kind = ground.best_by_kind()?;
 
     let bytes: u64 = set.documents.iter().map(|document| document.text.len() as u64).sum();
     observer.begin("check", bytes * asked.len() as u64);
-    let threads = if threads > 0 {
-        threads
-    } else {
-        std::thread::available_parallelism().map_or(1, std::num::NonZero::get)
+    let threads = match &model {
+        Model::Server(_) => options.server.concurrency.max(1),
+        Model::Here(_) if threads > 0 => threads,
+        Model::Here(_) => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
     };
     let mut judges = Vec::new();
     for one in asked {
@@ -128,9 +129,9 @@ pub fn check_model(options: &CheckOptions, threads: usize, observer: &dyn Observ
     }
     observer.end();
     Ok(CheckReport {
-        model: judge.source.clone(),
-        default_prompt: builtin::for_model(&judge.digest).unwrap_or(builtin::PAPER).to_owned(),
-        digest: judge.digest,
+        default_prompt: builtin::for_model(model.digest()).unwrap_or(builtin::PAPER).to_owned(),
+        digest: model.digest().to_owned(),
+        model: model.source().to_owned(),
         labelled: set.name.clone(),
         labelled_digest: set.digest.to_string(),
         good: ground.good.iter().filter(|good| **good).count(),
@@ -142,45 +143,139 @@ pub fn check_model(options: &CheckOptions, threads: usize, observer: &dyn Observ
     })
 }
 
-fn questions(options: &CheckOptions, judge: &Judge, left_out: &mut Vec<String>) -> Result<Vec<Asked>> {
-    let mut asked = Vec::new();
-    let mut ask = |prompt: &str, chat: bool| -> Result<()> {
-        let set = models::resolve_prompts(&[prompt.to_owned()], &judge.digest)?;
-        let own = AskOptions { chat, dtype: options.dtype, engine: options.engine, ..AskOptions::default() };
-        let signal = models::ask(judge.clone(), &set, &own)?;
-        let identity = stored::identity(signal.info().fingerprint.fields());
+/// What is asked.
+enum Model {
+    Here(Box<Judge>),
+    /// By its address.
+    Server(String),
+}
+
+impl Model {
+    fn open(options: &CheckOptions, observer: &dyn Observer) -> Result<Self> {
+        if servers::is_server(&options.model) {
+            return Ok(Self::Server(options.model.clone()));
+        }
+        let CheckOptions { model, dtype, engine, .. } = options;
+        Ok(Self::Here(Box::new(models::judge(model, *dtype, *engine, Device::Cpu, observer)?)))
+    }
+
+    fn source(&self) -> &str {
+        match self {
+            Self::Here(judge) => &judge.source,
+            Self::Server(address) => address,
+        }
+    }
+
+    fn digest(&self) -> &str {
+        match self {
+            Self::Here(judge) => &judge.digest,
+            Self::Server(_) => "",
+        }
+    }
+
+    /// Why the model has no chat, if that is known before it is asked.
+    fn no_chat(&self) -> Option<&'static str> {
+        match self {
+            Self::Here(judge) if judge.chat_template.is_none() => {
+                Some("chat: the model brings no chat template")
+            }
+            _ => None,
+        }
+    }
+
+    /// The question of one prompt.
+    fn ask(
+        &self,
+        options: &CheckOptions,
+        prompt: &str,
+        chat: bool,
+        observer: &dyn Observer,
+    ) -> Result<Asked> {
+        let own = AskOptions {
+            model: options.model.clone(),
+            prompts: vec![prompt.to_owned()],
+            chat,
+            dtype: options.dtype,
+            engine: options.engine,
+            server: options.server.clone(),
+            ..AskOptions::default()
+        };
+        let set = models::resolve_prompts(&own.prompts, self.digest())?;
         let rendering = if chat { "chat" } else { "raw" };
-        asked.push(Asked { prompt: set.name().to_owned(), rendering, identity, candidate: Box::new(signal) });
-        Ok(())
-    };
-    let chat = judge.chat_template.is_some() && !options.raw_only;
-    if options.prompts.is_empty() {
-        if judge.chat_template.is_none() {
-            left_out.push("chat: the model brings no chat template".to_owned());
+        let (fields, candidate): (_, Box<dyn Candidate>) = match self {
+            Self::Here(judge) => {
+                let signal = models::ask(Judge::clone(judge), &set, &own)?;
+                (signal.info().fingerprint.fields().clone(), Box::new(signal))
+            }
+            Self::Server(_) => {
+                let signal = servers::ask_llm(&own, observer)?;
+                (signal.info().fingerprint.fields().clone(), Box::new(signal))
+            }
+        };
+        let identity = stored::identity(&fields);
+        Ok(Asked { prompt: set.name().to_owned(), rendering, identity, candidate })
+    }
+
+    /// The likelihood of the text.
+    fn likelihood(&self) -> Result<Likelihood, String> {
+        match self {
+            Self::Here(judge) => Likelihood::new(judge).map_err(|error| error.to_string()),
+            Self::Server(_) => Err("a server does not show it".to_owned()),
         }
-        for rendering in [false, true] {
-            for prompt in builtin::names().into_iter().filter(|_| chat || !rendering) {
-                match ask(prompt, rendering) {
-                    // A model of a short context is checked with what fits.
-                    Err(Error::Models(tamis_models::Error::Prompt(error @ PromptError::NoRoom { .. }))) => {
-                        left_out.push(error.to_string());
-                    }
-                    asked => asked?,
+    }
+}
+
+/// Every question that the model can be asked.
+///
+/// # Errors
+/// A prompt that cannot be had; a server that can be asked nothing.
+fn questions(
+    options: &CheckOptions,
+    model: &Model,
+    observer: &dyn Observer,
+    left_out: &mut Vec<String>,
+) -> Result<Vec<Asked>> {
+    let all = options.prompts.is_empty();
+    let prompts: Vec<&str> =
+        if all { builtin::names() } else { options.prompts.iter().map(String::as_str).collect() };
+    let (mut asked, mut refused) = (Vec::new(), None);
+    for chat in [false, true].into_iter().filter(|chat| !chat || !options.raw_only) {
+        if let Some(reason) = model.no_chat().filter(|_| chat) {
+            left_out.push(reason.to_owned());
+            continue;
+        }
+        for prompt in &prompts {
+            match model.ask(options, prompt, chat, observer) {
+                Ok(one) => asked.push(one),
+                // A model of a short context is checked with what fits.
+                Err(Error::Models(tamis_models::Error::Prompt(error @ PromptError::NoRoom { .. })))
+                    if all =>
+                {
+                    left_out.push(error.to_string());
                 }
+                // A server has both ways of asking, or one of them.
+                Err(error @ Error::Remote(tamis_remote::Error::Answer { .. })) => {
+                    left_out.push(format!("{}: {error}", if chat { "chat" } else { "raw" }));
+                    refused.get_or_insert(error);
+                    break;
+                }
+                Err(error) => return Err(error),
             }
         }
-        asked.push(Asked {
-            prompt: "negative mean NLL".to_owned(),
-            rendering: "none",
-            identity: String::new(),
-            candidate: Box::new(Likelihood::new(judge.clone())),
-        });
-    } else {
-        for prompt in &options.prompts {
-            ask(prompt, false)?;
-            if chat {
-                ask(prompt, true)?;
-            }
+    }
+    if let Some(error) = refused.filter(|_| asked.is_empty()) {
+        return Err(error);
+    }
+    if all {
+        let prompt = "negative mean NLL".to_owned();
+        match model.likelihood() {
+            Ok(likelihood) => asked.push(Asked {
+                prompt,
+                rendering: "none",
+                identity: String::new(),
+                candidate: Box::new(likelihood),
+            }),
+            Err(reason) => left_out.push(format!("{prompt}: {reason}")),
         }
     }
     Ok(asked)

@@ -208,7 +208,7 @@ mod tests {
 
     fn set() -> LabelledSet {
         let document = |n: usize| {
-            let good = n % 2 == 0;
+            let good = n.is_multiple_of(2);
             let kind = if good {
                 "news"
             } else if n % 4 == 1 {
@@ -217,7 +217,8 @@ mod tests {
                 "menu"
             };
             // Stop words separate the labels in two thirds of the documents.
-            let text = if good == (n % 3 != 0) { "and cat is on the mat" } else { "cat mat rat bat hat h" };
+            let text =
+                if good != n.is_multiple_of(3) { "and cat is on the mat" } else { "cat mat rat bat hat h" };
             Labelled { text: format!("{text} {n}"), good, kind: kind.to_owned() }
         };
         LabelledSet {

@@ -58,6 +58,7 @@ fn assert_whole(found: &BTreeMap<String, Vec<u8>>, expected: &BTreeMap<String, V
     }
 }
 
+#[expect(clippy::print_stdout, reason = "how much was tried is told with --nocapture")]
 fn fails_at_every_step(code: i32, says: &str, hint: &str) {
     let corpus = folder();
     small(corpus.path());
@@ -136,6 +137,7 @@ fn contents(inner: &Arc<InMemory>) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// Fails every operation in turn, reads included, and lets `judge` see what came of it before the run goes on.
+#[expect(clippy::print_stdout, reason = "how much was tried is told with --nocapture")]
 fn with_every_operation(fault: Fault, judge: impl Fn(Result<(), Error>, &str)) {
     let corpus = folder();
     small(corpus.path());

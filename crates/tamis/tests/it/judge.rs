@@ -3,13 +3,14 @@
 
 use std::path::Path;
 
-use tamis::options::{AskOptions, Dtype, Engine, SignalOptions};
+use tamis::options::{AskOptions, Dtype, Engine, ServerOptions, SignalOptions};
 use tamis::{CheckOptions, Half, SampleOptions, ScoreOptions, Silent, Verdict, check_model};
 
 use crate::signals::{ask, open};
 use crate::support::models::MODELS;
 use crate::support::observers::Watch;
 use crate::support::random::Random;
+use crate::support::server::SERVER;
 use crate::support::snapshot::{assert_same, snapshot};
 use crate::support::{corpus, folder};
 
@@ -41,6 +42,7 @@ fn check(path: &Path) -> CheckOptions {
         most_of_a_kind: Some(100), // nothing is left out, and nothing is kept in the cache
         dtype: Dtype::F32,
         engine: Engine::Native,
+        server: ServerOptions::default(),
     }
 }
 
@@ -82,6 +84,31 @@ fn a_model_without_a_chat_template_is_checked_raw_and_by_likelihood() {
     assert!(names.iter().all(|(_, rendering)| *rendering != "chat"));
     assert!(report.left_out[0].contains("no chat template"), "{:?}", report.left_out);
     assert_eq!(report.default_prompt, "paper");
+}
+
+#[test]
+fn t5_and_server_judges_are_checked_like_any_other() {
+    let folder = folder();
+    let path = folder.path().join("labelled.jsonl");
+    labelled(&path);
+    let checked = |model: &str, dtype| {
+        let model = model.to_owned();
+        let options = CheckOptions { prompts: Vec::new(), model, dtype, ..check(&path) };
+        let report = check_model(&options, 2, &Silent).unwrap();
+        assert!(report.judges.iter().all(|judge| judge.documents == 60 && judge.failed == 0));
+        assert!(report.judges.iter().all(|judge| (0.0..=1.0).contains(&judge.auc.value)));
+        let names = report.judges.into_iter().map(|judge| (judge.prompt, judge.rendering));
+        (names.collect::<Vec<_>>(), report.left_out)
+    };
+    let named = |prompt: &str, rendering: &str| (prompt.to_owned(), rendering.to_owned());
+    let (names, left_out) = checked(&MODELS.t5_judge, Dtype::F32);
+    assert!(names.contains(&named("paper", "raw")), "{names:?}");
+    assert!(names.contains(&named("negative mean NLL", "none")), "{names:?}");
+    assert!(left_out.iter().any(|reason| reason.contains("no chat template")), "{left_out:?}");
+
+    let (names, left_out) = checked(&format!("{}/v1#fake", *SERVER), Dtype::Auto);
+    assert!(names.contains(&named("paper", "raw")) && names.contains(&named("paper", "chat")), "{names:?}");
+    assert!(left_out.iter().any(|reason| reason.contains("a server does not show it")), "{left_out:?}");
 }
 
 #[test]

@@ -244,7 +244,7 @@ fn killed_at_any_moment_a_run_resumes_to_the_same_bytes_and_does_nothing_twice()
     let wholes: Vec<Whole> = (0..TABLE.len()).map(|at| Whole::of(at, corpus)).collect();
     let a_row = cases.div_ceil(TABLE.len()) as u64;
     let next = AtomicUsize::new(0);
-    let hits: Mutex<(BTreeMap<&str, u64>, BTreeMap<String, u64>)> = Mutex::default();
+    let hits = Mutex::new((BTreeMap::<&str, u64>::new(), BTreeMap::<String, u64>::new()));
     let began = Instant::now();
     std::thread::scope(|scope| {
         for _ in 0..2 {

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tamis::options::{
     AskOptions, BandOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, NgramOptions,
-    PerplexityOptions, SelectOptions, SignalOptions,
+    Objective, PerplexityOptions, SelectOptions, SignalOptions,
 };
 use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -100,6 +100,36 @@ pub(crate) const TABLE: &[Row] = &[
         by_worker: true,
     },
     Row {
+        name: "ask-llm",
+        options: || SignalOptions::AskLlm(AskOptions { model: MODELS.t5_judge.clone(), ..ask() }),
+        changed: || SignalOptions::AskLlm(AskOptions { model: MODELS.other_t5_judge.clone(), ..ask() }),
+        changes: &["model"],
+        select: Some(("score", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
+        name: "perplexity",
+        options: || {
+            let objective = Some(Objective::Span);
+            SignalOptions::Perplexity(PerplexityOptions { objective, ..t5_perplexity() })
+        },
+        changed: || {
+            let objective = Some(Objective::Prefix);
+            SignalOptions::Perplexity(PerplexityOptions { objective, ..t5_perplexity() })
+        },
+        changes: &["objective"],
+        select: Some(("perplexity", Rule::Bottom)),
+        by_worker: true,
+    },
+    Row {
+        name: "embed",
+        options: || SignalOptions::Embed(EmbedOptions { model: MODELS.sentence_t5.clone(), ..embed() }),
+        changed: || SignalOptions::Embed(embed()),
+        changes: &["model", "dimension"],
+        select: None,
+        by_worker: true,
+    },
+    Row {
         name: "density",
         options: || SignalOptions::Density(density()),
         changed: || SignalOptions::Density(DensityOptions { seed: 5, ..density() }),
@@ -151,6 +181,14 @@ pub(crate) fn perplexity() -> PerplexityOptions {
         model: Some(MODELS.judge.clone()),
         window: Some(12),
         stride: Some(7),
+        ..PerplexityOptions::default()
+    }
+}
+
+fn t5_perplexity() -> PerplexityOptions {
+    PerplexityOptions {
+        model: Some(MODELS.t5_judge.clone()),
+        window: Some(12),
         ..PerplexityOptions::default()
     }
 }

@@ -3,7 +3,7 @@
 use crate::error::Result;
 use crate::graph::{
     Architecture, AttentionBias, BertActivation, BertConfig, BlockNorms, DecoderConfig, Gate, Head,
-    HeadNorms, Llama3Scaling, LocalAttention, RopeConfig, RopeScaling,
+    HeadNorms, Llama3Scaling, LocalAttention, RopeConfig, RopeScaling, T5Activation, T5Config, T5Head,
 };
 use crate::weights::Weights;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -22,7 +22,8 @@ impl Weights for RandomWeights {
 
     fn load(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let centre = if name.ends_with("norm.weight") || name.ends_with("Norm.weight") { 1.0 } else { 0.0 };
-        let spread = if name.contains("embed") { 0.25 } else { 0.5 / (shape[shape.len() - 1] as f32).sqrt() };
+        let embeds = name.contains("embed") || name == "shared.weight" || name.contains("attention_bias");
+        let spread = if embeds { 0.25 } else { 0.5 / (shape[shape.len() - 1] as f32).sqrt() };
         let uniform =
             |at: u64| (xxh3_64_with_seed(name.as_bytes(), at) >> 40) as f32 / (1 << 23) as f32 - 1.0;
         let size = shape.iter().product::<usize>() as u64;
@@ -107,6 +108,27 @@ pub(super) fn bert() -> BertConfig {
     }
 }
 
+/// v1.0; all heads together are narrower than a state, and sequences of the tests reach beyond the largest distance.
+pub(super) fn t5() -> T5Config {
+    T5Config {
+        vocabulary: VOCABULARY,
+        hidden: 48,
+        encoder_layers: 2,
+        decoder_layers: 3,
+        heads: 5,
+        head_dim: 8,
+        feed_forward: 64,
+        activation: T5Activation::Relu,
+        buckets: 16,
+        max_distance: 40,
+        norm_epsilon: 1e-6,
+        head: T5Head::TiedAndScaled,
+        start: 0,
+        context: CONTEXT,
+        projection: None,
+    }
+}
+
 /// The table that the laws run over: a new architecture is one more line.
 pub(super) fn architectures() -> Vec<(&'static str, Architecture)> {
     let scaling = Llama3Scaling {
@@ -166,6 +188,17 @@ pub(super) fn architectures() -> Vec<(&'static str, Architecture)> {
             }),
         ),
         ("bert", Architecture::Bert(bert())),
+        ("t5", Architecture::T5(t5())),
+        (
+            "t5 v1.1",
+            Architecture::T5(T5Config {
+                activation: T5Activation::GatedGelu,
+                head: T5Head::Untied,
+                start: 3,
+                ..t5()
+            }),
+        ),
+        ("sentence-t5", Architecture::T5(T5Config { projection: Some(20), ..t5() })),
         ("bert, tanh", Architecture::Bert(BertConfig { activation: BertActivation::GeluTanh, ..bert() })),
     ]
 }
@@ -174,7 +207,7 @@ pub(super) fn architectures() -> Vec<(&'static str, Architecture)> {
 pub(super) fn decoders() -> Vec<(&'static str, DecoderConfig)> {
     let decoder = |(name, architecture)| match architecture {
         Architecture::Decoder(config) => Some((name, config)),
-        Architecture::Bert(_) => None,
+        Architecture::Bert(_) | Architecture::T5(_) => None,
     };
     architectures().into_iter().filter_map(decoder).collect()
 }

@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use super::corpus::{WORDS, word};
 use super::random::Random;
 
-const SPECIAL: [&str; 6] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "yes", "no"];
+const SPECIAL: [&str; 8] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "yes", "no", "<extra_id_0>", "<extra_id_1>"];
 const HIDDEN: usize = 32;
 const FEED_FORWARD: usize = 48;
 
@@ -20,6 +20,9 @@ pub(crate) struct Models {
     pub(crate) other_embedder: String,
     pub(crate) ngram: String,
     pub(crate) other_ngram: String,
+    pub(crate) t5_judge: String,
+    pub(crate) other_t5_judge: String,
+    pub(crate) sentence_t5: String,
 }
 
 /// Written by every test process, with the same bytes to the same place: processes share runs, and a run notes where its
@@ -37,6 +40,11 @@ pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
         std::fs::create_dir_all(at(name)).unwrap();
         write(&at(name), "model.arpa", arpa(seed).as_bytes());
     }
+    for (name, seed) in [("t5-judge", 5), ("other-t5-judge", 6)] {
+        t5(&at(name), seed);
+    }
+    t5(&at("sentence-t5"), 7);
+    dense(&at("sentence-t5"), 8);
     Models {
         judge: text(at("judge")),
         other_judge: text(at("other-judge")),
@@ -44,6 +52,9 @@ pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
         other_embedder: text(at("other-embedder")),
         ngram: text(at("ngram").join("model.arpa")),
         other_ngram: text(at("other-ngram").join("model.arpa")),
+        t5_judge: text(at("t5-judge")),
+        other_t5_judge: text(at("other-t5-judge")),
+        sentence_t5: text(at("sentence-t5")),
     }
 });
 
@@ -205,4 +216,71 @@ fn bert(folder: &Path, seed: u64) {
         tensors.add(&format!("{name}.bias"), &[HIDDEN], 0.0, 0.02);
     }
     tensors.write(folder);
+}
+
+/// v1.1 with an untied head, and embeddings for more tokens than there are.
+fn t5(folder: &Path, seed: u64) {
+    std::fs::create_dir_all(folder).unwrap();
+    tokenizer(folder, true);
+    let rows = vocabulary() + 9;
+    let config = json!({
+        "model_type": "t5", "vocab_size": rows, "d_model": HIDDEN, "d_kv": 12, "num_heads": 2, "d_ff": FEED_FORWARD,
+        "num_layers": 1, "num_decoder_layers": 2, "feed_forward_proj": "gated-gelu", "tie_word_embeddings": false,
+    });
+    write(folder, "config.json", config.to_string().as_bytes());
+    let mut tensors = Tensors::new(seed);
+    for name in ["shared", "lm_head"] {
+        tensors.add(&format!("{name}.weight"), &[rows, HIDDEN], 0.0, 0.5);
+    }
+    for (stack, layers) in [("encoder", 1), ("decoder", 2)] {
+        let bias = format!("{stack}.block.0.layer.0.SelfAttention.relative_attention_bias.weight");
+        tensors.add(&bias, &[32, 2], 0.0, 0.5);
+        let attentions: &[&str] =
+            if stack == "encoder" { &["SelfAttention"] } else { &["SelfAttention", "EncDecAttention"] };
+        for layer in (0..layers).map(|at| format!("{stack}.block.{at}.layer")) {
+            for (at, attention) in attentions.iter().enumerate() {
+                for (name, shape) in
+                    [("q", [24, HIDDEN]), ("k", [24, HIDDEN]), ("v", [24, HIDDEN]), ("o", [HIDDEN, 24])]
+                {
+                    tensors.add(&format!("{layer}.{at}.{attention}.{name}.weight"), &shape, 0.0, 0.4);
+                }
+                tensors.add(&format!("{layer}.{at}.layer_norm.weight"), &[HIDDEN], 1.0, 0.1);
+            }
+            let last = format!("{layer}.{}", attentions.len());
+            for (name, shape) in [
+                ("wi_0", [FEED_FORWARD, HIDDEN]),
+                ("wi_1", [FEED_FORWARD, HIDDEN]),
+                ("wo", [HIDDEN, FEED_FORWARD]),
+            ] {
+                tensors.add(&format!("{last}.DenseReluDense.{name}.weight"), &shape, 0.0, 0.4);
+            }
+            tensors.add(&format!("{last}.layer_norm.weight"), &[HIDDEN], 1.0, 0.1);
+        }
+        tensors.add(&format!("{stack}.final_layer_norm.weight"), &[HIDDEN], 1.0, 0.1);
+    }
+    tensors.write(folder);
+}
+
+/// Makes a T5 a Sentence-T5: mean pooling, a dense layer, length 1.
+fn dense(folder: &Path, seed: u64) {
+    let modules: Vec<Value> = [
+        ("", "Transformer"),
+        ("1_Pooling", "Pooling"),
+        ("2_Dense", "Dense"),
+        ("", "Normalize"),
+    ]
+    .iter()
+    .map(|(path, kind)| json!({ "path": path, "type": format!("sentence_transformers.models.{kind}") }))
+    .collect();
+    write(folder, "modules.json", Value::from(modules).to_string().as_bytes());
+    let (pooling, dense) = (folder.join("1_Pooling"), folder.join("2_Dense"));
+    std::fs::create_dir_all(&pooling).unwrap();
+    std::fs::create_dir_all(&dense).unwrap();
+    write(&pooling, "config.json", br#"{ "pooling_mode_mean_tokens": true }"#);
+    let config = json!({ "in_features": HIDDEN, "out_features": 20, "bias": false,
+        "activation_function": "torch.nn.modules.linear.Identity" });
+    write(&dense, "config.json", config.to_string().as_bytes());
+    let mut tensors = Tensors::new(seed);
+    tensors.add("linear.weight", &[20, HIDDEN], 0.0, 0.2);
+    tensors.write(&dense);
 }
