@@ -8,12 +8,13 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use tamis_core::{Fingerprint, FingerprintChange, column};
-use tamis_io::corpus::{Block, KeptWriter};
+use tamis_io::corpus::{Block, CorpusError, CorpusResult, KeptWriter, Picked};
 use tamis_io::run::{CorpusVersion, RunDirectory, SelectionDir, ShardRecord, shard_name};
 use tamis_io::sidecar::SidecarWriter;
 use tamis_io::store::{Created, Store};
 use tamis_samplers::{Cut, Rule};
 
+use super::aside::Aside;
 use super::candidates::{Candidates, Fate, reason};
 use super::{Labelled, SharedTally, Tally, smallest};
 use crate::options::SelectOptions;
@@ -45,11 +46,35 @@ struct Open {
     path: String,
     /// By physical row: the smallest target that keeps it, or [`NOT_KEPT`].
     smallest: Vec<u8>,
-    blocks: InOrder<Option<Block>>,
+    blocks: InOrder<Option<Rows>>,
     writers: Mutex<Option<Vec<(String, KeptWriter)>>>,
 }
 
-type Item = (Arc<Open>, usize, Option<Block>);
+/// Rows of a shard, all or those that were set aside.
+enum Rows {
+    Block(Block),
+    Picked(Picked),
+}
+
+impl Rows {
+    fn write_kept(&self, keep: &mut dyn FnMut(u64) -> bool, out: &mut KeptWriter) -> CorpusResult<()> {
+        match self {
+            Self::Block(block) => block.write_kept(keep, out),
+            Self::Picked(picked) => picked.write_kept(keep, out),
+        }
+    }
+}
+
+type Item = (Arc<Open>, usize, Option<Rows>);
+
+/// What was decided of a shard.
+struct Decided {
+    tally: Tally,
+    /// See [`Open::smallest`].
+    smallest: Vec<u8>,
+    /// The largest priority of what is kept.
+    highest: f64,
+}
 
 impl Project<'_> {
     pub(super) fn out(&self, directory: &SelectionDir, options: &SelectOptions) -> Result<Store> {
@@ -71,7 +96,7 @@ impl Project<'_> {
         rule: Rule,
         targets: &[Labelled],
         cuts: &[Cut],
-        out: Option<&Store>,
+        out: Option<(&Store, Option<&Aside>)>,
     ) -> Result<Tally> {
         let tally = SharedTally::default();
         self.observer.begin("write kept documents", version.shards.iter().map(|shard| shard.bytes).sum());
@@ -79,21 +104,23 @@ impl Project<'_> {
             version.shards.iter().collect(),
             self.threads,
             |shard: &ShardRecord, feed| {
-                let (own, smallest) = self.decide(shard, directory, candidates, rule, targets, cuts)?;
-                tally.merge(own, targets.len());
+                let decided = self.decide(shard, directory, candidates, rule, targets, cuts)?;
+                tally.merge(decided.tally, targets.len());
                 match out {
-                    Some(out) => {
+                    Some((out, aside)) => {
                         let blocks = InOrder::new(self.threads, version.shards.len());
-                        self.produce_kept(shard, directory, (smallest, blocks), out, targets, feed)
+                        let aside = aside.filter(|aside| decided.highest < aside.below);
+                        let decided = (decided.smallest, blocks);
+                        self.produce_kept(shard, directory, decided, (out, aside), targets, feed)
                     }
                     None => Ok(()),
                 }
             },
             |(open, at, block): Item| {
                 open.blocks.push(at, block, |block| match block {
-                    Some(block) => self.keep(&open, &block),
+                    Some(rows) => self.keep(&open, &rows),
                     None => match out {
-                        Some(out) => self.commit_kept(&open, directory, out),
+                        Some((out, _)) => self.commit_kept(&open, directory, out),
                         None => Ok(()),
                     },
                 })
@@ -112,7 +139,7 @@ impl Project<'_> {
         rule: Rule,
         targets: &[Labelled],
         cuts: &[Cut],
-    ) -> Result<(Tally, Vec<u8>)> {
+    ) -> Result<Decided> {
         let mut tally = Tally::new(targets.len());
         let rows = usize::try_from(shard.rows).map_err(|_| {
             Error::state(
@@ -121,6 +148,7 @@ impl Project<'_> {
             )
         })?;
         let mut keeps = vec![NOT_KEPT; rows];
+        let mut highest = f64::NEG_INFINITY;
         let mut batch = DecisionBatch::new(targets);
         let mut writer = directory.decisions_writer(&shard.path, &batch.schema)?;
         candidates.for_each(shard, |row| {
@@ -137,6 +165,7 @@ impl Project<'_> {
                 (_, None) => *tally.dropped.entry(why.to_owned()).or_default() += 1,
                 (_, Some(at)) => {
                     keeps[row.row as usize] = at as u8;
+                    highest = priority.map_or(highest, |priority| highest.max(priority));
                     for kept in &mut tally.kept[at..] {
                         let (documents, tokens, bytes) = (1, row.tokens, row.bytes);
                         kept.add(super::manifest::Sums { documents, tokens, bytes });
@@ -155,15 +184,15 @@ impl Project<'_> {
         })?;
         batch.flush(&mut writer)?;
         directory.commit_decisions(&shard.path, writer)?;
-        Ok((tally, keeps))
+        Ok(Decided { tally, smallest: keeps, highest })
     }
 
     fn produce_kept(
         &self,
         shard: &ShardRecord,
         directory: &SelectionDir,
-        (smallest, blocks): (Vec<u8>, InOrder<Option<Block>>),
-        out: &Store,
+        (smallest, blocks): (Vec<u8>, InOrder<Option<Rows>>),
+        (out, aside): (&Store, Option<&Aside>),
         targets: &[Labelled],
         feed: &Feed<'_, Item>,
     ) -> Result<()> {
@@ -182,10 +211,27 @@ impl Project<'_> {
             .collect::<Result<Vec<_>>>()?;
         let open =
             Arc::new(Open { path: shard.path.clone(), smallest, blocks, writers: Mutex::new(Some(writers)) });
+        let push = |at: usize, rows: Option<Rows>| {
+            open.blocks.wait_for_room(at, feed) && feed.push((Arc::clone(&open), at, rows))
+        };
+        if let Some((aside, chunks)) =
+            aside.and_then(|aside| Some((aside, aside.spool.chunks(&shard.path, &shard.digest)?)))
+        {
+            let end = chunks.len();
+            for (at, chunk) in chunks.iter().enumerate() {
+                let picked = aside.spool.read(chunk).map_err(CorpusError::from)?;
+                if !push(at, Some(Rows::Picked(picked))) {
+                    return Ok(());
+                }
+            }
+            self.observer.advance(0, 0, shard.bytes);
+            let _stopped = push(end, None);
+            return Ok(());
+        }
         let mut reader = self.corpus.open(source, 0)?;
         let (mut at, mut told) = (0, 0);
         while let Some(block) = reader.next_block()? {
-            if !open.blocks.wait_for_room(at, feed) || !feed.push((Arc::clone(&open), at, Some(block))) {
+            if !push(at, Some(Rows::Block(block))) {
                 return Ok(());
             }
             at += 1;
@@ -200,11 +246,11 @@ impl Project<'_> {
             );
             return Err(tamis_io::run::RunError::CorpusChanged { problems: vec![problem] }.into());
         }
-        let _stopped = feed.push((open, at, None));
+        let _stopped = push(at, None);
         Ok(())
     }
 
-    fn keep(&self, open: &Open, block: &Block) -> Result<()> {
+    fn keep(&self, open: &Open, rows: &Rows) -> Result<()> {
         let mut writers = open.writers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = 0;
         let last = writers.as_ref().map_or(0, |writers| writers.len().saturating_sub(1));
@@ -215,7 +261,7 @@ impl Project<'_> {
                 kept += u64::from(keeps && at == last);
                 keeps
             };
-            block.write_kept(&mut keep, writer)?;
+            rows.write_kept(&mut keep, writer)?;
         }
         self.observer.advance(kept, 0, 0);
         Ok(())
