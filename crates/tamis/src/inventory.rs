@@ -6,8 +6,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use tamis_io::corpus::{Block, Chunk, Container, FailedRow, Shard, ShardReader};
 use tamis_io::run::{
-    CorpusVersion, InventoryWriter, KeepText, QuarantineWriter, Quarantined, RunError, ShardEnd,
-    ShardRecord,
+    CorpusVersion, InventoryWriter, KeepText, QuarantineWriter, Quarantined, RunError, ShardEnd, ShardRecord,
 };
 
 use crate::pool::{self, InOrder};
@@ -147,12 +146,7 @@ impl Project<'_> {
     }
 
     /// Consumes the pieces of a shard in order; the last one gives its record.
-    fn assemble(
-        &self,
-        open: &Open<'_>,
-        piece: Piece,
-        beside: Option<&Aside>,
-    ) -> Result<Option<ShardRecord>> {
+    fn assemble(&self, open: &Open<'_>, piece: Piece, beside: Option<&Aside>) -> Result<Option<ShardRecord>> {
         let mut assembly = open.assembly.lock().unwrap_or_else(PoisonError::into_inner);
         match piece {
             Piece::Rows { rows, failures, aside } => {

@@ -19,11 +19,38 @@ pub(super) fn find(needle: u8, bytes: &[u8]) -> Option<usize> {
 /// Where the content of a JSON string has to be looked at: a quotation mark, a backslash or a control character.
 #[inline]
 pub(super) fn find_in_string(bytes: &[u8]) -> Option<usize> {
-    first(
-        bytes,
-        |word| equal(word, b'"') | equal(word, b'\\') | below(word, 0x20),
-        |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20),
-    )
+    first(bytes, |word| equal(word, b'"') | equal(word, b'\\') | below(word, 0x20), special)
+}
+
+#[inline(always)]
+fn special(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}
+
+/// As [`find_in_string`], all places in 64 bytes: one bit each, the lowest for the first.
+#[inline]
+pub(super) fn all_in_string(piece: &[u8; 64]) -> u64 {
+    all(piece, special)
+}
+
+/// All backslashes in 64 bytes: one bit each, the lowest for the first.
+#[inline]
+pub(super) fn all_backslashes(piece: &[u8; 64]) -> u64 {
+    all(piece, |byte| byte == b'\\')
+}
+
+#[inline(always)]
+fn all(piece: &[u8; 64], hit: impl Fn(u8) -> bool) -> u64 {
+    let mut hits = [0; 64];
+    for at in 0..64 {
+        hits[at] = u8::from(hit(piece[at]));
+    }
+    let mut mask = 0;
+    for (at, word) in hits.as_chunks::<8>().0.iter().enumerate() {
+        // Brings the lowest bits of the eight bytes together in the highest byte.
+        mask |= (u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * at);
+    }
+    mask
 }
 
 /// Where a byte is a hit; of the eight bytes of a word, `hits` has to mark the first one.
@@ -90,6 +117,11 @@ mod tests {
             }
             let special = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
             prop_assert_eq!(find_in_string(&bytes), bytes.iter().position(special));
+            for piece in bytes.as_chunks::<64>().0 {
+                let bits = |hit: &dyn Fn(&u8) -> bool| (0..64).filter(|at| hit(&piece[*at])).fold(0, |mask, at| mask | 1_u64 << at);
+                prop_assert_eq!(all_in_string(piece), bits(&special));
+                prop_assert_eq!(all_backslashes(piece), bits(&|byte| *byte == b'\\'));
+            }
         }
     }
 
