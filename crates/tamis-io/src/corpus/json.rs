@@ -185,9 +185,11 @@ pub(super) fn unescape(string: &str, out: &mut String) -> Result<(), LoneSurroga
     Ok(())
 }
 
+/// As [`unescape`]; what is appended is UTF-8.
+///
 /// Between escapes lie some thirty bytes of an ordinary text: they are copied by the 64, of which the next step overwrites
 /// what is too much.
-fn unescape_bytes(string: &str, out: &mut Vec<u8>) -> Result<(), LoneSurrogate> {
+pub(super) fn unescape_bytes(string: &str, out: &mut Vec<u8>) -> Result<(), LoneSurrogate> {
     let bytes = string.as_bytes();
     let mut end = out.len();
     // No escape is shorter than what it stands for.

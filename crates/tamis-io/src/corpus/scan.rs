@@ -94,9 +94,20 @@ fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH
 }
 
-/// How often `needle` occurs, in sums that cannot overflow a byte.
+/// How often `needle` occurs.
 pub(super) fn count(needle: u8, bytes: &[u8]) -> u64 {
-    let step = |count: u8, byte: &u8| count + u8::from(*byte == needle);
+    count_hits(bytes, |byte| byte == needle)
+}
+
+/// Characters of UTF-8: bytes that continue none.
+pub(super) fn characters(bytes: &[u8]) -> u64 {
+    count_hits(bytes, |byte| byte as i8 >= -0x40)
+}
+
+/// Hits, in sums that cannot overflow a byte.
+#[inline(always)]
+fn count_hits(bytes: &[u8], hit: impl Fn(u8) -> bool) -> u64 {
+    let step = |count: u8, byte: &u8| count + u8::from(hit(*byte));
     bytes.chunks(192).map(|piece| u64::from(piece.iter().fold(0, step))).sum()
 }
 
@@ -122,6 +133,13 @@ mod tests {
                 prop_assert_eq!(all_in_string(piece), bits(&special));
                 prop_assert_eq!(all_backslashes(piece), bits(&|byte| *byte == b'\\'));
             }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn characters_are_counted(text in any::<String>()) {
+            prop_assert_eq!(characters(text.as_bytes()), text.chars().count() as u64);
         }
     }
 

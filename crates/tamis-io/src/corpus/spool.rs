@@ -45,9 +45,9 @@ pub struct Chunk {
 
 /// Some lines of a shard, and which rows they are.
 #[derive(Debug)]
-pub struct Picked {
+pub struct Picked<'m> {
     /// Row numbers of 8 bytes each, then the lines.
-    memory: Vec<u8>,
+    memory: &'m [u8],
     rows: usize,
 }
 
@@ -111,18 +111,18 @@ impl Spool {
         shards.get(shard).filter(|(stored, _)| stored == digest).map(|(_, chunks)| chunks.clone())
     }
 
-    /// Lines that were set aside.
+    /// Lines that were set aside, read into `memory`.
     ///
     /// # Errors
     /// A disk that does not give back what was written.
-    pub fn read(&self, chunk: &Chunk) -> StoreResult<Picked> {
-        let mut memory = vec![0; chunk.bytes];
+    pub fn read<'m>(&self, chunk: &Chunk, memory: &'m mut Vec<u8>) -> StoreResult<Picked<'m>> {
+        memory.resize(chunk.bytes, 0);
         let read = {
             let mut stored = self.file();
-            stored.file.seek(SeekFrom::Start(chunk.start)).and_then(|_| stored.file.read_exact(&mut memory))
+            stored.file.seek(SeekFrom::Start(chunk.start)).and_then(|_| stored.file.read_exact(memory))
         };
         let whole = read.and_then(|()| {
-            let same = Digest::of(&memory) == chunk.digest;
+            let same = Digest::of(memory) == chunk.digest;
             same.then_some(()).ok_or_else(|| std::io::Error::other("a temporary file was damaged"))
         });
         whole.map_err(|source| StoreError::io("read", self.folder.display().to_string(), source))?;
@@ -147,7 +147,7 @@ impl Stored {
     }
 }
 
-impl Picked {
+impl Picked<'_> {
     /// As [`Block::write_kept`].
     ///
     /// # Errors

@@ -8,7 +8,7 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use tamis_core::{Fingerprint, FingerprintChange, column};
-use tamis_io::corpus::{Block, CorpusError, CorpusResult, KeptWriter, Picked};
+use tamis_io::corpus::{Block, CorpusError, CorpusResult, KeptWriter};
 use tamis_io::run::{CorpusVersion, RunDirectory, SelectionDir, ShardRecord, shard_name};
 use tamis_io::sidecar::SidecarWriter;
 use tamis_io::store::{Created, Store};
@@ -46,26 +46,11 @@ struct Open {
     path: String,
     /// By physical row: the smallest target that keeps it, or [`NOT_KEPT`].
     smallest: Vec<u8>,
-    blocks: InOrder<Option<Rows>>,
+    blocks: InOrder<Option<Block>>,
     writers: Mutex<Option<Vec<(String, KeptWriter)>>>,
 }
 
-/// Rows of a shard, all or those that were set aside.
-enum Rows {
-    Block(Block),
-    Picked(Picked),
-}
-
-impl Rows {
-    fn write_kept(&self, keep: &mut dyn FnMut(u64) -> bool, out: &mut KeptWriter) -> CorpusResult<()> {
-        match self {
-            Self::Block(block) => block.write_kept(keep, out),
-            Self::Picked(picked) => picked.write_kept(keep, out),
-        }
-    }
-}
-
-type Item = (Arc<Open>, usize, Option<Rows>);
+type Item = (Arc<Open>, usize, Option<Block>);
 
 /// What was decided of a shard.
 struct Decided {
@@ -118,7 +103,7 @@ impl Project<'_> {
             },
             |(open, at, block): Item| {
                 open.blocks.push(at, block, |block| match block {
-                    Some(rows) => self.keep(&open, &rows),
+                    Some(block) => self.keep(&open, |keep, writer| block.write_kept(keep, writer)),
                     None => match out {
                         Some((out, _)) => self.commit_kept(&open, directory, out),
                         None => Ok(()),
@@ -191,7 +176,7 @@ impl Project<'_> {
         &self,
         shard: &ShardRecord,
         directory: &SelectionDir,
-        (smallest, blocks): (Vec<u8>, InOrder<Option<Rows>>),
+        (smallest, blocks): (Vec<u8>, InOrder<Option<Block>>),
         (out, aside): (&Store, Option<&Aside>),
         targets: &[Labelled],
         feed: &Feed<'_, Item>,
@@ -211,27 +196,26 @@ impl Project<'_> {
             .collect::<Result<Vec<_>>>()?;
         let open =
             Arc::new(Open { path: shard.path.clone(), smallest, blocks, writers: Mutex::new(Some(writers)) });
-        let push = |at: usize, rows: Option<Rows>| {
-            open.blocks.wait_for_room(at, feed) && feed.push((Arc::clone(&open), at, rows))
-        };
-        if let Some((aside, chunks)) =
-            aside.and_then(|aside| Some((aside, aside.spool.chunks(&shard.path, &shard.digest)?)))
+        if let Some(aside) = aside
+            && let Some(chunks) = aside.spool.chunks(&shard.path, &shard.digest)
         {
-            let end = chunks.len();
-            for (at, chunk) in chunks.iter().enumerate() {
-                let picked = aside.spool.read(chunk).map_err(CorpusError::from)?;
-                if !push(at, Some(Rows::Picked(picked))) {
+            // Nothing of it is left to other threads but to wait for the disk.
+            let mut memory = Vec::new();
+            for chunk in &chunks {
+                if feed.stopped() {
                     return Ok(());
                 }
+                let picked = aside.spool.read(chunk, &mut memory).map_err(CorpusError::from)?;
+                self.keep(&open, |keep, writer| picked.write_kept(keep, writer))?;
             }
             self.observer.advance(0, 0, shard.bytes);
-            let _stopped = push(end, None);
+            let _stopped = feed.push((open, 0, None));
             return Ok(());
         }
         let mut reader = self.corpus.open(source, 0)?;
         let (mut at, mut told) = (0, 0);
         while let Some(block) = reader.next_block()? {
-            if !push(at, Some(Rows::Block(block))) {
+            if !open.blocks.wait_for_room(at, feed) || !feed.push((Arc::clone(&open), at, Some(block))) {
                 return Ok(());
             }
             at += 1;
@@ -246,11 +230,16 @@ impl Project<'_> {
             );
             return Err(tamis_io::run::RunError::CorpusChanged { problems: vec![problem] }.into());
         }
-        let _stopped = push(at, None);
+        let _stopped = feed.push((open, at, None));
         Ok(())
     }
 
-    fn keep(&self, open: &Open, rows: &Rows) -> Result<()> {
+    /// Writes what is kept of some rows of a shard, by `write`.
+    fn keep(
+        &self,
+        open: &Open,
+        write: impl Fn(&mut dyn FnMut(u64) -> bool, &mut KeptWriter) -> CorpusResult<()>,
+    ) -> Result<()> {
         let mut writers = open.writers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = 0;
         let last = writers.as_ref().map_or(0, |writers| writers.len().saturating_sub(1));
@@ -261,7 +250,7 @@ impl Project<'_> {
                 kept += u64::from(keeps && at == last);
                 keeps
             };
-            rows.write_kept(&mut keep, writer)?;
+            write(&mut keep, writer)?;
         }
         self.observer.advance(kept, 0, 0);
         Ok(())
