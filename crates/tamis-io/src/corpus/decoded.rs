@@ -180,7 +180,7 @@ impl<'c> Builder<'c> {
         let raw_digests = (digest(column::RAW_DIGEST), binary(self.raw_digests));
         match self.texts {
             Texts::Kept(mut texts) => {
-                columns.extend([(text, Arc::new(texts.finish()) as ArrayRef), raw_digests])
+                columns.extend([(text, Arc::new(texts.finish()) as ArrayRef), raw_digests]);
             }
             Texts::Measured { digests, bytes, characters } => columns.extend([
                 (digest(inventory_column::TEXT_DIGEST), binary(digests)),

@@ -30,6 +30,8 @@ struct Stored {
     file: File,
     end: u64,
     full: bool,
+    /// Writing failed, and the room was given back.
+    lost: bool,
     /// Memory of chunks that were written.
     scratch: Vec<Vec<u8>>,
 }
@@ -53,6 +55,9 @@ pub struct Picked<'m> {
 
 const ROW_BYTES: usize = size_of::<u64>();
 
+/// Memory of a chunk is kept for the next one up to this size: twice an ordinary block.
+const SCRATCH_BYTES: usize = 8 << 20;
+
 impl Spool {
     /// A spool in the folder of a store; `None` where that is none of this machine, or cannot be written.
     #[must_use]
@@ -60,7 +65,7 @@ impl Spool {
         let folder = store.local_path("")?;
         store.watch().before(Action::Create, &folder).ok()?;
         let file = temporary_file(Some(&folder)).ok()?;
-        let file = Stored { file, end: 0, full: false, scratch: Vec::new() };
+        let file = Stored { file, end: 0, full: false, lost: false, scratch: Vec::new() };
         Some(Self { folder, store: store.clone(), file: Mutex::new(file), shards: Mutex::default() })
     }
 
@@ -83,12 +88,20 @@ impl Spool {
         let digest = Digest::of(&memory);
         let mut stored = self.file();
         let chunk = Chunk { start: stored.end, bytes: memory.len(), rows, digest };
-        if !stored.has_room(memory.len()) || self.write(&mut stored, &memory).is_err() {
+        if stored.full || !stored.has_room(memory.len()) {
             stored.full = true;
             return None;
         }
+        if self.write(&mut stored, &memory).is_err() {
+            (stored.full, stored.lost) = (true, true);
+            // Whoever writes what must be written gets the room; where that fails too, the file is short-lived anyway.
+            let _ = stored.file.set_len(0);
+            return None;
+        }
         stored.end += memory.len() as u64;
-        stored.scratch.push(memory);
+        if memory.capacity() <= SCRATCH_BYTES {
+            stored.scratch.push(memory);
+        }
         Some(chunk)
     }
 
@@ -107,6 +120,9 @@ impl Spool {
     /// The chunks of a shard of this digest, if all that was to be set aside was.
     #[must_use]
     pub fn chunks(&self, shard: &str, digest: &str) -> Option<Vec<Chunk>> {
+        if self.file().lost {
+            return None;
+        }
         let shards = self.shards.lock().unwrap_or_else(PoisonError::into_inner);
         shards.get(shard).filter(|(stored, _)| stored == digest).map(|(_, chunks)| chunks.clone())
     }
