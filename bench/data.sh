@@ -48,17 +48,18 @@ timed() {
 select_part() {
     find_corpus select || return 0
     local bytes round
+    rm -rf "$work"/out.*
     bytes=$(bytes_of "$corpus")
     echo "# select: a fifth of $bytes bytes in $(ls "$corpus"/*.zst | wc -l) jsonl.zst of level 3; whole processes, $(nproc) cores; MB/s of uncompressed input" | say
     for round in $(seq "$rounds"); do
-        rm -rf "$work"/out.*
-        # Lists of inodes that were freed just now make new files dear on some file systems.
+        # Nothing is removed before the end: on some file systems (ext4 for a minute) new files pass over each inode that was
+        # freed just now.
         sync && sleep 3
-        timed select/tamis "$bytes" "$round" "$tamis" -q select "$corpus" --by random --rate 20% --seed "$round" --out "$work/out.tamis"
+        timed select/tamis "$bytes" "$round" "$tamis" -q select "$corpus" --by random --rate 20% --seed "$round" --out "$work/out.tamis.$round"
         timed select/zstd-dc "$bytes" "$round" sh -c "zstd -dc '$corpus'/*.zst > /dev/null"
         [ -x "$python" ] || continue
-        timed select/duckdb "$bytes" "$round" "$python" bench/peers/select_duckdb.py "$corpus" "$work/out.duckdb"
-        timed select/datatrove-zstd "$bytes" "$round" "$python" bench/peers/select_datatrove.py "$corpus" "$work/out.datatrove" zstd
+        timed select/duckdb "$bytes" "$round" "$python" bench/peers/select_duckdb.py "$corpus" "$work/out.duckdb.$round"
+        timed select/datatrove-zstd "$bytes" "$round" "$python" bench/peers/select_datatrove.py "$corpus" "$work/out.datatrove.$round" zstd
     done
     rm -rf "$work"/out.*
 }

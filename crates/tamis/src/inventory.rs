@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow_array::RecordBatch;
-use tamis_io::corpus::{Block, Container, FailedRow, Shard, ShardReader};
+use tamis_io::corpus::{Block, Chunk, Container, FailedRow, Shard, ShardReader};
 use tamis_io::run::{
-    CorpusVersion, InventoryWriter, KeepText, QuarantineWriter, Quarantined, RunError, ShardEnd,
+    CorpusVersion, InventoryWriter, KeepText, QuarantineWriter, Quarantined, RunError, ShardEnd, ShardRecord,
 };
 
 use crate::pool::{self, InOrder};
 use crate::project::Project;
+use crate::select::Aside;
 use crate::{Error, Result};
 
 /// What one shard's blocks are folded into, in block order.
@@ -18,6 +19,8 @@ struct Assembly {
     inventory: Option<InventoryWriter>,
     quarantine: Option<QuarantineWriter>,
     failed: BTreeMap<String, u64>,
+    /// What was set aside of its blocks; `None` once one was not.
+    aside: Option<Vec<Chunk>>,
 }
 
 struct Open<'s> {
@@ -27,7 +30,7 @@ struct Open<'s> {
 }
 
 enum Piece {
-    Rows { rows: RecordBatch, failures: Vec<FailedRow> },
+    Rows { rows: RecordBatch, failures: Vec<FailedRow>, aside: Option<Chunk> },
     End(ShardEnd),
 }
 
@@ -44,6 +47,10 @@ impl Project<'_> {
     /// A shard that changed, vanished, or cannot be read to its end; a corpus that holds no document, or whose rows have no
     /// column of the text's or the id's name, before anything of it is recorded.
     pub fn inventory(&self) -> Result<CorpusVersion> {
+        self.inventory_beside(None)
+    }
+
+    pub(crate) fn inventory_beside(&self, aside: Option<&Aside>) -> Result<CorpusVersion> {
         self.check_beginnings()?;
         let columns = self.corpus_columns();
         let mut fresh = Vec::new();
@@ -73,9 +80,9 @@ impl Project<'_> {
                     })
                 },
                 |(open, at, item)| {
-                    let piece = self.decode(item)?;
+                    let piece = self.decode(item, aside)?;
                     open.blocks.push(at, piece, |piece| {
-                        if let Some(record) = self.assemble(&open, piece)? {
+                        if let Some(record) = self.assemble(&open, piece, aside)? {
                             done.lock().unwrap_or_else(PoisonError::into_inner).push(record);
                         }
                         Ok(())
@@ -99,6 +106,7 @@ impl Project<'_> {
                 inventory: Some(self.run.inventory_writer(&shard.path, &self.corpus_columns())?),
                 quarantine: Some(self.run.quarantine_writer(&shard.path, keep)?),
                 failed: BTreeMap::new(),
+                aside: Some(Vec::new()),
             }),
         }))
     }
@@ -126,21 +134,26 @@ impl Project<'_> {
         Ok(())
     }
 
-    fn decode(&self, item: Item) -> Result<Piece> {
+    fn decode(&self, item: Item, aside: Option<&Aside>) -> Result<Piece> {
         Ok(match item {
             Item::End(end) => Piece::End(end),
             Item::Block(block) => {
                 let measured = block.measure(&self.columns)?;
-                Piece::Rows { rows: measured.documents, failures: measured.failures }
+                let aside = aside.and_then(|aside| aside.add(&block, &measured.documents));
+                Piece::Rows { rows: measured.documents, failures: measured.failures, aside }
             }
         })
     }
 
     /// Consumes the pieces of a shard in order; the last one gives its record.
-    fn assemble(&self, open: &Open<'_>, piece: Piece) -> Result<Option<tamis_io::run::ShardRecord>> {
+    fn assemble(&self, open: &Open<'_>, piece: Piece, beside: Option<&Aside>) -> Result<Option<ShardRecord>> {
         let mut assembly = open.assembly.lock().unwrap_or_else(PoisonError::into_inner);
         match piece {
-            Piece::Rows { rows, failures } => {
+            Piece::Rows { rows, failures, aside } => {
+                assembly.aside = assembly.aside.take().zip(aside).map(|(mut chunks, chunk)| {
+                    chunks.push(chunk);
+                    chunks
+                });
                 for failure in &failures {
                     *assembly.failed.entry(failure.reason.to_owned()).or_default() += 1;
                     if let Some(quarantine) = &mut assembly.quarantine {
@@ -169,6 +182,9 @@ impl Project<'_> {
                     Some(inventory) => inventory.commit(end)?,
                     None => return Ok(None),
                 };
+                if let (Some(beside), Some(chunks)) = (beside, assembly.aside.take()) {
+                    beside.spool.complete(&open.shard.path, &receipt.shard.digest, chunks);
+                }
                 Ok(Some(receipt.shard))
             }
         }

@@ -1,12 +1,14 @@
 //! A corpus and the run directory that belongs to it, opened together.
 
 use std::path::Path;
+use std::sync::Mutex;
 
 use tamis_io::corpus::{Columns, Corpus, IdMode, MAX_LINE_BYTES};
 use tamis_io::run::{CorpusColumns, IdColumn, RunDirectory};
 use tamis_io::store::Store;
 
 use crate::options::CorpusOptions;
+use crate::select::Aside;
 use crate::{Error, Observer, Result};
 
 /// An opened run: everything else is a method of it.
@@ -19,6 +21,8 @@ pub struct Project<'a> {
     pub(crate) threads: usize,
     pub(crate) keep_text: bool,
     pub(crate) observer: &'a dyn Observer,
+    /// For the next selection.
+    pub(crate) aside: Mutex<Option<Aside>>,
 }
 
 impl<'a> Project<'a> {
@@ -125,6 +129,7 @@ impl<'a> Project<'a> {
             threads: resolve_threads(threads),
             keep_text: true,
             observer,
+            aside: Mutex::default(),
         };
         if let Some(version) = &stored {
             let problems = version.columns.differences(&project.corpus_columns());
@@ -153,6 +158,7 @@ impl<'a> Project<'a> {
             threads: self.threads,
             keep_text: self.keep_text,
             observer: self.observer,
+            aside: Mutex::default(),
         }
     }
 

@@ -80,7 +80,7 @@ fn execute(
     by: &By<'_>,
     select: &SelectOptions,
 ) -> anyhow::Result<SelectReport> {
-    let version = project.inventory()?;
+    let version = project.inventory_for(select)?;
     context.tell_unreadable(project, &version)?;
     let explicit = options::is_explicit(&args.signal);
     let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };

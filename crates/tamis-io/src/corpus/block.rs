@@ -129,6 +129,30 @@ impl Block {
         }
     }
 
+    /// Appends the numbers of the rows for which `keep` (given the physical row, ascending) says so to `out`, in 8 bytes each,
+    /// then their lines; how many they are. `None` where rows are no lines.
+    pub(super) fn pick(&self, keep: &mut dyn FnMut(u64) -> bool, out: &mut Vec<u8>) -> Option<usize> {
+        match &self.content {
+            Content::Lines(bytes) => {
+                let bytes = bytes.bytes();
+                let mut row = self.first_row;
+                let mut picked = Vec::new();
+                each_line(bytes, |line| {
+                    if keep(row) {
+                        out.extend_from_slice(&row.to_le_bytes());
+                        picked.push(line);
+                    }
+                    row += 1;
+                });
+                let rows = picked.len();
+                picked.into_iter().for_each(|line| out.extend_from_slice(&bytes[line]));
+                Some(rows)
+            }
+            Content::TooLong { .. } => Some(0),
+            Content::Parquet { .. } => None,
+        }
+    }
+
     /// Writes the rows for which `keep` (given the physical row, ascending) says so: lines byte for byte, Parquet rows with
     /// all their columns. Blocks must be written in order.
     ///
@@ -138,26 +162,8 @@ impl Block {
     pub fn write_kept(&self, keep: &mut dyn FnMut(u64) -> bool, out: &mut KeptWriter) -> CorpusResult<()> {
         match &self.content {
             Content::Lines(bytes) => {
-                let bytes = bytes.bytes();
-                let mut row = self.first_row;
-                let mut run = 0..0;
-                let mut rows = 0;
-                let mut outcome = Ok(());
-                each_line(bytes, |line| {
-                    if keep(row) {
-                        if run.end != line.start {
-                            if outcome.is_ok() {
-                                outcome = out.write_lines(&bytes[run.clone()], rows);
-                            }
-                            (run.start, rows) = (line.start, 0);
-                        }
-                        run.end = line.end;
-                        rows += 1;
-                    }
-                    row += 1;
-                });
-                outcome?;
-                out.write_lines(&bytes[run], rows)
+                let mut row = self.first_row..;
+                write_lines(bytes.bytes(), &mut || row.next().is_some_and(&mut *keep), out)
             }
             Content::TooLong { length, .. } => {
                 if keep(self.first_row) {
@@ -173,4 +179,29 @@ impl Block {
             Content::Parquet { file, slice } => file.write_kept(*slice, self.first_row, keep, out),
         }
     }
+}
+
+/// Writes the lines for which `keep`, asked once a line, says so.
+pub(super) fn write_lines(
+    bytes: &[u8],
+    keep: &mut dyn FnMut() -> bool,
+    out: &mut KeptWriter,
+) -> CorpusResult<()> {
+    let mut run = 0..0;
+    let mut rows = 0;
+    let mut outcome = Ok(());
+    each_line(bytes, |line| {
+        if keep() {
+            if run.end != line.start {
+                if outcome.is_ok() {
+                    outcome = out.write_lines(&bytes[run.clone()], rows);
+                }
+                (run.start, rows) = (line.start, 0);
+            }
+            run.end = line.end;
+            rows += 1;
+        }
+    });
+    outcome?;
+    out.write_lines(&bytes[run], rows)
 }

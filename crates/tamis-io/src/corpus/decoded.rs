@@ -8,7 +8,7 @@ use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use tamis_core::{Digest, DocKey, DocumentBatch, column};
 
-use super::{Columns, CorpusResult};
+use super::{Columns, CorpusResult, scan};
 use crate::run::inventory_column;
 
 /// Bytes of a failed row that are kept for the quarantine.
@@ -65,6 +65,10 @@ enum Texts {
     },
 }
 
+fn utf8(text: &[u8]) -> &str {
+    std::str::from_utf8(text).expect("texts are UTF-8")
+}
+
 pub(super) struct Builder<'c> {
     pub(super) columns: &'c Columns,
     rows: Vec<u64>,
@@ -108,22 +112,22 @@ impl<'c> Builder<'c> {
         }
     }
 
-    /// Adds a document, all but its carried columns: those must follow, each once.
-    pub(super) fn document(&mut self, row: u64, id: Option<&str>, text: &str, raw_digest: Digest) {
+    /// Adds a document, all but its carried columns: those must follow, each once. The text must be UTF-8.
+    pub(super) fn document(&mut self, row: u64, id: Option<&str>, text: &[u8], raw_digest: Digest) {
         let namespace = &self.columns.namespace;
         let key = match id {
             Some(id) => DocKey::from_id(namespace, id),
-            None => DocKey::from_text(namespace, text),
+            None => DocKey::from_text(namespace, utf8(text)),
         };
         self.rows.push(row);
         self.ids.append_option(id);
         self.keys.extend_from_slice(&key.to_bytes());
         match &mut self.texts {
-            Texts::Kept(texts) => texts.append_value(text),
+            Texts::Kept(texts) => texts.append_value(utf8(text)),
             Texts::Measured { digests, bytes, characters } => {
-                digests.extend_from_slice(&Digest::of(text.as_bytes()).to_bytes());
+                digests.extend_from_slice(&Digest::of(text).to_bytes());
                 bytes.push(text.len() as u64);
-                characters.push(text.chars().count() as u64);
+                characters.push(scan::characters(text));
             }
         }
         self.raw_digests.extend_from_slice(&raw_digest.to_bytes());

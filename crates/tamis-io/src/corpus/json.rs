@@ -177,40 +177,104 @@ impl<'l> Value<'l> {
 /// Resolves the escapes of a string and appends it to `out`.
 ///
 /// # Errors
-/// An escape that stands for no character: half of a surrogate pair. `out` then holds what came before it.
-pub(super) fn unescape(mut string: &str, out: &mut String) -> Result<(), LoneSurrogate> {
-    while let Some(at) = scan::find(b'\\', string.as_bytes()) {
-        out.push_str(&string[..at]);
-        let escape = string.as_bytes().get(at + 1).copied().unwrap_or(b'\\');
-        let mut length = 2;
-        out.push(match escape {
+/// An escape that stands for no character: half of a surrogate pair. `out` then is empty.
+pub(super) fn unescape(string: &str, out: &mut String) -> Result<(), LoneSurrogate> {
+    let mut resolved = std::mem::take(out).into_bytes();
+    unescape_bytes(string, &mut resolved)?;
+    *out = String::from_utf8(resolved).expect("escapes of a string stand for characters");
+    Ok(())
+}
+
+/// As [`unescape`]; what is appended is UTF-8.
+///
+/// Between escapes lie some thirty bytes of an ordinary text: they are copied by the 64, of which the next step overwrites
+/// what is too much.
+pub(super) fn unescape_bytes(string: &str, out: &mut Vec<u8>) -> Result<(), LoneSurrogate> {
+    let bytes = string.as_bytes();
+    let mut end = out.len();
+    // No escape is shorter than what it stands for.
+    out.resize(end + bytes.len() + 64, 0);
+    let mut at = 0;
+    while let Some(piece) = bytes.get(at..).and_then(<[u8]>::first_chunk::<64>) {
+        let mut escapes = scan::all_backslashes(piece);
+        // How much of the piece is done.
+        let mut from = 0;
+        while escapes != 0 {
+            let escape = escapes.trailing_zeros() as usize;
+            escapes &= escapes - 1;
+            if escape < from {
+                continue;
+            }
+            let run = escape - from;
+            copy(&bytes[at + from..], &mut out[end..]);
+            end += run;
+            let (length, character) = resolve(string, at + escape)?;
+            end += character.encode_utf8(&mut out[end..]).len();
+            from = escape + length;
+        }
+        if from < 64 {
+            copy(&bytes[at + from..], &mut out[end..]);
+            end += 64 - from;
+        }
+        at += from.max(64);
+    }
+    while let Some(run) = scan::find(b'\\', &bytes[at..]) {
+        out[end..end + run].copy_from_slice(&bytes[at..at + run]);
+        end += run;
+        let (length, character) = resolve(string, at + run)?;
+        end += character.encode_utf8(&mut out[end..]).len();
+        at += run + length;
+    }
+    out.truncate(end);
+    out.extend_from_slice(&bytes[at..]);
+    Ok(())
+}
+
+/// Copies 64 bytes, or as many as there are.
+#[inline(always)]
+fn copy(from: &[u8], to: &mut [u8]) {
+    match (from.first_chunk::<64>(), to.first_chunk_mut::<64>()) {
+        (Some(from), Some(to)) => *to = *from,
+        _ => {
+            let length = from.len().min(to.len());
+            to[..length].copy_from_slice(&from[..length]);
+        }
+    }
+}
+
+/// Length of the escape at `at`, and what it stands for.
+#[inline(always)]
+fn resolve(string: &str, at: usize) -> Result<(usize, char), LoneSurrogate> {
+    Ok((
+        2,
+        match string.as_bytes().get(at + 1).copied().unwrap_or(b'\\') {
             b'n' => '\n',
             b't' => '\t',
             b'r' => '\r',
             b'b' => '\u{8}',
             b'f' => '\u{c}',
-            b'u' => {
-                let high = hex(string, at + 2);
-                length = 6;
-                let code = if (0xd800..0xdc00).contains(&high) && string[at + 6..].starts_with("\\u") {
-                    length = 12;
-                    let low = hex(string, at + 8);
-                    if (0xdc00..0xe000).contains(&low) {
-                        0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
-                    } else {
-                        high
-                    }
-                } else {
-                    high
-                };
-                char::from_u32(code).ok_or(LoneSurrogate(high))?
-            }
+            b'u' => return resolve_code(string, at),
             other => char::from(other),
-        });
-        string = &string[at + length..];
-    }
-    out.push_str(string);
-    Ok(())
+        },
+    ))
+}
+
+#[cold]
+fn resolve_code(string: &str, at: usize) -> Result<(usize, char), LoneSurrogate> {
+    let high = hex(string, at + 2);
+    let mut length = 6;
+    let code = if (0xd800..0xdc00).contains(&high) && string[at + 6..].starts_with("\\u") {
+        length = 12;
+        let low = hex(string, at + 8);
+        if (0xdc00..0xe000).contains(&low) {
+            0x10000 + ((high - 0xd800) << 10) + (low - 0xdc00)
+        } else {
+            high
+        }
+    } else {
+        high
+    };
+    Ok((length, char::from_u32(code).ok_or(LoneSurrogate(high))?))
 }
 
 /// Half of a surrogate pair, as its code.

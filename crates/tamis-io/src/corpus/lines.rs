@@ -38,7 +38,7 @@ impl Lines<'_> {
         let mut parser = Parser {
             builder,
             values: Line::new(&wanted),
-            text: String::new(),
+            text: Vec::new(),
             carried: String::new(),
             carried_ends: Vec::new(),
         };
@@ -75,7 +75,7 @@ struct Parser<'p, 'c, 'w, 'b> {
     builder: &'p mut Builder<'c>,
     values: Line<'w, 'b>,
     /// Text of the current line, when it has escapes.
-    text: String,
+    text: Vec<u8>,
     /// Carried values of the current line, one after the other.
     carried: String,
     /// Where each carried value starts and ends; `None` for null.
@@ -141,7 +141,7 @@ impl<'b> Parser<'_, '_, '_, 'b> {
         &mut self,
         row: u64,
         content: &'b str,
-        scratch: &mut String,
+        scratch: &mut Vec<u8>,
     ) -> Result<(), (&'static str, String)> {
         let columns = self.builder.columns;
         let name = &columns.text;
@@ -150,7 +150,7 @@ impl<'b> Parser<'_, '_, '_, 'b> {
             (reason::MISSING_TEXT, format!("there is no `{name}`; keys are `{keys}`"))
         })?;
         let text = match Value::of(json) {
-            Value::String(text) => resolve(text, scratch)
+            Value::String(text) => resolve_text(text, scratch)
                 .map_err(|half| (reason::INVALID_UTF8, surrogate(name, half, content, json)))?,
             Value::Null => {
                 return Err((reason::NULL_TEXT, format!("byte {}: `{name}` is null", place(content, json))));
@@ -160,7 +160,7 @@ impl<'b> Parser<'_, '_, '_, 'b> {
                 return Err((reason::TEXT_NOT_STRING, format!("byte {place}: `{name}` is {}", kind(value))));
             }
         };
-        if text.chars().all(char::is_whitespace) {
+        if is_blank(text) {
             let what = if text.is_empty() { "empty" } else { "only white space" };
             return Err((reason::EMPTY_TEXT, format!("byte {}: `{name}` is {what}", place(content, json))));
         }
@@ -224,7 +224,23 @@ impl<'b> Parser<'_, '_, '_, 'b> {
     }
 }
 
-/// The text of a string: a slice of the line where it has no escapes.
+/// The UTF-8 of a text: a slice of the line where it has no escapes.
+fn resolve_text<'s>(string: &'s str, scratch: &'s mut Vec<u8>) -> Result<&'s [u8], LoneSurrogate> {
+    if scan::find(b'\\', string.as_bytes()).is_none() {
+        return Ok(string.as_bytes());
+    }
+    scratch.clear();
+    json::unescape_bytes(string, scratch)?;
+    Ok(scratch)
+}
+
+/// Whether a text is empty or nothing but white space.
+fn is_blank(text: &[u8]) -> bool {
+    let visible = text.first().is_some_and(u8::is_ascii_graphic);
+    !visible && std::str::from_utf8(text).is_ok_and(|text| text.chars().all(char::is_whitespace))
+}
+
+/// As [`resolve_text`], for what is short.
 fn resolve<'s>(string: &'s str, scratch: &'s mut String) -> Result<&'s str, LoneSurrogate> {
     if scan::find(b'\\', string.as_bytes()).is_none() {
         return Ok(string);

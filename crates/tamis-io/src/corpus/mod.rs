@@ -25,6 +25,7 @@ mod parquet_values;
 mod plain_json;
 mod reader;
 mod scan;
+mod spool;
 
 pub use block::Block;
 pub use columns::{Columns, DEFAULT_ID, IdMode};
@@ -36,6 +37,7 @@ pub use format::{Compression, Container, Shard};
 pub(crate) use input::explain;
 pub use kept::{KeptFile, KeptWriter};
 pub use reader::ShardReader;
+pub use spool::{Chunk, Picked, Spool};
 
 use std::sync::{Arc, OnceLock};
 

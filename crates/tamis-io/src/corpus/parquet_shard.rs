@@ -361,7 +361,7 @@ fn add(
             }
         }
     }
-    builder.document(row, id.as_deref(), &text, Digest::of(text.as_bytes()));
+    builder.document(row, id.as_deref(), text.as_bytes(), Digest::of(text.as_bytes()));
     for (at, value) in values.into_iter().enumerate() {
         builder.carry(at, value.as_deref());
     }

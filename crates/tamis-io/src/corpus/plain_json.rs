@@ -10,6 +10,9 @@ use super::scan;
 /// Objects and arrays within each other that are looked through before a line is left to the parser.
 const MOST_DEPTH: usize = 64;
 
+/// Bytes of a string that are looked at before longer steps are taken.
+const NEAR: usize = 32;
+
 /// Puts the values of `keys` into `found`, the last one where a key occurs again. `None` for a line that is not exactly one
 /// object of the ordinary kind; `found` may then hold anything.
 pub(super) fn find<'l>(line: &'l str, keys: &[String], found: &mut [Option<&'l str>]) -> Option<()> {
@@ -105,20 +108,54 @@ fn string(bytes: &[u8], at: usize) -> Option<(usize, bool)> {
     }
     let mut at = at + 1;
     let mut escapes = false;
+    // Keys and most values but the text end soon.
+    let near = &bytes[at..bytes.len().min(at + NEAR)];
+    match scan::find_in_string(near) {
+        Some(found) if near[found] == b'"' => return Some((at + found + 1, false)),
+        Some(found) => at += found,
+        None => at += near.len(),
+    }
+    while let Some(piece) = bytes.get(at..).and_then(<[u8]>::first_chunk::<64>) {
+        let mut hits = scan::all_in_string(piece);
+        // Where the last escape ends.
+        let mut from = 0;
+        while hits != 0 {
+            let hit = hits.trailing_zeros() as usize;
+            hits &= hits - 1;
+            if hit < from {
+                continue;
+            }
+            match piece[hit] {
+                b'"' => return Some((at + hit + 1, escapes)),
+                b'\\' => {
+                    escapes = true;
+                    from = hit + escape(bytes, at + hit)?;
+                }
+                _ => return None,
+            }
+        }
+        at += from.max(64);
+    }
     loop {
-        at += scan::find_in_string(&bytes[at..])?;
+        at += scan::find_in_string(bytes.get(at..)?)?;
         match bytes[at] {
             b'"' => return Some((at + 1, escapes)),
             b'\\' => {
                 escapes = true;
-                at += match bytes.get(at + 1)? {
-                    b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => 2,
-                    b'u' if bytes.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => 6,
-                    _ => return None,
-                };
+                at += escape(bytes, at)?;
             }
             _ => return None,
         }
+    }
+}
+
+/// Bytes of the escape that starts at `at`.
+#[inline(always)]
+fn escape(bytes: &[u8], at: usize) -> Option<usize> {
+    match bytes.get(at + 1)? {
+        b'"' | b'\\' | b'/' | b'b' | b'f' | b'n' | b'r' | b't' => Some(2),
+        b'u' if bytes.get(at + 2..at + 6)?.iter().all(u8::is_ascii_hexdigit) => Some(6),
+        _ => None,
     }
 }
 

@@ -19,11 +19,38 @@ pub(super) fn find(needle: u8, bytes: &[u8]) -> Option<usize> {
 /// Where the content of a JSON string has to be looked at: a quotation mark, a backslash or a control character.
 #[inline]
 pub(super) fn find_in_string(bytes: &[u8]) -> Option<usize> {
-    first(
-        bytes,
-        |word| equal(word, b'"') | equal(word, b'\\') | below(word, 0x20),
-        |byte| (byte == b'"') | (byte == b'\\') | (byte < 0x20),
-    )
+    first(bytes, |word| equal(word, b'"') | equal(word, b'\\') | below(word, 0x20), special)
+}
+
+#[inline(always)]
+fn special(byte: u8) -> bool {
+    (byte == b'"') | (byte == b'\\') | (byte < 0x20)
+}
+
+/// As [`find_in_string`], all places in 64 bytes: one bit each, the lowest for the first.
+#[inline]
+pub(super) fn all_in_string(piece: &[u8; 64]) -> u64 {
+    all(piece, special)
+}
+
+/// All backslashes in 64 bytes: one bit each, the lowest for the first.
+#[inline]
+pub(super) fn all_backslashes(piece: &[u8; 64]) -> u64 {
+    all(piece, |byte| byte == b'\\')
+}
+
+#[inline(always)]
+fn all(piece: &[u8; 64], hit: impl Fn(u8) -> bool) -> u64 {
+    let mut hits = [0; 64];
+    for at in 0..64 {
+        hits[at] = u8::from(hit(piece[at]));
+    }
+    let mut mask = 0;
+    for (at, word) in hits.as_chunks::<8>().0.iter().enumerate() {
+        // Brings the lowest bits of the eight bytes together in the highest byte.
+        mask |= (u64::from_le_bytes(*word).wrapping_mul(0x0102_0408_1020_4080) >> 56) << (8 * at);
+    }
+    mask
 }
 
 /// Where a byte is a hit; of the eight bytes of a word, `hits` has to mark the first one.
@@ -67,9 +94,20 @@ fn below(word: u64, limit: u8) -> u64 {
     word.wrapping_sub(ONES * u64::from(limit)) & !word & HIGH
 }
 
-/// How often `needle` occurs, in sums that cannot overflow a byte.
+/// How often `needle` occurs.
 pub(super) fn count(needle: u8, bytes: &[u8]) -> u64 {
-    let step = |count: u8, byte: &u8| count + u8::from(*byte == needle);
+    count_hits(bytes, |byte| byte == needle)
+}
+
+/// Characters of UTF-8: bytes that continue none.
+pub(super) fn characters(bytes: &[u8]) -> u64 {
+    count_hits(bytes, |byte| byte as i8 >= -0x40)
+}
+
+/// Hits, in sums that cannot overflow a byte.
+#[inline(always)]
+fn count_hits(bytes: &[u8], hit: impl Fn(u8) -> bool) -> u64 {
+    let step = |count: u8, byte: &u8| count + u8::from(hit(*byte));
     bytes.chunks(192).map(|piece| u64::from(piece.iter().fold(0, step))).sum()
 }
 
@@ -90,6 +128,18 @@ mod tests {
             }
             let special = |byte: &u8| *byte == b'"' || *byte == b'\\' || *byte < 0x20;
             prop_assert_eq!(find_in_string(&bytes), bytes.iter().position(special));
+            for piece in bytes.as_chunks::<64>().0 {
+                let bits = |hit: &dyn Fn(&u8) -> bool| (0..64).filter(|at| hit(&piece[*at])).fold(0, |mask, at| mask | 1_u64 << at);
+                prop_assert_eq!(all_in_string(piece), bits(&special));
+                prop_assert_eq!(all_backslashes(piece), bits(&|byte| *byte == b'\\'));
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn characters_are_counted(text in any::<String>()) {
+            prop_assert_eq!(characters(text.as_bytes()), text.chars().count() as u64);
         }
     }
 

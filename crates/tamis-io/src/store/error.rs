@@ -76,12 +76,11 @@ impl StoreError {
 
     /// What a writer of the file at `location` failed with: the object store's own error where it is inside.
     pub(crate) fn written(location: impl Into<String>, error: io::Error) -> Self {
-        if error.get_ref().is_none_or(|inner| !inner.is::<object_store::Error>()) {
-            return Self::io("write", location, error);
-        }
-        match error.into_inner().map(<dyn std::error::Error + Send + Sync>::downcast::<object_store::Error>) {
-            Some(Ok(source)) => Self::Object { action: "write", location: location.into(), source },
-            _ => unreachable!("the kind of error was looked at"),
+        match error.downcast::<object_store::Error>() {
+            Ok(source) => {
+                Self::Object { action: "write", location: location.into(), source: Box::new(source) }
+            }
+            Err(error) => Self::io("write", location, error),
         }
     }
 

@@ -4,6 +4,7 @@
 //! shard writes its decisions and its kept documents. What is written is never overwritten: a selection that was stopped goes
 //! on, and the same selection twice is the same bytes.
 
+mod aside;
 mod band;
 mod candidates;
 mod check;
@@ -21,6 +22,7 @@ use tamis_core::Fingerprint;
 use tamis_io::run::{CorpusVersion, IdColumn, SignalDir};
 use tamis_samplers::{Cut, Ranker, Rule, Target};
 
+pub(crate) use aside::Aside;
 pub use manifest::{Counts, Manifest, TargetRecord};
 
 use crate::options::{ExactDuplicates, SelectOptions};
@@ -164,7 +166,10 @@ impl Project<'_> {
         if let Some(out) = &out {
             write::claim(&self.run, out, version, &targets, &plan)?;
         }
-        let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out.as_ref())?;
+        let aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let aside = aside.filter(|aside| rule == Rule::Random && aside.seed == options.seed);
+        let out = out.as_ref().map(|out| (out, aside.as_ref()));
+        let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out)?;
         let mut manifest =
             self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
         if let Some(stored) = directory.read_manifest::<Manifest>()? {
@@ -172,7 +177,7 @@ impl Project<'_> {
             manifest.tamis = stored.tamis;
         }
         directory.write_manifest(&manifest)?;
-        let out = out.map(|out| out.location(""));
+        let out = out.map(|(out, _)| out.location(""));
         Ok(SelectReport { name, manifest, out, seconds: began.elapsed().as_secs_f64() })
     }
 

@@ -8,12 +8,13 @@ use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
 use tamis_core::{Fingerprint, FingerprintChange, column};
-use tamis_io::corpus::{Block, KeptWriter};
+use tamis_io::corpus::{Block, CorpusError, CorpusResult, KeptWriter};
 use tamis_io::run::{CorpusVersion, RunDirectory, SelectionDir, ShardRecord, shard_name};
 use tamis_io::sidecar::SidecarWriter;
 use tamis_io::store::{Created, Store};
 use tamis_samplers::{Cut, Rule};
 
+use super::aside::Aside;
 use super::candidates::{Candidates, Fate, reason};
 use super::{Labelled, SharedTally, Tally, smallest};
 use crate::options::SelectOptions;
@@ -51,6 +52,15 @@ struct Open {
 
 type Item = (Arc<Open>, usize, Option<Block>);
 
+/// What was decided of a shard.
+struct Decided {
+    tally: Tally,
+    /// See [`Open::smallest`].
+    smallest: Vec<u8>,
+    /// The largest priority of what is kept.
+    highest: f64,
+}
+
 impl Project<'_> {
     pub(super) fn out(&self, directory: &SelectionDir, options: &SelectOptions) -> Result<Store> {
         match &options.out {
@@ -71,7 +81,7 @@ impl Project<'_> {
         rule: Rule,
         targets: &[Labelled],
         cuts: &[Cut],
-        out: Option<&Store>,
+        out: Option<(&Store, Option<&Aside>)>,
     ) -> Result<Tally> {
         let tally = SharedTally::default();
         self.observer.begin("write kept documents", version.shards.iter().map(|shard| shard.bytes).sum());
@@ -79,21 +89,23 @@ impl Project<'_> {
             version.shards.iter().collect(),
             self.threads,
             |shard: &ShardRecord, feed| {
-                let (own, smallest) = self.decide(shard, directory, candidates, rule, targets, cuts)?;
-                tally.merge(own, targets.len());
+                let decided = self.decide(shard, directory, candidates, rule, targets, cuts)?;
+                tally.merge(decided.tally, targets.len());
                 match out {
-                    Some(out) => {
+                    Some((out, aside)) => {
                         let blocks = InOrder::new(self.threads, version.shards.len());
-                        self.produce_kept(shard, directory, (smallest, blocks), out, targets, feed)
+                        let aside = aside.filter(|aside| decided.highest < aside.below);
+                        let decided = (decided.smallest, blocks);
+                        self.produce_kept(shard, directory, decided, (out, aside), targets, feed)
                     }
                     None => Ok(()),
                 }
             },
             |(open, at, block): Item| {
                 open.blocks.push(at, block, |block| match block {
-                    Some(block) => self.keep(&open, &block),
+                    Some(block) => self.keep(&open, |keep, writer| block.write_kept(keep, writer)),
                     None => match out {
-                        Some(out) => self.commit_kept(&open, directory, out),
+                        Some((out, _)) => self.commit_kept(&open, directory, out),
                         None => Ok(()),
                     },
                 })
@@ -112,7 +124,7 @@ impl Project<'_> {
         rule: Rule,
         targets: &[Labelled],
         cuts: &[Cut],
-    ) -> Result<(Tally, Vec<u8>)> {
+    ) -> Result<Decided> {
         let mut tally = Tally::new(targets.len());
         let rows = usize::try_from(shard.rows).map_err(|_| {
             Error::state(
@@ -121,6 +133,7 @@ impl Project<'_> {
             )
         })?;
         let mut keeps = vec![NOT_KEPT; rows];
+        let mut highest = f64::NEG_INFINITY;
         let mut batch = DecisionBatch::new(targets);
         let mut writer = directory.decisions_writer(&shard.path, &batch.schema)?;
         candidates.for_each(shard, |row| {
@@ -137,6 +150,7 @@ impl Project<'_> {
                 (_, None) => *tally.dropped.entry(why.to_owned()).or_default() += 1,
                 (_, Some(at)) => {
                     keeps[row.row as usize] = at as u8;
+                    highest = priority.map_or(highest, |priority| highest.max(priority));
                     for kept in &mut tally.kept[at..] {
                         let (documents, tokens, bytes) = (1, row.tokens, row.bytes);
                         kept.add(super::manifest::Sums { documents, tokens, bytes });
@@ -155,7 +169,7 @@ impl Project<'_> {
         })?;
         batch.flush(&mut writer)?;
         directory.commit_decisions(&shard.path, writer)?;
-        Ok((tally, keeps))
+        Ok(Decided { tally, smallest: keeps, highest })
     }
 
     fn produce_kept(
@@ -163,7 +177,7 @@ impl Project<'_> {
         shard: &ShardRecord,
         directory: &SelectionDir,
         (smallest, blocks): (Vec<u8>, InOrder<Option<Block>>),
-        out: &Store,
+        (out, aside): (&Store, Option<&Aside>),
         targets: &[Labelled],
         feed: &Feed<'_, Item>,
     ) -> Result<()> {
@@ -182,6 +196,22 @@ impl Project<'_> {
             .collect::<Result<Vec<_>>>()?;
         let open =
             Arc::new(Open { path: shard.path.clone(), smallest, blocks, writers: Mutex::new(Some(writers)) });
+        if let Some(aside) = aside
+            && let Some(chunks) = aside.spool.chunks(&shard.path, &shard.digest)
+        {
+            // Nothing of it is left to other threads but to wait for the disk.
+            let mut memory = Vec::new();
+            for chunk in &chunks {
+                if feed.stopped() {
+                    return Ok(());
+                }
+                let picked = aside.spool.read(chunk, &mut memory).map_err(CorpusError::from)?;
+                self.keep(&open, |keep, writer| picked.write_kept(keep, writer))?;
+            }
+            self.observer.advance(0, 0, shard.bytes);
+            let _stopped = feed.push((open, 0, None));
+            return Ok(());
+        }
         let mut reader = self.corpus.open(source, 0)?;
         let (mut at, mut told) = (0, 0);
         while let Some(block) = reader.next_block()? {
@@ -204,7 +234,12 @@ impl Project<'_> {
         Ok(())
     }
 
-    fn keep(&self, open: &Open, block: &Block) -> Result<()> {
+    /// Writes what is kept of some rows of a shard, by `write`.
+    fn keep(
+        &self,
+        open: &Open,
+        write: impl Fn(&mut dyn FnMut(u64) -> bool, &mut KeptWriter) -> CorpusResult<()>,
+    ) -> Result<()> {
         let mut writers = open.writers.lock().unwrap_or_else(PoisonError::into_inner);
         let mut kept = 0;
         let last = writers.as_ref().map_or(0, |writers| writers.len().saturating_sub(1));
@@ -215,7 +250,7 @@ impl Project<'_> {
                 kept += u64::from(keeps && at == last);
                 keeps
             };
-            block.write_kept(&mut keep, writer)?;
+            write(&mut keep, writer)?;
         }
         self.observer.advance(kept, 0, 0);
         Ok(())

@@ -8,6 +8,7 @@ mod support;
 
 mod signals;
 
+mod aside;
 mod density;
 mod estimates;
 mod explain;
