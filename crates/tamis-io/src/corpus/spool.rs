@@ -55,6 +55,9 @@ pub struct Picked<'m> {
 
 const ROW_BYTES: usize = size_of::<u64>();
 
+/// A file without a name that grows beyond all bounds would surprise people; what comes later is read again.
+const MOST_BYTES: u64 = 64 << 30;
+
 /// Memory of a chunk is kept for the next one up to this size: twice an ordinary block.
 const SCRATCH_BYTES: usize = 8 << 20;
 
@@ -149,6 +152,9 @@ impl Spool {
 impl Stored {
     /// Whether as much stays free as is taken: what is kept of these lines needs less.
     fn has_room(&self, more: usize) -> bool {
+        if self.end > MOST_BYTES {
+            return false;
+        }
         #[cfg(unix)]
         {
             let wanted = self.end + 2 * more as u64;
