@@ -119,7 +119,7 @@ pub(super) fn literal_cosine(z: &[f32], buckets: u32, out: &mut [u32]) {
 
 /// Sketch rows whose counters are incremented in turn. Neighbouring items often share a counter, and an increment has
 /// to wait for the one before it; in other rows there is work meanwhile.
-const ROWS_IN_TURN: usize = 4;
+const ROWS_IN_TURN: usize = 8;
 
 /// Adds one to the counter of each item in each row: `items` holds rows × items buckets, `counters` rows × B. Gives the
 /// first row with a counter that was at the largest u32, where it stays.
@@ -138,18 +138,14 @@ pub(super) fn count(items: &[u32], counters: &mut [u32], rows: usize) -> Option<
             });
         };
         if items.len() == ROWS_IN_TURN * per_row {
-            let (items_ab, items_cd) = items.split_at(2 * per_row);
-            let ((items_a, items_b), (items_c, items_d)) =
-                (items_ab.split_at(per_row), items_cd.split_at(per_row));
-            let (ab, cd) = counters.split_at_mut(2 * buckets);
-            let ((a, b), (c, d)) = (ab.split_at_mut(buckets), cd.split_at_mut(buckets));
-            for (((&item_a, &item_b), &item_c), &item_d) in
-                items_a.iter().zip(items_b).zip(items_c).zip(items_d)
-            {
-                increment(a, item_a, 0);
-                increment(b, item_b, 1);
-                increment(c, item_c, 2);
-                increment(d, item_d, 3);
+            let mut rows = counters.chunks_exact_mut(buckets);
+            let counters: [&mut [u32]; ROWS_IN_TURN] =
+                std::array::from_fn(|_| rows.next().expect("as many rows of counters as of items"));
+            let items: [&[u32]; ROWS_IN_TURN] = std::array::from_fn(|row| &items[row * per_row..][..per_row]);
+            for at in 0..per_row {
+                for row in 0..ROWS_IN_TURN {
+                    increment(counters[row], items[row][at], row);
+                }
             }
         } else {
             for (row, items) in items.chunks_exact(per_row).enumerate() {
