@@ -248,4 +248,32 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn projections_agree_bit_for_bit_at_every_size() {
+        for dimension in [1_usize, 2, 3, 16, 17, 33, 100, 300, 768, 1030, 2100] {
+            let padded = dimension.next_power_of_two();
+            for (hashes, items) in [(1, 1), (padded, 16), (2 * padded + 5, 37)] {
+                let mut state = 0_u64;
+                let mut next = || {
+                    state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+                    state ^ state >> 33
+                };
+                let projection = HadamardProjection::new(dimension, hashes, &mut next).unwrap();
+                let values = numbers(dimension as u64, items * dimension);
+                let project = |mode| {
+                    let mut z = vec![f32::NAN; hashes * items];
+                    // What another call left behind is not seen.
+                    let mut buffer = Aligned::zeroed(7);
+                    buffer.at_least(5 * padded * LANES).fill(f32::NAN);
+                    projection.project(mode, Rows::contiguous(&values, dimension), &mut buffer, &mut z);
+                    z.iter().map(|z| z.to_bits()).collect::<Vec<_>>()
+                };
+                let plain = project(Mode::Portable);
+                for mode in Mode::available() {
+                    assert!(project(mode) == plain, "{mode:?} {dimension} {hashes} {items}");
+                }
+            }
+        }
+    }
 }

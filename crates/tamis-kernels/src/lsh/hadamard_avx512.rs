@@ -49,13 +49,14 @@ pub(super) struct Target<'a> {
 /// # Panics
 /// If P is no power of two above 1, there is no whole number of rounds, or a slice ends too early.
 pub(super) fn transform(padded: usize, source: &[f32], work: &mut [f32], signs: &[u32], target: Target<'_>) {
+    let Target { z, stride, hashes, items, scale } = target;
     assert!(
         padded > 1 && padded.is_power_of_two() && signs.len().is_multiple_of(padded) && !signs.is_empty()
     );
     assert!(source.len() >= work_len(padded) && work.len() >= work_len(padded));
-    assert!((1..=LANES).contains(&target.items) && (1..=padded).contains(&target.hashes));
-    assert!(target.z.len() >= (target.hashes - 1) * target.stride + target.items);
-    let mut from = source.as_ptr();
+    assert!((1..=LANES).contains(&items) && (1..=padded).contains(&hashes));
+    assert!(z.len() >= (hashes - 1) * stride + items);
+    let (mut from, to) = (source.as_ptr(), work.as_mut_ptr());
     let rounds = signs.len() / padded;
     for (round, signs) in signs.chunks_exact(padded).enumerate() {
         let mut half = 1;
@@ -65,15 +66,15 @@ pub(super) fn transform(padded: usize, source: &[f32], work: &mut [f32], signs: 
             let last = round + 1 == rounds && half << levels == padded;
             let pass = Pass {
                 from,
-                to: work.as_mut_ptr(),
+                to,
                 padded,
                 half,
                 signs,
-                z: target.z.as_mut_ptr(),
-                stride: target.stride,
-                hashes: target.hashes,
-                mask: mask_of(target.items),
-                scale: target.scale,
+                z: z.as_mut_ptr(),
+                stride,
+                hashes,
+                mask: mask_of(items),
+                scale,
             };
             // SAFETY: AVX-512 was detected; rows first + r · half for r < 2^levels stay below P, for which `from` and `to`
             // have room, and there are P signs; `z` holds `hashes` rows of `items` values.
@@ -89,7 +90,7 @@ pub(super) fn transform(padded: usize, source: &[f32], work: &mut [f32], signs: 
                     (_, true) => pass.run::<2, true>(),
                 }
             }
-            from = work.as_ptr();
+            from = to.cast_const();
             half <<= levels;
         }
     }
