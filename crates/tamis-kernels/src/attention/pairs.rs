@@ -166,9 +166,7 @@ pub(super) fn attend(
                 for row in 0..rows {
                     let (head, position) = place(row);
                     let out = &mut out.row(position)[head * head_dim + panel.first..][..panel.outputs];
-                    for (out, sum) in out.iter_mut().zip(&sums[row * COLUMNS..]) {
-                        *out = sum * inverse_sums[row];
-                    }
+                    scaled(mode, &sums[row * COLUMNS..][..panel.outputs], inverse_sums[row], out);
                 }
             }
         }
@@ -186,6 +184,7 @@ fn values_len(tokens: usize, head_dim: usize) -> usize {
 }
 
 dispatched! {
+    fn scaled(sums: &[f32], factor: f32, out: &mut [f32]) = scaled_body;
     fn pack_values(first: &[f32], values: Rows<'_>, out: &mut [u32]) = pack_values_body;
 }
 
@@ -205,6 +204,14 @@ fn pack_keys(keys: Rows<'_>, out: &mut [u32]) {
     }
 }
 
+/// Copies sums, each times the factor.
+#[inline(always)]
+fn scaled_body<const FUSED: bool>(sums: &[f32], factor: f32, out: &mut [f32]) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = sum * factor;
+    }
+}
+
 /// Packs values, `first` before them if it is a row, as the weights of `head_dim` outputs with one input per token, in pairs of
 /// tokens.
 #[inline(always)]
@@ -221,6 +228,10 @@ fn pack_values_body<const FUSED: bool>(first: &[f32], values: Rows<'_>, out: &mu
                 Some(at) => (at < values.rows()).then(|| values.row(at)),
             };
             let columns = |row: &'_ [f32]| -> [f32; COLUMNS] {
+                // A copy of known length takes two instructions, another a call.
+                if let Some(whole) = row[panel.first..].first_chunk() {
+                    return *whole;
+                }
                 let mut lanes = [0.0; COLUMNS];
                 lanes[..panel.outputs].copy_from_slice(&row[panel.first..][..panel.outputs]);
                 lanes
