@@ -91,7 +91,7 @@ unsafe fn transpose_block_of_pairs(
                 let row = from.add(r * stride);
                 let low = _mm512_maskz_loadu_ps(low, row);
                 let high = _mm512_maskz_loadu_ps(high, row.wrapping_add(SIDE));
-                std::mem::transmute(_mm512_cvtne2ps_pbh(high, low))
+                std::mem::transmute::<__m512bh, __m512>(_mm512_cvtne2ps_pbh(high, low))
             };
         }
     }
