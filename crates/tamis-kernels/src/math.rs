@@ -136,8 +136,13 @@ pub(crate) fn maximum_of(row: &[f32], f: impl Fn(f32) -> f32) -> f32 {
             best[i] = larger(best[i], f(chunk[i]));
         }
     }
-    for i in 0..rest.len() {
-        best[i] = larger(best[i], f(rest[i]));
+    if !rest.is_empty() {
+        // An index that the compiler does not know would keep the chains in memory.
+        let mut last = [f32::NEG_INFINITY; CHAINS * LANES];
+        last[..rest.len()].iter_mut().zip(rest).for_each(|(last, &value)| *last = f(value));
+        for i in 0..CHAINS * LANES {
+            best[i] = larger(best[i], last[i]);
+        }
     }
     let mut half = CHAINS * LANES / 2;
     while half > 0 {

@@ -12,6 +12,7 @@ use crate::aligned::Aligned;
 use crate::bf16;
 use crate::dispatch::dispatched;
 use crate::matrix::avx512bf16::{self, PanelProduct, panel_product};
+use crate::matrix::transpose::{SIDE, transpose_pairs};
 use crate::matrix::{Output, panels};
 use crate::path::Mode;
 use crate::scratch::PairScratch;
@@ -48,7 +49,7 @@ impl CachedPairs {
             values: Aligned::zeroed(values_len(whole, head_dim)),
             last: (whole..tokens).flat_map(|at| values.row(at)).copied().collect(),
         };
-        pack_keys(mode, keys, packed.keys.as_mut_slice());
+        pack_keys(keys, packed.keys.as_mut_slice());
         pack_values(mode, &[], values.part(0, whole, 0, head_dim), packed.values.as_mut_slice());
         packed
     }
@@ -72,7 +73,7 @@ pub(super) fn attend(
     let whole = before / 2 * 2;
 
     let keys = scratch.keys.at_least(keys_len(own, head_dim));
-    pack_keys(mode, group.keys, keys);
+    pack_keys(group.keys, keys);
     let own_values = before - whole + own;
     let values = scratch.values.at_least(values_len(own_values, head_dim));
     pack_values(mode, last, group.values, values);
@@ -165,9 +166,7 @@ pub(super) fn attend(
                 for row in 0..rows {
                     let (head, position) = place(row);
                     let out = &mut out.row(position)[head * head_dim + panel.first..][..panel.outputs];
-                    for (out, sum) in out.iter_mut().zip(&sums[row * COLUMNS..]) {
-                        *out = sum * inverse_sums[row];
-                    }
+                    scaled(mode, &sums[row * COLUMNS..][..panel.outputs], inverse_sums[row], out);
                 }
             }
         }
@@ -185,38 +184,31 @@ fn values_len(tokens: usize, head_dim: usize) -> usize {
 }
 
 dispatched! {
-    fn pack_keys(keys: Rows<'_>, out: &mut [u32]) = pack_keys_body;
+    fn scaled(sums: &[f32], factor: f32, out: &mut [f32]) = scaled_body;
     fn pack_values(first: &[f32], values: Rows<'_>, out: &mut [u32]) = pack_values_body;
 }
 
 /// Packs keys as the weights of one output per token, in pairs of inputs.
-#[inline(always)]
-fn pack_keys_body<const FUSED: bool>(keys: Rows<'_>, out: &mut [u32]) {
-    /// Pairs that are rounded together.
-    const TOGETHER: usize = 16;
+fn pack_keys(keys: Rows<'_>, out: &mut [u32]) {
     let pairs = keys.width().div_ceil(2);
     for panel in panels(keys.rows(), KEYS) {
         let block = &mut out[panel.first * pairs..][..panel.width * pairs];
-        for j in 0..panel.width {
-            let mut to = block.iter_mut().skip(j).step_by(panel.width);
-            if j < panel.outputs {
-                let (whole, rest) = keys.row(panel.first + j).as_chunks::<{ 2 * TOGETHER }>();
-                for key in whole {
-                    let mut words = [0; TOGETHER];
-                    for i in 0..TOGETHER {
-                        words[i] = pair_of(key[2 * i], key[2 * i + 1]);
-                    }
-                    words.into_iter().zip(to.by_ref()).for_each(|(word, to)| *to = word);
-                }
-                for pair in rest.chunks(2) {
-                    if let Some(to) = to.next() {
-                        *to = pair_of(pair[0], pair.get(1).copied().unwrap_or(0.0));
-                    }
-                }
-            } else {
-                to.for_each(|to| *to = 0);
+        for j in (0..panel.width).step_by(SIDE) {
+            let rows = keys.part(panel.first + j, SIDE.min(panel.outputs - j), 0, keys.width());
+            for column in (0..keys.width()).step_by(2 * SIDE) {
+                let shape = [rows.rows(), (2 * SIDE).min(keys.width() - column)];
+                let to = &mut block[column / 2 * panel.width + j..];
+                transpose_pairs(&rows.data()[column..], rows.stride(), shape, to, panel.width);
             }
         }
+    }
+}
+
+/// Copies sums, each times the factor.
+#[inline(always)]
+fn scaled_body<const FUSED: bool>(sums: &[f32], factor: f32, out: &mut [f32]) {
+    for (out, sum) in out.iter_mut().zip(sums) {
+        *out = sum * factor;
     }
 }
 
@@ -236,6 +228,10 @@ fn pack_values_body<const FUSED: bool>(first: &[f32], values: Rows<'_>, out: &mu
                 Some(at) => (at < values.rows()).then(|| values.row(at)),
             };
             let columns = |row: &'_ [f32]| -> [f32; COLUMNS] {
+                // A copy of known length takes two instructions, another a call.
+                if let Some(whole) = row[panel.first..].first_chunk() {
+                    return *whole;
+                }
                 let mut lanes = [0.0; COLUMNS];
                 lanes[..panel.outputs].copy_from_slice(&row[panel.first..][..panel.outputs]);
                 lanes

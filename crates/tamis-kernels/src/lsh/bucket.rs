@@ -119,7 +119,7 @@ pub(super) fn literal_cosine(z: &[f32], buckets: u32, out: &mut [u32]) {
 
 /// Sketch rows whose counters are incremented in turn. Neighbouring items often share a counter, and an increment has
 /// to wait for the one before it; in other rows there is work meanwhile.
-const ROWS_IN_TURN: usize = 4;
+const ROWS_IN_TURN: usize = 8;
 
 /// Adds one to the counter of each item in each row: `items` holds rows × items buckets, `counters` rows × B. Gives the
 /// first row with a counter that was at the largest u32, where it stays.
@@ -138,18 +138,14 @@ pub(super) fn count(items: &[u32], counters: &mut [u32], rows: usize) -> Option<
             });
         };
         if items.len() == ROWS_IN_TURN * per_row {
-            let (items_ab, items_cd) = items.split_at(2 * per_row);
-            let ((items_a, items_b), (items_c, items_d)) =
-                (items_ab.split_at(per_row), items_cd.split_at(per_row));
-            let (ab, cd) = counters.split_at_mut(2 * buckets);
-            let ((a, b), (c, d)) = (ab.split_at_mut(buckets), cd.split_at_mut(buckets));
-            for (((&item_a, &item_b), &item_c), &item_d) in
-                items_a.iter().zip(items_b).zip(items_c).zip(items_d)
-            {
-                increment(a, item_a, 0);
-                increment(b, item_b, 1);
-                increment(c, item_c, 2);
-                increment(d, item_d, 3);
+            let mut rows = counters.chunks_exact_mut(buckets);
+            let counters: [&mut [u32]; ROWS_IN_TURN] =
+                std::array::from_fn(|_| rows.next().expect("as many rows of counters as of items"));
+            let items: [&[u32]; ROWS_IN_TURN] = std::array::from_fn(|row| &items[row * per_row..][..per_row]);
+            for at in 0..per_row {
+                for row in 0..ROWS_IN_TURN {
+                    increment(counters[row], items[row][at], row);
+                }
             }
         } else {
             for (row, items) in items.chunks_exact(per_row).enumerate() {
@@ -176,13 +172,9 @@ pub(super) fn gather(
         #[cfg(target_arch = "x86_64")]
         Mode::Avx512 => {
             let buckets = counters.len() / rows;
-            assert!(
-                items.iter().fold(0, |most, &item| item.max(most)) < buckets as u32,
-                "buckets are below B"
-            );
-            // SAFETY: the mode exists only where detection found AVX-512; every bucket was seen to be below B, and the
-            // lengths agree.
-            unsafe { gather_avx512(items, counters, rows, sums, squares) };
+            // SAFETY: the mode exists only where detection found AVX-512, and the lengths agree.
+            let largest = unsafe { gather_avx512(items, counters, rows, sums, squares) };
+            assert!((largest as usize) < buckets, "buckets are below B");
         }
         _ => plain_gather(mode, items, counters, rows, sums, squares),
     }
@@ -206,23 +198,35 @@ fn gather_body<const FUSED: bool>(
     }
 }
 
+/// Gives the largest bucket; for those that are not below B, the last counter of the row is taken.
+///
 /// # Safety
-/// The machine has AVX-512; `items` holds rows × items values below B, `counters` rows × B, `sums` and `squares` one
+/// The machine has AVX-512; `items` holds rows × items values, `counters` rows × B with B above 0, `sums` and `squares` one
 /// value per item.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512dq,avx512vl")]
-unsafe fn gather_avx512(items: &[u32], counters: &[u32], rows: usize, sums: &mut [u64], squares: &mut [f64]) {
+unsafe fn gather_avx512(
+    items: &[u32],
+    counters: &[u32],
+    rows: usize,
+    sums: &mut [u64],
+    squares: &mut [f64],
+) -> u32 {
     use std::arch::x86_64::*;
     let (count, buckets) = (sums.len(), counters.len() / rows);
+    let mut largest = _mm256_setzero_si256();
+    let last = _mm256_set1_epi32(buckets as i32 - 1);
     for first in (0..count).step_by(8) {
         let mask = if count - first >= 8 { 0xff } else { (1_u8 << (count - first)) - 1 };
         // SAFETY: masked lanes lie within the slices, and B · 4 bytes of a row are reached from its start by buckets
-        // below B < 2³¹.
+        // below B < 2³¹, as all are made.
         unsafe {
             let mut sum = _mm512_maskz_loadu_epi64(mask, sums.as_ptr().add(first).cast());
             let mut square = _mm512_maskz_loadu_pd(mask, squares.as_ptr().add(first));
             for row in 0..rows {
                 let bucket = _mm256_maskz_loadu_epi32(mask, items.as_ptr().add(row * count + first).cast());
+                largest = _mm256_max_epu32(largest, bucket);
+                let bucket = _mm256_min_epu32(bucket, last);
                 let from = counters.as_ptr().add(row * buckets).cast();
                 let zero = _mm256_setzero_si256();
                 let value = _mm256_mmask_i32gather_epi32::<4>(zero, mask, bucket, from);
@@ -235,6 +239,10 @@ unsafe fn gather_avx512(items: &[u32], counters: &[u32], rows: usize, sums: &mut
             _mm512_mask_storeu_pd(squares.as_mut_ptr().add(first), mask, square);
         }
     }
+    let mut lanes = [0_u32; 8];
+    // SAFETY: the array is 32 bytes long.
+    unsafe { _mm256_storeu_si256(lanes.as_mut_ptr().cast(), largest) };
+    lanes.into_iter().max().unwrap_or(0)
 }
 
 #[cfg(test)]

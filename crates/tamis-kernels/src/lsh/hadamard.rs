@@ -8,6 +8,8 @@
 //!
 //! Cost: 3 · log₂ P additions a hash. Sixteen items are transformed side by side.
 
+#[cfg(target_arch = "x86_64")]
+use super::hadamard_avx512::{self, Target};
 use crate::aligned::Aligned;
 use crate::dispatch::dispatched;
 use crate::error::{Error, Result};
@@ -72,9 +74,13 @@ impl HadamardProjection {
 
     /// Projects items into `z`, hashes × items.
     pub(super) fn project(&self, mode: Mode, items: Rows<'_>, buffer: &mut Aligned<f32>, z: &mut [f32]) {
+        let scale = 1.0 / self.padded as f32;
+        #[cfg(target_arch = "x86_64")]
+        if mode == Mode::Avx512 && self.padded > 1 {
+            return self.project_avx512(items, buffer, scale, z);
+        }
         let buffer = buffer.at_least(2 * self.padded * LANES);
         let (source, work) = buffer.split_at_mut(self.padded * LANES);
-        let scale = 1.0 / self.padded as f32;
         for first in (0..items.rows()).step_by(LANES) {
             let count = LANES.min(items.rows() - first);
             interleave(mode, items.part(first, count, 0, items.width()), source);
@@ -82,12 +88,28 @@ impl HadamardProjection {
                 z.chunks_mut(self.padded * items.rows()).zip(self.signs.chunks_exact(ROUNDS * self.padded));
             for (z, signs) in blocks {
                 work.copy_from_slice(source);
-                match mode {
-                    #[cfg(target_arch = "x86_64")]
-                    Mode::Avx512 => super::hadamard_avx512::transform(work, signs),
-                    _ => transform(mode, work, signs),
-                }
+                transform(mode, work, signs);
                 scatter(mode, work, scale, &mut z[first..], items.rows(), count);
+            }
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    fn project_avx512(&self, items: Rows<'_>, buffer: &mut Aligned<f32>, scale: f32, z: &mut [f32]) {
+        let stride = items.rows();
+        let (source, work) = buffer
+            .at_least(2 * hadamard_avx512::work_len(self.padded))
+            .split_at_mut(hadamard_avx512::work_len(self.padded));
+        source.fill(0.0);
+        for first in (0..stride).step_by(LANES) {
+            let count = LANES.min(stride - first);
+            hadamard_avx512::interleave(items.part(first, count, 0, items.width()), source);
+            let blocks =
+                z.chunks_mut(self.padded * stride).zip(self.signs.chunks_exact(ROUNDS * self.padded));
+            for (z, signs) in blocks {
+                let hashes = z.len() / stride;
+                let target = Target { z: &mut z[first..], stride, hashes, items: count, scale };
+                hadamard_avx512::transform(self.padded, source, work, signs, target);
             }
         }
     }
@@ -95,7 +117,7 @@ impl HadamardProjection {
 
 dispatched! {
     fn interleave(items: Rows<'_>, out: &mut [f32]) = interleave_body;
-    pub(super) fn transform(work: &mut [f32], signs: &[u32]) = transform_body;
+    fn transform(work: &mut [f32], signs: &[u32]) = transform_body;
     fn scatter(work: &[f32], scale: f32, z: &mut [f32], stride: usize, count: usize) = scatter_body;
 }
 
@@ -208,12 +230,6 @@ mod tests {
                 transform(mode, &mut work, &signs);
                 assert_eq!(work, plain, "{mode:?}");
             }
-            #[cfg(target_arch = "x86_64")]
-            if Mode::available().contains(&Mode::Avx512) {
-                let mut work = source.clone();
-                crate::lsh::hadamard_avx512::transform(&mut work, &signs);
-                assert_eq!(work, plain, "2^{levels}");
-            }
             if levels <= 6 {
                 let mut exact: Vec<f64> = (0..padded).map(|k| f64::from(source[k * LANES + 3])).collect();
                 for signs in signs.chunks_exact(padded) {
@@ -228,6 +244,34 @@ mod tests {
                 let norm = exact.iter().map(|x| x * x).sum::<f64>().sqrt();
                 for (h, exact) in exact.iter().enumerate() {
                     assert!((f64::from(plain[h * LANES + 3]) - exact).abs() < 1e-5 * norm);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn projections_agree_bit_for_bit_at_every_size() {
+        for dimension in [1_usize, 2, 3, 16, 17, 33, 100, 300, 768, 1030, 2100] {
+            let padded = dimension.next_power_of_two();
+            for (hashes, items) in [(1, 1), (padded, 16), (2 * padded + 5, 37)] {
+                let mut state = 0_u64;
+                let mut next = || {
+                    state = state.wrapping_mul(0x5851_f42d_4c95_7f2d).wrapping_add(0x1405_7b7e_f767_814f);
+                    state ^ state >> 33
+                };
+                let projection = HadamardProjection::new(dimension, hashes, &mut next).unwrap();
+                let values = numbers(dimension as u64, items * dimension);
+                let project = |mode| {
+                    let mut z = vec![f32::NAN; hashes * items];
+                    // What another call left behind is not seen.
+                    let mut buffer = Aligned::zeroed(7);
+                    buffer.at_least(5 * padded * LANES).fill(f32::NAN);
+                    projection.project(mode, Rows::contiguous(&values, dimension), &mut buffer, &mut z);
+                    z.iter().map(|z| z.to_bits()).collect::<Vec<_>>()
+                };
+                let plain = project(Mode::Portable);
+                for mode in Mode::available() {
+                    assert!(project(mode) == plain, "{mode:?} {dimension} {hashes} {items}");
                 }
             }
         }

@@ -118,6 +118,6 @@ unsafe fn block_of<const R: usize, const V: usize>(call: &Call) {
 }
 
 /// The first `count` of 16 lanes.
-pub(super) fn mask_of(count: usize) -> u16 {
+pub(crate) fn mask_of(count: usize) -> u16 {
     if count >= 16 { 0xffff } else { (1 << count) - 1 }
 }

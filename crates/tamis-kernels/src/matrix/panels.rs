@@ -5,6 +5,8 @@
 //! zero.
 
 use super::portable;
+#[cfg(target_arch = "x86_64")]
+use super::transpose::transpose;
 use crate::aligned::Aligned;
 use crate::bf16;
 use crate::path::{Mode, Path};
@@ -102,6 +104,18 @@ pub(crate) fn pack_f32(kernel: F32Kernel, weights: Rows<'_>, out: &mut [f32]) {
     let inputs = weights.width();
     for panel in panels(weights.rows(), kernel.width()) {
         let block = &mut out[panel.first * inputs..][..panel.width * inputs];
+        #[cfg(target_arch = "x86_64")]
+        if kernel == F32Kernel::Avx512 {
+            for j in (0..panel.width).step_by(GRAIN) {
+                let rows = weights.part(panel.first + j, GRAIN.min(panel.outputs - j), 0, inputs);
+                for k in (0..inputs).step_by(GRAIN) {
+                    let shape = [rows.rows(), GRAIN.min(inputs - k)];
+                    let to = &mut block[k * panel.width + j..];
+                    transpose(&rows.data()[k..], rows.stride(), shape, to, panel.width);
+                }
+            }
+            continue;
+        }
         for (part, block) in block.chunks_mut(TRANSPOSED * panel.width).enumerate() {
             for j in 0..panel.width {
                 let to = block.iter_mut().skip(j).step_by(panel.width);
