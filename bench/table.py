@@ -3,7 +3,8 @@
 
 A raw line is `SECTION/NAME VALUE UNIT ROUND`; lines that begin with # are told with the section's table as they are. The part of
 the page between the two marks of a file's part is replaced, and begun at the end of the page if it is not there; the part is
-the word after the first # of the file. The first name of a section that begins with tamis is what the others are compared with.
+the word after the first # of the file. Peers are compared with the first name of a section that begins with tamis, names that begin
+with tamis with the fastest peer; names with a further / (time, memory) with nothing.
 """
 import os
 import re
@@ -16,7 +17,9 @@ def read(path):
     with open(path, encoding="utf-8") as lines:
         for line in lines.read().splitlines():
             if line.startswith("#"):
-                notes.append(line[1:].strip())
+                note = line[1:].strip()
+                if note not in notes:
+                    notes.append(note)
             elif line.strip():
                 name, value, unit, _round = line.split()
                 section, _, entry = name.partition("/")
@@ -28,19 +31,27 @@ def shown(value):
     return "%.0f" % value if value >= 100 else "%.3g" % value
 
 
+def times_as_fast(ours, theirs, unit):
+    return ours / theirs if unit.endswith("/s") else theirs / ours
+
+
 def table(entries):
-    ours = next((key for key in entries if key[0].startswith("tamis")), None)
-    lines = ["| | median | from – to | rounds | tamis is |", "| --- | --- | --- | --- | --- |"]
+    middles = {key: statistics.median(values) for key, values in entries.items()}
+    whole = [key for key in entries if "/" not in key[0]]
+    ours = [key for key in whole if key[0].startswith("tamis")]
+    lines = ["| | median | from – to | rounds | speed |", "| --- | --- | --- | --- | --- |"]
     for key, values in entries.items():
         entry, unit = key
-        middle = statistics.median(values)
-        ratio = ""
-        if ours and unit == ours[1] and key != ours and middle:
-            times = statistics.median(entries[ours]) / middle
-            ratio = "%.2f ×" % (times if unit.endswith("/s") else 1 / times)
+        peers = [other for other in whole if other[1] == unit and other not in ours]
+        speed = ""
+        if key in ours and peers:
+            fastest = max(peers, key=lambda peer: middles[peer] if unit.endswith("/s") else -middles[peer])
+            speed = "%.2f × %s" % (times_as_fast(middles[key], middles[fastest], unit), fastest[0])
+        elif key in peers and ours and ours[0][1] == unit:
+            speed = "%s is %.2f × this" % (ours[0][0], times_as_fast(middles[ours[0]], middles[key], unit))
         lines.append(
             "| %s | %s %s | %s – %s | %d | %s |"
-            % (entry, shown(middle), unit, shown(min(values)), shown(max(values)), len(values), ratio)
+            % (entry, shown(middles[key]), unit, shown(min(values)), shown(max(values)), len(values), speed)
         )
     return lines
 
