@@ -42,7 +42,7 @@ for round in $(seq "$rounds"); do
             case $engine in ctranslate2*) batch=2 ;; esac
             [ "$round" = 1 ] && check=(--check "$work/$model-$engine")
             tokens "$model/$engine" "$python" bench/peers/t5_peers.py "$engine" "$models/$model" \
-                --batch $batch --seconds "$seconds" "${check[@]}"
+                --processes 2 --threads 1 --batch $batch --seconds "$seconds" "${check[@]}"
         done
         [ "$round" = 1 ] || continue
         for engine in tamis-bf16 tamis-f32 torch-bf16 ctranslate2-f32 ctranslate2-int8; do

