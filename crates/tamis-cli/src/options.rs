@@ -4,26 +4,59 @@ use std::path::PathBuf;
 
 use tamis::options::{
     AskOptions, BandOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Device, Dtype,
-    EmbedOptions, Engine, ExactDuplicates, Long, NgramOptions, NgramWords, Objective, PerplexityOptions,
-    SelectOptions, ServerOptions, SignalOptions, TrainNgramOptions,
+    DuplicateIds, EmbedOptions, Engine, ExactDuplicates, Ids, Long, NgramOptions, NgramWords, Objective,
+    PerplexityOptions, SelectOptions, ServerOptions, SignalOptions, TrainNgramOptions,
 };
 use tamis::{Error, Quantile, Rate, Result, Rule, Target};
 
 use crate::args::{
-    CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs, ObjectiveArg,
-    PresetArg, ProjectionArg, RuleArg, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
+    CorpusArgs, DtypeArg, DuplicateIdsArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs,
+    ObjectiveArg, PresetArg, ProjectionArg, RuleArg, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
 };
 
 /// The corpus, unless the run is to say.
-pub(crate) fn corpus(args: &CorpusArgs) -> Option<CorpusOptions> {
-    args.corpus.as_ref().map(|location| CorpusOptions {
+///
+/// # Errors
+/// Ids that are to be qualified where there are to be none; flags for a corpus that is not named.
+pub(crate) fn corpus(args: &CorpusArgs) -> Result<Option<CorpusOptions>> {
+    let id = ids(args)?;
+    let flags = [
+        ("--text", args.text.is_some()),
+        ("--id", args.id.is_some()),
+        ("--qualify-ids", args.qualify_ids),
+        ("--namespace", args.namespace.is_some()),
+        ("--max-line-bytes", args.max_line_bytes.is_some()),
+    ];
+    if let (None, Some((flag, _))) = (&args.corpus, flags.iter().find(|(_, given)| *given)) {
+        return Err(Error::usage(
+            format!("`{flag}` says how a corpus is read, and none is named"),
+            "name the corpus too, or leave the flag out: the run knows how its corpus was read",
+        ));
+    }
+    Ok(args.corpus.as_ref().map(|location| CorpusOptions {
         location: location.clone(),
         text: args.text.clone(),
-        id: args.id.clone(),
+        id,
         namespace: args.namespace.clone(),
         carry: (!args.carry.is_empty()).then(|| args.carry.clone()),
         max_line_bytes: args.max_line_bytes,
-    })
+    }))
+}
+
+/// The word for a corpus without ids.
+const NO_IDS: &str = "none";
+
+fn ids(args: &CorpusArgs) -> Result<Ids> {
+    match (args.id.as_deref(), args.qualify_ids) {
+        (Some(NO_IDS), true) => Err(Error::usage(
+            "`--id none` leaves no ids that `--qualify-ids` could qualify",
+            "give one of the two",
+        )),
+        (Some(NO_IDS), false) => Ok(Ids::FromText),
+        (Some(column), false) => Ok(Ids::Column(column.to_owned())),
+        (column, true) => Ok(Ids::Qualified(column.map(str::to_owned))),
+        (None, false) => Ok(Ids::AsBegun),
+    }
 }
 
 /// A share such as `1%` or `0.01`, 0 allowed.
@@ -116,6 +149,10 @@ pub(crate) fn select(args: &Select) -> Result<SelectOptions> {
         exact_duplicates: match args.exact_duplicates {
             ExactDuplicatesArg::All => ExactDuplicates::All,
             ExactDuplicatesArg::One => ExactDuplicates::One,
+        },
+        duplicate_ids: match args.duplicate_ids {
+            DuplicateIdsArg::Check => DuplicateIds::Check,
+            DuplicateIdsArg::One => DuplicateIds::One,
         },
         vetoes: args.veto.clone(),
         out: args.out.clone(),

@@ -1,15 +1,15 @@
 //! Who a document is, independent of where it lies.
 //!
-//! A [`DocKey`] is 128 bits of xxh3 over (namespace, id), or over (namespace, text) in a corpus without ids. Each field is
-//! written as its length in bytes (u64, little-endian) followed by its UTF-8; integer ids are decimal text. Seeds hash the
+//! A [`DocKey`] is 128 bits of xxh3 over (namespace, id), over (namespace, shard, id) where ids count within their shard, or
+//! over (namespace, text) in a corpus without ids. Each field is written as its length in bytes (u64, little-endian) followed by its UTF-8; integer ids are decimal text. Seeds hash the
 //! key and sidecars carry it, so the layout is pinned by a test and never changes.
 
 use std::fmt;
 
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
-fn keyed(fields: [&str; 2]) -> u128 {
-    let length = 16 + fields[0].len() + fields[1].len();
+fn keyed<const N: usize>(fields: [&str; N]) -> u128 {
+    let length = fields.iter().map(|field| 8 + field.len()).sum();
     let mut short = [0; 256];
     let Some(bytes) = short.get_mut(..length) else {
         let mut hasher = Xxh3::new();
@@ -37,6 +37,13 @@ impl DocKey {
     #[must_use]
     pub fn from_id(namespace: &str, id: &str) -> Self {
         Self(keyed([namespace, id]))
+    }
+
+    /// Key of a document whose id counts within its shard alone. No key of [`DocKey::from_id`], whatever it is made of, hashes
+    /// the same bytes: it has a field less.
+    #[must_use]
+    pub fn from_shard_id(namespace: &str, shard: &str, id: &str) -> Self {
+        Self(keyed([namespace, shard, id]))
     }
 
     /// Key of a document in a corpus without ids: equal texts share it.
@@ -122,6 +129,10 @@ mod tests {
         assert_eq!(DocKey::from_id("", "doc-1").to_string(), "5a3d379e45253ecb021d96ac8d9aa6cf");
         assert_eq!(DocKey::from_id("web", "17").to_string(), "5031cdfc871e5bf57873b0593848b765");
         assert_eq!(DocKey::from_text("", "A text.\n").to_string(), "9bedc8d3fd38d4fe761cfcbb6d38f6fe");
+        assert_eq!(
+            DocKey::from_shard_id("web", "a/s0", "17").to_string(),
+            "6b2cb6918265bb00bff6200c044fcb5b"
+        );
     }
 
     #[test]
@@ -140,6 +151,8 @@ mod tests {
     #[test]
     fn field_borders_matter() {
         assert_ne!(DocKey::from_id("ab", "c"), DocKey::from_id("a", "bc"));
+        assert_ne!(DocKey::from_shard_id("", "a", "b:c"), DocKey::from_shard_id("", "a:b", "c"));
+        assert_ne!(DocKey::from_shard_id("", "a", "c"), DocKey::from_id("", "a:c"));
     }
 
     #[test]

@@ -24,7 +24,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let location = arguments.next().ok_or("name a corpus")?;
     let times: u32 = arguments.next().map_or(Ok(3), |times| times.parse())?;
     let corpus = discover(&location)?;
-    let columns = Columns { id: corpus.resolve_ids("text", None)?, ..Columns::default() };
+    let columns = Columns { id: corpus.resolve_ids("text", None)?.mode, ..Columns::default() };
     let out = tempfile::tempdir()?;
     let out = Store::local(out.path());
 

@@ -12,7 +12,8 @@ use tamis_samplers::{Rate, Target};
 use crate::evaluation::{Bootstrap, Estimate, auc_with_interval, baselines};
 use crate::map::MapReport;
 use crate::options::{
-    AskOptions, BandOptions, CorpusOptions, DensityOptions, ExactDuplicates, SelectOptions, SignalOptions,
+    AskOptions, BandOptions, CorpusOptions, DensityOptions, DuplicateIds, ExactDuplicates, SelectOptions,
+    SignalOptions,
 };
 use crate::signals::ScoreOptions;
 use crate::{Error, Observer, Project, Result};
@@ -145,6 +146,7 @@ pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoR
             tokenizer: None,
             seed: 0,
             exact_duplicates: ExactDuplicates::All,
+            duplicate_ids: DuplicateIds::Check,
             vetoes: Vec::new(),
             out: Some(folder.clone()),
             name: None,

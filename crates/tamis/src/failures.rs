@@ -4,7 +4,8 @@ use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 
 use serde_json::Value;
-use tamis_io::run::{CorpusVersion, IdColumn, ShardRecord, shard_name};
+use tamis_io::corpus::IdMode;
+use tamis_io::run::{CorpusVersion, ShardRecord, shard_name, shard_stem};
 
 use crate::project::Project;
 use crate::{Error, Result};
@@ -35,16 +36,18 @@ impl Project<'_> {
     pub fn unreadable_rows_named(&self, name: &str) -> Result<Vec<UnreadableRow>> {
         let version = self.latest_version()?;
         let place = name.rsplit_once(':').and_then(|(shard, line)| Some((shard, line.parse::<u64>().ok()?)));
-        let column = match &version.columns.id {
-            IdColumn::Column(column) => Some(column.rsplit('.').next().unwrap_or(column)),
-            IdColumn::FromText => None,
-        };
+        let ids = IdMode::from(&version.columns.id);
+        let column = ids.column().map(|column| column.rsplit('.').next().unwrap_or(column));
         let mut found = Vec::new();
         for shard in version.shards.iter().filter(|shard| !shard.failed.is_empty()) {
+            // As it stands in the row, a qualified id does not name the shard.
+            let qualifier = matches!(ids, IdMode::Qualified(_)).then(|| shard_stem(&shard.path));
+            let bare = qualifier.and_then(|stem| name.strip_prefix(stem)?.strip_prefix(':'));
+            let id = bare.unwrap_or(name);
             self.each_unreadable(shard, |row| {
                 let here = place.is_some_and(|(path, line)| path == row.shard && line == row.row + 1);
                 let raw = row.raw.as_deref().unwrap_or_default();
-                if here || column.is_some_and(|column| names(raw, column, name)) {
+                if here || column.is_some_and(|column| names(raw, column, id)) {
                     found.push(row);
                 }
                 true

@@ -47,10 +47,15 @@ impl Project<'_> {
     /// A shard that changed, vanished, or cannot be read to its end; a corpus that holds no document, or whose rows have no
     /// column of the text's or the id's name, before anything of it is recorded.
     pub fn inventory(&self) -> Result<CorpusVersion> {
-        self.inventory_beside(None)
+        let (version, read) = self.inventory_beside(None)?;
+        if read > 0 {
+            self.forecast_ids(&version)?;
+        }
+        Ok(version)
     }
 
-    pub(crate) fn inventory_beside(&self, aside: Option<&Aside>) -> Result<CorpusVersion> {
+    /// As [`Project::inventory`], with the number of shards that were read.
+    pub(crate) fn inventory_beside(&self, aside: Option<&Aside>) -> Result<(CorpusVersion, usize)> {
         self.check_beginnings()?;
         let columns = self.corpus_columns();
         let mut fresh = Vec::new();
@@ -66,7 +71,8 @@ impl Project<'_> {
                 None => fresh.push(shard),
             }
         }
-        if !fresh.is_empty() {
+        let read = fresh.len();
+        if read > 0 {
             self.observer.begin("read corpus", fresh.iter().map(|shard| shard.size_bytes).sum());
             let done = Mutex::new(Vec::new());
             let sources = fresh.len();
@@ -93,7 +99,7 @@ impl Project<'_> {
             records.extend(done.into_inner().unwrap_or_else(PoisonError::into_inner));
         }
         let version = CorpusVersion::new(self.absolute_location(), columns, records);
-        Ok(self.run.write_next_corpus(version)?)
+        Ok((self.run.write_next_corpus(version)?, read))
     }
 
     /// Begins a shard, one of `sources`.

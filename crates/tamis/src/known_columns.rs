@@ -4,7 +4,6 @@ use std::collections::BTreeSet;
 
 use arrow_array::Array;
 use tamis_core::reason;
-use tamis_io::corpus::IdMode;
 
 use crate::column::stored_name;
 use crate::project::Project;
@@ -23,6 +22,7 @@ impl Project<'_> {
         }
         let mut known = BTreeSet::new();
         let mut missing = None;
+        let mut detail = None;
         for shard in self.corpus.shards() {
             let mut reader = self.corpus.open(shard, 0)?;
             let Some(block) = reader.next_block()? else { continue };
@@ -32,11 +32,12 @@ impl Project<'_> {
                 return Ok(());
             }
             for failure in &decoded.failures {
-                missing = match (failure.reason, &self.columns.id) {
+                missing = match (failure.reason, self.columns.id.column()) {
                     (reason::MISSING_TEXT, _) => Some(("--text", self.columns.text.as_str())),
-                    (reason::MISSING_ID, IdMode::Column(id)) => Some(("--id", id.as_str())),
+                    (reason::MISSING_ID, Some(id)) => Some(("--id", id)),
                     _ => return Ok(()),
                 };
+                detail.get_or_insert_with(|| format!("shard `{}`: {}", shard.path, failure.detail));
             }
             known.extend(block.column_names());
         }
@@ -47,7 +48,16 @@ impl Project<'_> {
                     format!("corpus `{location}` holds no document (shards read: {shards}, all empty)");
                 Err(Error::state(message, "check the path and how the files were made"))
             }
-            Some((_, name)) if known.contains(name) => Ok(()),
+            Some((flag, name)) if known.contains(name) => {
+                if flag == "--id" {
+                    self.observer.warn(&format!(
+                        "no row at the beginning of any shard has an id in column `{name}`, and rows without one fail ({}); in \
+                         a new run with `--id none` documents are known by their text",
+                        detail.unwrap_or_default()
+                    ));
+                }
+                Ok(())
+            }
             Some((flag, name)) => {
                 let message = format!("no row has the column `{flag} {name}`");
                 Err(unknown_column(&message, name, &known, &format!("{flag} ")))

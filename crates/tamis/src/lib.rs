@@ -43,7 +43,7 @@ pub use observer::{Observer, Silent};
 pub use plan::Plan;
 pub use project::{Project, refuse_output_inside_corpus};
 pub use sample::{SampleOptions, SampleReport};
-pub use select::{Counts, Manifest, SelectReport, TargetRecord};
+pub use select::{Counts, Manifest, SelectReport, TargetRecord, VetoRecord};
 pub use servers::is_server;
 pub use signals::{ScoreOptions, ScoreReport, checkpoints};
 pub use tamis_core::Direction;

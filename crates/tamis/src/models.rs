@@ -368,7 +368,7 @@ pub fn show_prompt(
 fn first_text(options: &CorpusOptions, id: Option<&str>) -> Result<String> {
     let corpus = tamis_io::corpus::discover(&options.location)?;
     let text = options.text_or_default();
-    let ids = corpus.resolve_ids(&text, options.id.as_deref())?;
+    let ids = corpus.resolve_ids(&text, options.id.resolve(None).as_ref())?.mode;
     let columns =
         Columns { text, id: ids, namespace: options.namespace.clone().unwrap_or_default(), carry: vec![] };
     for shard in corpus.shards() {

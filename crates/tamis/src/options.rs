@@ -6,6 +6,8 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tamis_io::corpus::{DEFAULT_ID, IdMode};
+use tamis_io::run::IdColumn;
 use tamis_samplers::{Quantile, Rule, Target};
 
 /// Where the documents are and which columns matter. `None` is what the run was begun with, else the default.
@@ -15,8 +17,8 @@ pub struct CorpusOptions {
     pub location: String,
     /// Column of the text; `text` by default.
     pub text: Option<String>,
-    /// Column of the id; by default `id` where the corpus has it, else documents are known by their text.
-    pub id: Option<String>,
+    /// What names a document.
+    pub id: Ids,
     /// Separates corpora whose ids collide; empty by default.
     pub namespace: Option<String>,
     /// Columns to keep in the inventory; none by default.
@@ -31,7 +33,7 @@ impl CorpusOptions {
         Self {
             location: location.into(),
             text: None,
-            id: None,
+            id: Ids::default(),
             namespace: None,
             carry: None,
             max_line_bytes: None,
@@ -41,6 +43,41 @@ impl CorpusOptions {
     /// Column of the text when neither the caller nor the run says.
     pub(crate) fn text_or_default(&self) -> String {
         self.text.clone().unwrap_or_else(|| tamis_core::column::TEXT.to_owned())
+    }
+}
+
+/// What names a document, for ever and in every run.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub enum Ids {
+    /// What the run was begun with, else the column `id` where at least half of the documents at the beginnings of the shards
+    /// have an id in it, else the text.
+    #[default]
+    AsBegun,
+    /// An id in this column; a row without one fails.
+    Column(String),
+    /// An id that counts within its shard alone, in this column or, left open, in that of [`Ids::AsBegun`].
+    Qualified(Option<String>),
+    /// The text: equal texts are one document.
+    FromText,
+}
+
+impl Ids {
+    /// What they mean for a run that was begun with `stored`; `None` where the corpus is to say.
+    pub(crate) fn resolve(&self, stored: Option<&IdColumn>) -> Option<IdMode> {
+        let begun = stored.map(IdMode::from);
+        match self {
+            Self::AsBegun => begun,
+            // A flag that is left out is as the run was begun.
+            Self::Column(name) => Some(match begun {
+                Some(IdMode::Qualified(begun)) if begun == *name => IdMode::Qualified(begun),
+                _ => IdMode::Column(name.clone()),
+            }),
+            Self::Qualified(name) => {
+                let begun = begun.as_ref().and_then(IdMode::column);
+                Some(IdMode::Qualified(name.as_deref().or(begun).unwrap_or(DEFAULT_ID).to_owned()))
+            }
+            Self::FromText => Some(IdMode::FromText),
+        }
     }
 }
 
@@ -423,6 +460,17 @@ pub enum ExactDuplicates {
     One,
 }
 
+/// Whether one of several documents with an id is taken for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DuplicateIds {
+    /// Unless most that repeat an id have another text, and more than a few do: then the selection is refused.
+    #[default]
+    Check,
+    /// Always: whatever has an id that occurred is a version of the same document.
+    One,
+}
+
 /// What the rule `band` keeps the middle of.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BandOptions {
@@ -455,6 +503,8 @@ pub struct SelectOptions {
     pub seed: u64,
     /// Equal texts.
     pub exact_duplicates: ExactDuplicates,
+    /// Equal ids; decides whether there is a selection, not which.
+    pub duplicate_ids: DuplicateIds,
     /// Files with one id or 32-digit document key a line: never kept.
     pub vetoes: Vec<PathBuf>,
     /// Folder for kept documents; `None` puts them into the run.

@@ -3,12 +3,12 @@
 use std::path::Path;
 use std::sync::Mutex;
 
-use tamis_io::corpus::{Columns, Corpus, IdMode, MAX_LINE_BYTES};
+use tamis_io::corpus::{Columns, Corpus, MAX_LINE_BYTES, ResolvedIds};
 use tamis_io::run::{CorpusColumns, IdColumn, RunDirectory};
 use tamis_io::store::Store;
 
 use crate::options::CorpusOptions;
-use crate::select::Aside;
+use crate::select::{Aside, Foreseen};
 use crate::{Error, Observer, Result};
 
 /// An opened run: everything else is a method of it.
@@ -23,6 +23,8 @@ pub struct Project<'a> {
     pub(crate) observer: &'a dyn Observer,
     /// For the next selection.
     pub(crate) aside: Mutex<Option<Aside>>,
+    /// For the next selection.
+    pub(crate) foreseen: Mutex<Option<Foreseen>>,
 }
 
 impl<'a> Project<'a> {
@@ -106,17 +108,14 @@ impl<'a> Project<'a> {
         };
         let corpus = found.with_max_line_bytes(max_line_bytes);
         let text = options.text_or_default();
-        let id = match (&stored, &options.id) {
-            (_, Some(column)) => IdMode::Column(column.clone()),
-            (Some(version), None) => match &version.columns.id {
-                IdColumn::Column(column) => IdMode::Column(column.clone()),
-                IdColumn::FromText => IdMode::FromText,
-            },
-            (None, None) => corpus.resolve_ids(&text, None)?,
-        };
+        let asked = options.id.resolve(stored.as_ref().map(|version| &version.columns.id));
+        let ids: ResolvedIds = corpus.resolve_ids(&text, asked.as_ref())?;
+        if let Some(warning) = ids.warning() {
+            observer.warn(&warning);
+        }
         let columns = Columns {
             text,
-            id,
+            id: ids.mode,
             namespace: options.namespace.clone().unwrap_or_default(),
             carry: options.carry.clone().unwrap_or_default(),
         };
@@ -130,6 +129,7 @@ impl<'a> Project<'a> {
             keep_text: true,
             observer,
             aside: Mutex::default(),
+            foreseen: Mutex::default(),
         };
         if let Some(version) = &stored {
             let problems = version.columns.differences(&project.corpus_columns());
@@ -159,6 +159,7 @@ impl<'a> Project<'a> {
             keep_text: self.keep_text,
             observer: self.observer,
             aside: Mutex::default(),
+            foreseen: Mutex::default(),
         }
     }
 
@@ -204,10 +205,7 @@ impl<'a> Project<'a> {
     pub(crate) fn corpus_columns(&self) -> CorpusColumns {
         CorpusColumns {
             text: self.columns.text.clone(),
-            id: match &self.columns.id {
-                IdMode::Column(column) => IdColumn::Column(column.clone()),
-                IdMode::FromText => IdColumn::FromText,
-            },
+            id: IdColumn::from(&self.columns.id),
             namespace: self.columns.namespace.clone(),
             carry: self.columns.carry.clone(),
             max_line_bytes: self.max_line_bytes,

@@ -92,10 +92,15 @@ pub(crate) struct CorpusArgs {
     /// Column of the text [default: text].
     #[arg(long, value_name = "COLUMN")]
     pub text: Option<String>,
-    /// Column of the id; by default `id` where the corpus has it, else documents are known by their text.
+    /// Column of the id; `none`: documents are known by their text. By default `id` where at least half of the first documents
+    /// have one there, else none.
     #[arg(long, value_name = "COLUMN")]
     pub id: Option<String>,
-    /// Separates corpora whose ids collide.
+    /// Ids count within their shard alone, as where they restart in every file: an id becomes SHARD:ID, with the path of the
+    /// shard without its endings.
+    #[arg(long)]
+    pub qualify_ids: bool,
+    /// Part of every key: keeps corpora apart whose ids collide, when their runs are brought together.
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
     /// Columns to keep in the inventory, for strata and reports.
@@ -291,6 +296,12 @@ pub(crate) enum ExactDuplicatesArg {
     One,
 }
 
+#[derive(Clone, Copy, Debug, ValueEnum)]
+pub(crate) enum DuplicateIdsArg {
+    Check,
+    One,
+}
+
 /// `tamis select`
 #[derive(Debug, Args)]
 pub(crate) struct Select {
@@ -331,7 +342,12 @@ pub(crate) struct Select {
     /// Whether equal texts under different ids may all stay.
     #[arg(long, value_enum, default_value = "all", help_heading = "Selection")]
     pub exact_duplicates: ExactDuplicatesArg,
-    /// File with one id or document key a line; these documents are never kept. May be given several times.
+    /// Whether documents with one id are versions of each other, of which one stays. `check` refuses where most that repeat
+    /// an id have another text, and more than a few do.
+    #[arg(long, value_enum, default_value = "check", help_heading = "Selection")]
+    pub duplicate_ids: DuplicateIdsArg,
+    /// File, plain, .gz or .zst, with one id or document key a line; these documents are never kept. May be given several
+    /// times.
     #[arg(long, value_name = "FILE", help_heading = "Selection")]
     pub veto: Vec<PathBuf>,
     /// Folder for the kept documents [default: inside the run].

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tamis::options::{SelectOptions, SignalOptions};
-use tamis::{Observer, Project, ScoreOptions, SelectReport};
+use tamis::{Observer, Project, ScoreOptions, SelectReport, VetoRecord};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Select;
@@ -127,6 +127,7 @@ pub(crate) fn json_of(report: &SelectReport) -> serde_json::Value {
         "rule": manifest.rule,
         "seed": manifest.seed,
         "out": report.out,
+        "vetoes": report.vetoes,
         "selections": manifest.targets,
     })
 }
@@ -176,6 +177,7 @@ fn text_of(report: &SelectReport) -> String {
             reasons(&counts.failed),
         ),
     ];
+    lines.extend(report.vetoes.iter().map(VetoRecord::in_words));
     if counts.failed.contains_key("score-unusable") {
         lines.push(format!(
             "score-unusable: rule {} needs scores above 0; rule top takes any number",

@@ -1,7 +1,7 @@
 //! `tamis why`
 
 use serde_json::json;
-use tamis::{Decision, Reading, UnreadableRow, WhyReport};
+use tamis::{Decision, Identity, Reading, UnreadableRow, WhyReport};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Why;
@@ -90,10 +90,16 @@ fn json_of(report: &WhyReport) -> serde_json::Value {
         "line": identity.row + 1,
         "bytes": identity.bytes,
         "matches": report.matches,
+        "others": report.others.iter().map(json_of_other).collect::<Vec<_>>(),
         "signals": readings,
         "decisions": decisions,
         "text": report.text,
     })
+}
+
+/// Another document of the same name.
+fn json_of_other(other: &Identity) -> serde_json::Value {
+    json!({ "id": other.id, "doc_key": other.key.to_string(), "shard": other.shard, "line": other.row + 1 })
 }
 
 fn text_of(report: &WhyReport) -> String {
@@ -107,7 +113,17 @@ fn text_of(report: &WhyReport) -> String {
         count(identity.bytes)
     )];
     if report.matches > 1 {
-        lines.push(format!("{} documents answer to this name; this is the first", report.matches));
+        lines.push(format!(
+            "{} documents answer to this name; this is the first, the others are:",
+            report.matches
+        ));
+        lines.extend(report.others.iter().map(|other| {
+            let id = other.id.as_deref().unwrap_or("(no id)");
+            format!("    {id}   key {}   {}:{}", other.key, other.shard, other.row + 1)
+        }));
+        if report.matches > report.others.len() + 1 {
+            lines.push(format!("    and {} more", report.matches - report.others.len() - 1));
+        }
     }
     if let Some(text) = &report.text {
         lines.push(format!("    {}", snippet(text, SNIPPET_CHARACTERS)));

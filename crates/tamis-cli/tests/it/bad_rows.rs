@@ -113,7 +113,8 @@ fn of_equal_ids_one_stays_whatever_the_shards_are_called() {
                 "one id occurs more than once, such as that of shard `",
                 ".jsonl`, line 1",
                 "duplicate-id",
-                "--namespace",
+                "one row is dropped as `duplicate-id`, of which 1 have another text",
+                "`--qualify-ids`",
             ],
         );
         assert!(

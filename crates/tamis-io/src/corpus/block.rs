@@ -74,7 +74,7 @@ impl Block {
     /// Names of columns that do not go together; for Parquet also a column that is missing or of an unusable type, and
     /// data that are damaged.
     pub fn decode(&self, columns: &Columns) -> CorpusResult<Decoded> {
-        let mut builder = Builder::keeping_texts(columns, self.text_bytes());
+        let mut builder = Builder::keeping_texts(columns, &self.shard, self.text_bytes());
         self.fill(&mut builder)?;
         builder.finish()
     }
@@ -84,7 +84,7 @@ impl Block {
     /// # Errors
     /// As [`Self::decode`].
     pub fn measure(&self, columns: &Columns) -> CorpusResult<Measured> {
-        let mut builder = Builder::measuring(columns, self.text_bytes());
+        let mut builder = Builder::measuring(columns, &self.shard, self.text_bytes());
         self.fill(&mut builder)?;
         builder.finish_measured()
     }

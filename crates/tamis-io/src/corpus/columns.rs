@@ -13,8 +13,22 @@ pub const DEFAULT_ID: &str = "id";
 pub enum IdMode {
     /// From this column; a row without a string or an integer in it has failed.
     Column(String),
+    /// The same, where an id names a document within its shard alone: it becomes `SHARD:ID`, the shard by its path without
+    /// known endings. Renaming a shard renames its documents.
+    Qualified(String),
     /// From the text: equal texts are the same document.
     FromText,
+}
+
+impl IdMode {
+    /// The column that ids are read from.
+    #[must_use]
+    pub fn column(&self) -> Option<&str> {
+        match self {
+            Self::Column(name) | Self::Qualified(name) => Some(name),
+            Self::FromText => None,
+        }
+    }
 }
 
 /// Which columns are read, and as what.
@@ -61,10 +75,9 @@ impl Columns {
 
     /// Text, id if there is one, then carried columns: the order in which both formats look values up.
     pub(super) fn names(&self) -> Vec<&str> {
-        let id = match &self.id {
-            IdMode::Column(name) => Some(name.as_str()),
-            IdMode::FromText => None,
-        };
-        std::iter::once(self.text.as_str()).chain(id).chain(self.carry.iter().map(String::as_str)).collect()
+        std::iter::once(self.text.as_str())
+            .chain(self.id.column())
+            .chain(self.carry.iter().map(String::as_str))
+            .collect()
     }
 }

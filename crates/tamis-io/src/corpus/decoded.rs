@@ -8,7 +8,8 @@ use arrow_schema::{DataType, Field, Schema};
 use bytes::Bytes;
 use tamis_core::{Digest, DocKey, DocumentBatch, column};
 
-use super::{Columns, CorpusResult, scan};
+use super::format::stem;
+use super::{Columns, CorpusResult, IdMode, scan};
 use crate::run::inventory_column;
 
 /// Bytes of a failed row that are kept for the quarantine.
@@ -71,6 +72,10 @@ fn utf8(text: &[u8]) -> &str {
 
 pub(super) struct Builder<'c> {
     pub(super) columns: &'c Columns,
+    /// Path of the shard without known endings, where ids are to name it.
+    qualifier: Option<&'c str>,
+    /// A qualified id.
+    qualified: String,
     rows: Vec<u64>,
     ids: StringBuilder,
     /// 16 bytes a document.
@@ -85,22 +90,24 @@ pub(super) struct Builder<'c> {
 
 impl<'c> Builder<'c> {
     /// A builder for about `bytes` of text.
-    pub(super) fn keeping_texts(columns: &'c Columns, bytes: usize) -> Self {
+    pub(super) fn keeping_texts(columns: &'c Columns, shard: &'c str, bytes: usize) -> Self {
         let rows = bytes / 2048;
-        Self::new(columns, rows, Texts::Kept(StringBuilder::with_capacity(rows, bytes)))
+        Self::new(columns, shard, rows, Texts::Kept(StringBuilder::with_capacity(rows, bytes)))
     }
 
     /// A builder that takes of about `bytes` of text what the inventory wants to know.
-    pub(super) fn measuring(columns: &'c Columns, bytes: usize) -> Self {
+    pub(super) fn measuring(columns: &'c Columns, shard: &'c str, bytes: usize) -> Self {
         let rows = bytes / 2048;
         let digests = Vec::with_capacity(rows * 16);
         let (bytes, characters) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
-        Self::new(columns, rows, Texts::Measured { digests, bytes, characters })
+        Self::new(columns, shard, rows, Texts::Measured { digests, bytes, characters })
     }
 
-    fn new(columns: &'c Columns, rows: usize, texts: Texts) -> Self {
+    fn new(columns: &'c Columns, shard: &'c str, rows: usize, texts: Texts) -> Self {
         Self {
             columns,
+            qualifier: matches!(columns.id, IdMode::Qualified(_)).then(|| stem(shard)),
+            qualified: String::new(),
             rows: Vec::with_capacity(rows),
             ids: StringBuilder::with_capacity(rows, rows * 16),
             keys: Vec::with_capacity(rows * 16),
@@ -115,12 +122,20 @@ impl<'c> Builder<'c> {
     /// Adds a document, all but its carried columns: those must follow, each once. The text must be UTF-8.
     pub(super) fn document(&mut self, row: u64, id: Option<&str>, text: &[u8], raw_digest: Digest) {
         let namespace = &self.columns.namespace;
-        let key = match id {
-            Some(id) => DocKey::from_id(namespace, id),
-            None => DocKey::from_text(namespace, utf8(text)),
+        let key = match (id, self.qualifier) {
+            (Some(id), Some(shard)) => DocKey::from_shard_id(namespace, shard, id),
+            (Some(id), None) => DocKey::from_id(namespace, id),
+            (None, _) => DocKey::from_text(namespace, utf8(text)),
         };
         self.rows.push(row);
-        self.ids.append_option(id);
+        match (id, self.qualifier) {
+            (Some(id), Some(shard)) => {
+                self.qualified.clear();
+                self.qualified.extend([shard, ":", id]);
+                self.ids.append_value(&self.qualified);
+            }
+            _ => self.ids.append_option(id),
+        }
         self.keys.extend_from_slice(&key.to_bytes());
         match &mut self.texts {
             Texts::Kept(texts) => texts.append_value(utf8(text)),

@@ -146,6 +146,11 @@ impl CorpusError {
                 Some(nearest) => format!("did you mean `{nearest}`? `--text` and `--id` name the columns"),
                 None => "`--text` and `--id` name the columns".into(),
             },
+            Self::ColumnType { expected, .. } if *expected == super::parquet_values::AN_ID => {
+                "write the ids as strings or integers, name another column with `--id`, or take none with `--id none`: \
+                 documents are then known by their text"
+                    .into()
+            }
             Self::ColumnType { .. } => "name another column with `--text`, `--id` or `--carry`".into(),
             Self::Columns { .. } | Self::Batch(_) | Self::Write { .. } => return None,
         })

@@ -6,7 +6,7 @@ use tamis_core::{Digest, reason};
 
 use super::decoded::Builder;
 use super::json::{self, Line, LoneSurrogate, Value, Wanted};
-use super::{CorpusResult, IdMode, scan};
+use super::{CorpusResult, scan};
 
 /// Bytes of lines that are parsed in one go.
 const STRETCH_BYTES: usize = 1 << 17;
@@ -166,9 +166,9 @@ impl<'b> Parser<'_, '_, '_, 'b> {
         }
 
         let mut id_text = String::new();
-        let (id, first_carried) = match &columns.id {
-            IdMode::FromText => (None, 1),
-            IdMode::Column(name) => (Some(self.id(name, content, &mut id_text)?), 2),
+        let (id, first_carried) = match columns.id.column() {
+            None => (None, 1),
+            Some(name) => (Some(self.id(name, content, &mut id_text)?), 2),
         };
 
         self.carried.clear();
@@ -206,7 +206,7 @@ impl<'b> Parser<'_, '_, '_, 'b> {
         'b: 's,
     {
         let Some(json) = self.values.value(1) else {
-            return Err((reason::MISSING_ID, format!("there is no `{name}`")));
+            return Err((reason::MISSING_ID, absent(name)));
         };
         match Value::of(json) {
             Value::String(id) => resolve(id, scratch)
@@ -222,6 +222,11 @@ impl<'b> Parser<'_, '_, '_, 'b> {
             )),
         }
     }
+}
+
+/// Detail of a row that has no such key at all.
+pub(super) fn absent(name: &str) -> String {
+    format!("there is no `{name}`")
 }
 
 /// The UTF-8 of a text: a slice of the line where it has no escapes.

@@ -34,6 +34,7 @@ pub use discover::discover;
 pub use error::{CorpusError, CorpusResult};
 pub(crate) use format::stem;
 pub use format::{Compression, Container, Shard};
+pub use ids::{IdFinding, ResolvedIds};
 pub(crate) use input::explain;
 pub use kept::{KeptFile, KeptWriter};
 pub use reader::ShardReader;

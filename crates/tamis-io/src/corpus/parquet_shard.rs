@@ -14,8 +14,8 @@ use tamis_core::{Digest, reason};
 
 use super::decoded::Builder;
 use super::input::open_shard;
-use super::parquet_values::{Values, find};
-use super::{Container, Corpus, CorpusError, CorpusResult, IdMode, KeptWriter, Shard};
+use super::parquet_values::{AN_ID, Values, find};
+use super::{Container, Corpus, CorpusError, CorpusResult, KeptWriter, Shard};
 use crate::store::ChunkFile;
 
 /// Uncompressed bytes of all columns that a slice has, by the row group's average.
@@ -278,9 +278,9 @@ impl ParquetShard {
         self.each_batch(slice, first_row, projection, selection, &mut |done, batch| {
             let values = |at: usize, what| Values::of(batch, &paths[at], &self.path, what);
             let text = values(0, "a string")?;
-            let (id, first_carried) = match &columns.id {
-                IdMode::FromText => (None, 1),
-                IdMode::Column(_) => (Some(values(1, "a string or an integer")?), 2),
+            let (id, first_carried) = match columns.id.column() {
+                None => (None, 1),
+                Some(_) => (Some(values(1, AN_ID)?), 2),
             };
             let carried = (0..columns.carry.len())
                 .map(|at| values(first_carried + at, "a string, a number or a boolean"))

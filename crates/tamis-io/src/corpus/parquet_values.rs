@@ -53,6 +53,9 @@ pub(super) struct Values<'b> {
 /// number or a boolean`.
 type Use = &'static str;
 
+/// What ids may be.
+pub(super) const AN_ID: Use = "a string or an integer";
+
 impl<'b> Values<'b> {
     pub(super) fn of(batch: &'b RecordBatch, path: &[String], shard: &str, usage: Use) -> CorpusResult<Self> {
         let refuse = |got: &DataType| CorpusError::ColumnType {

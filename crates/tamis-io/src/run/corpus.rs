@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use super::paths::check_shard_names;
 use super::{FORMAT_VERSION, RowSpan, RunDirectory, RunError, RunResult, json};
+use crate::corpus::IdMode;
 use crate::store::Created;
 
 /// Bytes of text after which the inventory notes a part border. Cheap signals are computed in such parts; costly ones cut
@@ -53,8 +54,30 @@ pub struct CorpusColumns {
 pub enum IdColumn {
     /// From this column.
     Column(String),
+    /// From this column, within the shard: `SHARD:ID`, the shard by its path without known endings.
+    Qualified(String),
     /// The corpus has none: the text identifies a document.
     FromText,
+}
+
+impl From<&IdMode> for IdColumn {
+    fn from(mode: &IdMode) -> Self {
+        match mode {
+            IdMode::Column(name) => Self::Column(name.clone()),
+            IdMode::Qualified(name) => Self::Qualified(name.clone()),
+            IdMode::FromText => Self::FromText,
+        }
+    }
+}
+
+impl From<&IdColumn> for IdMode {
+    fn from(column: &IdColumn) -> Self {
+        match column {
+            IdColumn::Column(name) => Self::Column(name.clone()),
+            IdColumn::Qualified(name) => Self::Qualified(name.clone()),
+            IdColumn::FromText => Self::FromText,
+        }
+    }
 }
 
 /// One shard as its first pass found it.
@@ -206,6 +229,7 @@ impl CorpusColumns {
     pub fn differences(&self, asked: &Self) -> Vec<String> {
         let id = |columns: &Self| match &columns.id {
             IdColumn::Column(name) => name.clone(),
+            IdColumn::Qualified(name) => format!("{name}, qualified by shard"),
             IdColumn::FromText => "none, the text identifies a document".to_owned(),
         };
         let fields = [

@@ -3,7 +3,7 @@
 use crate::corpus_support::{compress, corpus_of, decompress, in_memory, kept, read, read_from, with_ids};
 use proptest::collection::vec;
 use proptest::prelude::*;
-use tamis_io::corpus::{Columns, IdMode};
+use tamis_io::corpus::{Columns, IdMode, ResolvedIds};
 
 const NAMES: [&str; 5] = ["a.jsonl", "a.ndjson.gz", "a.json.zst", "a.jsonl.gz", "a.jsonl.zst"];
 
@@ -214,19 +214,100 @@ fn values_are_taken_as_documented() {
 }
 
 #[test]
-fn a_corpus_has_ids_when_its_first_document_has_one() {
+fn a_corpus_has_ids_where_half_of_its_first_documents_have_one() {
     let folder = tempfile::tempdir().unwrap();
-    let ask = |name: &str, content: &str, id: Option<&str>| {
-        corpus_of(folder.path(), name, content.as_bytes()).resolve_ids("text", id).unwrap()
+    let ask = |content: &str| {
+        let resolved =
+            corpus_of(folder.path(), "a.jsonl", content.as_bytes()).resolve_ids("text", None).unwrap();
+        assert_eq!(resolved.finding.is_some(), resolved.warning().is_some());
+        let warning = resolved.warning().unwrap_or_default();
+        (resolved.mode, warning)
     };
-    assert_eq!(
-        ask("a.jsonl", "x\n{\"text\":\"a\",\"id\":1}\n{\"text\":\"b\"}", None),
-        IdMode::Column("id".into())
-    );
-    assert_eq!(ask("b.jsonl", "{\"text\":\"a\"}\n{\"text\":\"b\",\"id\":1}", None), IdMode::FromText);
-    assert_eq!(ask("c.jsonl", "{\"text\":\"a\",\"id\":1.5}", None), IdMode::FromText);
-    assert_eq!(ask("d.jsonl", "", None), IdMode::FromText);
-    assert_eq!(ask("e.jsonl", "{\"text\":\"a\"}", Some("url")), IdMode::Column("url".into()));
+    let ids = || IdMode::Column("id".into());
+    let line = |id: &str| format!("{{\"text\":\"a\",\"id\":{id}}}\n");
+    let bare = "{\"text\":\"a\"}\n";
+    // Nothing to say.
+    for (content, mode) in [
+        (String::new(), IdMode::FromText),
+        (bare.repeat(3), IdMode::FromText),
+        (line("1") + &line("\"\"") + "x\n", ids()),
+    ] {
+        assert_eq!(ask(&content), (mode, String::new()), "{content}");
+    }
+    // Used, but not by all.
+    for (content, words) in [
+        (
+            line("null") + &line("7").repeat(10),
+            "10 of 11 documents have an id in it, not row 0 of shard `a.jsonl`",
+        ),
+        (
+            "x\n".to_owned() + &line("1") + bare,
+            "1 of 2 documents have an id in it, not row 2 of shard `a.jsonl`",
+        ),
+        (bare.to_owned() + &line("1"), "1 of 2 documents"),
+    ] {
+        let (mode, warning) = ask(&content);
+        assert_eq!(mode, ids(), "{content}");
+        assert!(warning.contains(words) && warning.contains("`--id none`"), "{warning}");
+    }
+    // There, and not used.
+    for (content, words) in [
+        (line("1.5"), "none of one"),
+        (line("1.0").repeat(2), "`id` is a number with a fraction, neither a string nor an integer"),
+        (line("true"), "`id` is a boolean"),
+        (line("null"), "`id` is null"),
+        (line("{}"), "`id` is an object"),
+        (
+            line("1") + &bare.repeat(2),
+            "1 of 3 documents have an id in it, not row 1 of shard `a.jsonl`: there is no `id`",
+        ),
+    ] {
+        let (mode, warning) = ask(&content);
+        assert_eq!(mode, IdMode::FromText, "{content}");
+        let said = warning.contains(words) || words == "none of one" && warning.contains("0 of 1 documents");
+        assert!(said && warning.contains("column `id` is not used"), "{warning}");
+    }
+    let named = IdMode::Column("url".into());
+    let resolved =
+        corpus_of(folder.path(), "a.jsonl", line("null").as_bytes()).resolve_ids("text", Some(&named));
+    assert_eq!(resolved.unwrap(), ResolvedIds { mode: named, finding: None });
+}
+
+#[test]
+fn every_shard_has_a_say_in_whether_there_are_ids() {
+    let folder = tempfile::tempdir().unwrap();
+    for (with, without, used) in [(3, 2, true), (2, 3, false), (2, 2, true)] {
+        let folder = folder.path().join(format!("{with}-{without}"));
+        std::fs::create_dir(&folder).unwrap();
+        for at in 0..with + without {
+            let id = if at < without { "null".to_owned() } else { at.to_string() };
+            let line = format!("{{\"id\": {id}, \"text\": \"t\"}}\n");
+            std::fs::write(folder.join(format!("{at}.jsonl")), line.repeat(5)).unwrap();
+        }
+        let corpus = tamis_io::corpus::discover(folder.to_str().unwrap()).unwrap();
+        let resolved = corpus.resolve_ids("text", None).unwrap();
+        assert_eq!(resolved.mode == IdMode::Column("id".into()), used, "{with} {without}");
+        let words = format!("{} of {} documents", 5 * with, 5 * (with + without));
+        assert!(resolved.warning().unwrap().contains(&words), "{resolved:?}");
+    }
+}
+
+#[test]
+fn qualified_ids_name_their_shard_whatever_its_compression() {
+    let folder = tempfile::tempdir().unwrap();
+    let columns =
+        Columns { id: IdMode::Qualified("id".into()), namespace: "web".into(), ..Columns::default() };
+    let lines: &[u8] =
+        b"{\"id\": 17, \"text\": \"a\"}\n{\"id\": \"x:y\", \"text\": \"b\"}\n{\"text\": \"c\"}\n";
+    for name in ["s0.jsonl", "s0.ndjson.gz", "s0.json.zst"] {
+        let corpus = corpus_of(folder.path(), name, &compress(name, &[lines]));
+        let read = read(&corpus, &columns).unwrap();
+        let ids: Vec<_> = read.documents.iter().map(|document| document.id.clone().unwrap()).collect();
+        assert_eq!(ids, ["s0:17", "s0:x:y"], "{name}");
+        assert_eq!(read.documents[0].key, tamis_core::DocKey::from_shard_id("web", "s0", "17").to_string());
+        assert_eq!(read.documents[1].key, tamis_core::DocKey::from_shard_id("web", "s0", "x:y").to_string());
+        assert_eq!(read.reasons(), [(2, "missing-id")]);
+    }
 }
 
 #[test]

@@ -15,7 +15,7 @@ use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use parquet::file::metadata::KeyValue;
 use parquet::file::properties::WriterProperties;
 use proptest::prelude::*;
-use tamis_io::corpus::{Columns, CorpusError, IdMode, discover};
+use tamis_io::corpus::{Columns, CorpusError, IdMode, ResolvedIds, discover};
 
 use crate::corpus_support::{Document, corpus_of, in_memory, kept, read, read_from, with_ids};
 
@@ -90,7 +90,8 @@ fn rows_are_documents_or_failures_whatever_the_row_groups() {
             assert!(tail.documents.iter().eq(got.documents.iter().filter(|document| document.row >= from)));
         }
         assert_eq!(*seen.get_or_insert_with(|| got.documents.clone()), got.documents);
-        assert_eq!(corpus.resolve_ids("text", None).unwrap(), IdMode::Column("id".into()));
+        let ids = ResolvedIds { mode: IdMode::Column("id".into()), finding: None };
+        assert_eq!(corpus.resolve_ids("text", None).unwrap(), ids);
     }
 }
 
@@ -160,6 +161,32 @@ fn a_missing_or_unsuitable_column_is_named() {
         read(&corpus, &Columns { text: "meta.language".into(), ..Columns::default() }),
         Err(CorpusError::MissingColumn { .. })
     ));
+}
+
+#[test]
+fn a_column_of_ids_that_cannot_be_used_is_said() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = || ("text", Arc::new(StringArray::from(vec!["x", "y"])) as ArrayRef);
+    let ask = |ids: Option<ArrayRef>| {
+        let columns = ids.into_iter().map(|ids| ("id", ids)).chain([text()]).collect();
+        let corpus = corpus_of(folder.path(), "a.parquet", &file(&batch(columns), 100));
+        (corpus.resolve_ids("text", None).unwrap(), corpus)
+    };
+    let (resolved, corpus) = ask(Some(Arc::new(Float64Array::from(vec![1.0, f64::NAN]))));
+    assert_eq!(resolved.mode, IdMode::FromText);
+    let warning = resolved.warning().unwrap();
+    assert!(
+        warning.contains("in shard `a.parquet` its type is Float64, and ids are strings or integers"),
+        "{warning}"
+    );
+    // Asked for, it is refused, and the hint is one that works.
+    let error = read(&corpus, &with_ids()).unwrap_err();
+    assert!(error.hint().unwrap().contains("`--id none`"), "{error}");
+    assert_eq!(read(&corpus, &Columns::default()).unwrap().documents.len(), 2);
+    let (resolved, _) = ask(Some(Arc::new(Int64Array::from(vec![None::<i64>, None]))));
+    assert_eq!(resolved.mode, IdMode::FromText);
+    assert!(resolved.warning().unwrap().contains("0 of 2 documents have an id in it"), "{resolved:?}");
+    assert_eq!(ask(None).0, ResolvedIds { mode: IdMode::FromText, finding: None });
 }
 
 #[test]

@@ -4,7 +4,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, RecordBatch};
 use tamis_core::{DocKey, ScoreBatch};
-use tamis_io::run::{CorpusVersion, SelectionDir, ShardRecord, SignalDir};
+use tamis_io::run::{CorpusVersion, IdColumn, SelectionDir, ShardRecord, SignalDir, shard_stem};
 use tamis_io::sidecar::{SidecarColumns, SidecarReader};
 
 use super::show::{IDENTITY, identity};
@@ -50,6 +50,8 @@ pub struct WhyReport {
     pub identity: Identity,
     /// How many documents have this id or key, this one included.
     pub matches: usize,
+    /// The next of them, 20 at most.
+    pub others: Vec<Identity>,
     /// Its text.
     pub text: Option<String>,
     /// One entry a signal.
@@ -58,10 +60,15 @@ pub struct WhyReport {
     pub decisions: Vec<Decision>,
 }
 
+/// Other documents of the same name that are listed.
+const MOST_OTHERS: usize = 20;
+
 /// How a document was named.
 enum Wanted<'a> {
     Key(DocKey),
     Id(&'a str),
+    /// An id without its shard, in a run whose ids are qualified.
+    Bare(&'a str),
     Row(&'a str, u64),
 }
 
@@ -72,7 +79,7 @@ impl Project<'_> {
     /// No such document.
     pub fn why(&self, name: &str) -> Result<WhyReport> {
         let version = self.latest_version()?;
-        let (place, identity, matches) = self.locate(&version, name)?;
+        let Located { place, identity, matches, others } = self.locate(&version, name)?;
         let shard = &version.shards[place.shard];
         let text = self.text_of(shard, identity.row)?;
         let scales = self.scales(&version)?;
@@ -91,17 +98,19 @@ impl Project<'_> {
                 decisions.push(decision(&selection, manifest, shard, place)?);
             }
         }
-        Ok(WhyReport { identity, matches, text, readings, decisions })
+        Ok(WhyReport { identity, matches, others, text, readings, decisions })
     }
 
-    fn locate(&self, version: &CorpusVersion, name: &str) -> Result<(Place, Identity, usize)> {
+    fn locate(&self, version: &CorpusVersion, name: &str) -> Result<Located> {
         let key = (name.len() == 32).then(|| u128::from_str_radix(name, 16).ok()).flatten();
         let row = name.rsplit_once(':').and_then(|(shard, line)| Some((shard, line.parse::<u64>().ok()?)));
         let mut wanted = vec![Wanted::Id(name)];
+        wanted.extend(matches!(version.columns.id, IdColumn::Qualified(_)).then_some(Wanted::Bare(name)));
         wanted.extend(key.map(|key| Wanted::Key(DocKey::from_bytes(key.to_be_bytes()))));
         wanted.extend(row.filter(|(_, line)| *line > 0).map(|(shard, line)| Wanted::Row(shard, line - 1)));
         let mut found: Option<(Place, Identity)> = None;
         let mut matches = 0;
+        let mut others = Vec::new();
         for (shard_at, shard) in version.shards.iter().enumerate() {
             let mut before = 0;
             for batch in self.run.read_inventory(&shard.path, SidecarColumns::Named(&IDENTITY))? {
@@ -111,6 +120,8 @@ impl Project<'_> {
                     if found.is_none() {
                         let place = Place { shard: shard_at, document: before + at };
                         found = Some((place, identity(shard, &batch, at)));
+                    } else if others.len() < MOST_OTHERS {
+                        others.push(identity(shard, &batch, at));
                     }
                 }
                 before += batch.num_rows();
@@ -119,11 +130,20 @@ impl Project<'_> {
         let (place, identity) = found.ok_or_else(|| {
             Error::usage(
                 format!("no document `{name}` in this run"),
-                "name an id, a 32-digit document key, or SHARD:LINE; rows that could not be read are in quarantine/",
+                "name an id, a 32-digit document key, or SHARD:LINE (where ids are qualified, SHARD:ID with the shard's path \
+                 without its endings); rows that could not be read are in quarantine/",
             )
         })?;
-        Ok((place, identity, matches))
+        Ok(Located { place, identity, matches, others })
     }
+}
+
+/// What answers to a name: the first document, their number, and some more of them.
+struct Located {
+    place: Place,
+    identity: Identity,
+    matches: usize,
+    others: Vec<Identity>,
 }
 
 fn is_wanted(wanted: &[Wanted<'_>], shard: &ShardRecord, batch: &RecordBatch, at: usize) -> bool {
@@ -131,6 +151,10 @@ fn is_wanted(wanted: &[Wanted<'_>], shard: &ShardRecord, batch: &RecordBatch, at
     wanted.iter().any(|wanted| match wanted {
         Wanted::Key(key) => document.key == *key,
         Wanted::Id(id) => document.id.as_deref() == Some(*id),
+        Wanted::Bare(id) => {
+            let rest = document.id.as_deref().and_then(|own| own.strip_prefix(shard_stem(&shard.path)));
+            rest.and_then(|rest| rest.strip_prefix(':')) == Some(*id)
+        }
         Wanted::Row(path, row) => document.shard == *path && document.row == *row,
     })
 }

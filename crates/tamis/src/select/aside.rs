@@ -79,11 +79,15 @@ impl Project<'_> {
     /// As [`Project::inventory`], and what the selection that follows is likely to keep is set aside where that saves
     /// reading the corpus again. What is selected and written is the same.
     ///
+    /// What of the selection can be known from the inventories alone is told, or refused, here.
+    ///
     /// # Errors
-    /// As [`Project::inventory`].
+    /// As [`Project::inventory`]; a veto file that cannot be read; ids of which most that repeat have another text.
     pub fn inventory_for(&self, options: &SelectOptions) -> Result<CorpusVersion> {
         let aside = Aside::new(self, options);
-        let version = self.inventory_beside(aside.as_ref())?;
+        let (version, _) = self.inventory_beside(aside.as_ref())?;
+        let foreseen = self.foresee(&version, options)?;
+        *self.foreseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(foreseen);
         *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = aside;
         Ok(version)
     }

@@ -7,7 +7,7 @@ use tamis_core::Fingerprint;
 use tamis_io::run::{CorpusVersion, FORMAT_VERSION, SignalDir};
 use tamis_samplers::{Cut, Rule, Target};
 
-use super::{Labelled, Tally, duplicates_name};
+use super::{Labelled, Tally, VetoRecord, duplicates_name};
 use crate::options::SelectOptions;
 use crate::project::Project;
 use crate::{Error, Result};
@@ -114,6 +114,9 @@ pub struct Manifest {
     pub tokens_by: Option<String>,
     /// Equal texts: `all` or `one`.
     pub exact_duplicates: String,
+    /// Veto files, and how many of their entries matched.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub vetoes: Vec<VetoRecord>,
     /// Licence of the scoring model, as far as it is known: some bind what is made with a model's output.
     pub model_license: Option<String>,
     /// What became of all documents.
@@ -212,6 +215,7 @@ impl Project<'_> {
             plan: plan.fields().clone(),
             tokens_by: tokens.map(|signal| signal.full_name().to_owned()),
             exact_duplicates: duplicates_name(options.exact_duplicates).to_owned(),
+            vetoes: Vec::new(),
             model_license: by.and_then(|(signal, _)| signal.record().notes.get("license").cloned()),
             counts,
             targets,

@@ -10,7 +10,11 @@ mod candidates;
 mod check;
 mod cuts;
 mod duplicates;
+mod foresee;
+mod groups;
 mod manifest;
+mod repeated;
+mod veto_matches;
 mod vetoes;
 mod write;
 
@@ -23,7 +27,9 @@ use tamis_io::run::{CorpusVersion, IdColumn, SignalDir};
 use tamis_samplers::{Cut, Ranker, Rule, Target};
 
 pub(crate) use aside::Aside;
+pub(crate) use foresee::Foreseen;
 pub use manifest::{Counts, Manifest, TargetRecord};
+pub use veto_matches::VetoRecord;
 
 use crate::options::{ExactDuplicates, SelectOptions};
 use crate::project::Project;
@@ -46,6 +52,8 @@ pub struct SelectReport {
     pub name: String,
     /// What stands in its manifest.
     pub manifest: Manifest,
+    /// The veto files of this call, and how many of their entries matched.
+    pub vetoes: Vec<VetoRecord>,
     /// Folder of the kept documents; `None` when only decisions were written.
     pub out: Option<String>,
     /// Time of this call.
@@ -116,34 +124,20 @@ impl Project<'_> {
         if rule == Rule::Band {
             band::check_stratum(&options.band, version)?;
         }
-        let vetoes = Vetoes::read(&options.vetoes)?;
+        let Foreseen { vetoes, matched, repeated, .. } = self.foreseen(version, options)?;
         let plan = self.selection_plan(version, by, tokens, rule, options, &targets, &vetoes);
         let stem = options.by.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
         let name = options.name.clone().unwrap_or_else(|| format!("{stem}-{}", plan.short()));
         let directory = self.run.open_selection(&name, &plan)?;
         self.observer.begin("find thresholds", 0);
-        let ids = matches!(version.columns.id, IdColumn::Column(_));
         let duplicates = Duplicates::find(
             &self.run,
             &version.shards,
-            ids,
+            repeated.into_marks(),
             options.exact_duplicates,
             &vetoes,
             self.threads,
         )?;
-        if duplicates.repeated_ids() > 0 {
-            let count = match duplicates.repeated_ids() {
-                1 => "one id occurs".to_owned(),
-                n => format!("{n} ids occur"),
-            };
-            let example = duplicates.example().map_or_else(String::new, |(shard, row)| {
-                format!(", such as that of shard `{shard}`, line {}, which is dropped", row + 1)
-            });
-            self.observer.warn(&format!(
-                "{count} more than once{example}: of each the row with the smallest text digest stays, the others are \
-                 dropped as `duplicate-id`; --namespace separates corpora whose ids collide"
-            ));
-        }
         let mut candidates = Candidates {
             run: &self.run,
             score: by,
@@ -172,13 +166,15 @@ impl Project<'_> {
         let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out)?;
         let mut manifest =
             self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
+        manifest.vetoes.clone_from(&matched);
         if let Some(stored) = directory.read_manifest::<Manifest>()? {
-            // Made by another tamis, the same selection is still the same.
+            // Made by another tamis, or of the same entries in other files, the same selection is still the same.
             manifest.tamis = stored.tamis;
+            manifest.vetoes = stored.vetoes;
         }
         directory.write_manifest(&manifest)?;
         let out = out.map(|(out, _)| out.location(""));
-        Ok(SelectReport { name, manifest, out, seconds: began.elapsed().as_secs_f64() })
+        Ok(SelectReport { name, manifest, vetoes: matched, out, seconds: began.elapsed().as_secs_f64() })
     }
 
     fn rule(&self, by: Option<(&SignalDir, &str)>, options: &SelectOptions) -> Result<Rule> {
@@ -245,11 +241,12 @@ fn corpus_digest(version: &CorpusVersion) -> tamis_core::Digest {
 fn columns_text(version: &CorpusVersion) -> String {
     let columns = &version.columns;
     let id = match &columns.id {
-        IdColumn::Column(column) => column.as_str(),
-        IdColumn::FromText => "",
+        IdColumn::Column(column) => format!("{column:?}"),
+        IdColumn::Qualified(column) => format!("{column:?} within its shard"),
+        IdColumn::FromText => "\"\"".to_owned(),
     };
     format!(
-        "text {:?}, id {id:?}, namespace {:?}, lines up to {}",
+        "text {:?}, id {id}, namespace {:?}, lines up to {}",
         columns.text, columns.namespace, columns.max_line_bytes
     )
 }

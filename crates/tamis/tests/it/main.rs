@@ -15,6 +15,7 @@ mod explain;
 mod faults;
 mod fuzz;
 mod growth;
+mod ids;
 mod judge;
 #[cfg(unix)]
 mod kill;

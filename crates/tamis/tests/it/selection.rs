@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
-use tamis::options::{ExactDuplicates, SelectOptions};
+use tamis::options::{DuplicateIds, ExactDuplicates, SelectOptions};
 use tamis::{Project, Rule, ScoreOptions, SelectReport, Silent, Target};
 use tamis_io::run::CorpusVersion;
 
@@ -36,7 +36,8 @@ impl Ready<'_> {
     fn select(&self, rule: Option<Rule>, options: SelectOptions) -> (SelectReport, Vec<Decided>) {
         let signal = self.project.run_directory().resolve("column-quality").unwrap();
         let by = rule.map(|_| (&signal, "score"));
-        let options = SelectOptions { rule, decide_only: options.out.is_none(), ..options };
+        let duplicate_ids = DuplicateIds::One;
+        let options = SelectOptions { rule, duplicate_ids, decide_only: options.out.is_none(), ..options };
         let report = self.project.select(&self.version, by, None, &options).unwrap();
         let decided = decisions(&self.project, &self.version, &report.name);
         (report, decided)

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, BandOptions, CorpusOptions, DensityOptions, EmbedOptions, ExactDuplicates, NgramOptions,
-    Objective, PerplexityOptions, SelectOptions, SignalOptions,
+    AskOptions, BandOptions, CorpusOptions, DensityOptions, DuplicateIds, EmbedOptions, ExactDuplicates,
+    NgramOptions, Objective, PerplexityOptions, SelectOptions, SignalOptions,
 };
 use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -220,6 +220,7 @@ pub(crate) fn selecting(by: &str, rule: Option<Rule>, targets: Vec<Target>) -> S
         tokenizer: None,
         seed: 7,
         exact_duplicates: ExactDuplicates::All,
+        duplicate_ids: DuplicateIds::Check,
         vetoes: Vec::new(),
         out: None,
         name: None,
