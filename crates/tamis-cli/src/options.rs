@@ -14,16 +14,26 @@ use crate::args::{
     PresetArg, ProjectionArg, RuleArg, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
 };
 
-/// The corpus, unless the run is to say.
-pub(crate) fn corpus(args: &CorpusArgs) -> Option<CorpusOptions> {
-    args.corpus.as_ref().map(|location| CorpusOptions {
-        location: location.clone(),
-        text: args.text.clone(),
-        id: args.id.clone(),
-        namespace: args.namespace.clone(),
-        carry: (!args.carry.is_empty()).then(|| args.carry.clone()),
-        max_line_bytes: args.max_line_bytes,
-    })
+/// The corpus, unless the run is to say all of it; where it is comes from `stored` when that alone is left open.
+pub(crate) fn corpus(
+    args: &CorpusArgs,
+    stored: impl FnOnce() -> Result<String>,
+) -> Result<Option<CorpusOptions>> {
+    let CorpusArgs { corpus, text, id, namespace, carry, max_line_bytes, max_failed: _, no_text: _ } = args;
+    let any = [text, id, namespace].iter().any(|name| name.is_some());
+    let location = match corpus {
+        Some(location) => location.clone(),
+        None if any || !carry.is_empty() || max_line_bytes.is_some() => stored()?,
+        None => return Ok(None),
+    };
+    Ok(Some(CorpusOptions {
+        location,
+        text: text.clone(),
+        id: id.clone(),
+        namespace: namespace.clone(),
+        carry: (!carry.is_empty()).then(|| carry.clone()),
+        max_line_bytes: *max_line_bytes,
+    }))
 }
 
 /// A share such as `1%` or `0.01`, 0 allowed.

@@ -147,7 +147,8 @@ impl CorpusError {
                 None => "`--text` and `--id` name the columns".into(),
             },
             Self::ColumnType { .. } => "name another column with `--text`, `--id` or `--carry`".into(),
-            Self::Columns { .. } | Self::Batch(_) | Self::Write { .. } => return None,
+            Self::Columns { .. } => "leave it out of `--carry`".into(),
+            Self::Batch(_) | Self::Write { .. } => return None,
         })
     }
 }
