@@ -59,7 +59,8 @@ pub fn jsonl(bytes: &[u8]) {
             (IdMode::Column("id".to_owned()), vec!["meta.score".to_owned(), "source".to_owned()], 1 << 20),
             (IdMode::FromText, Vec::new(), 64),
         ] {
-            let columns = Columns { text: "text".to_owned(), id, namespace: String::new(), carry };
+            let columns =
+                Columns { text: "text".to_owned(), id, namespace: String::new(), carry, also: Vec::new() };
             read_lines(&path, &columns, limit);
         }
     }

@@ -14,32 +14,39 @@ use crate::args::{
     ObjectiveArg, PresetArg, ProjectionArg, RuleArg, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
 };
 
-/// The corpus, unless the run is to say.
+/// The corpus, unless the run is to say all of it; where it is comes from `stored` when that alone is left open.
 ///
 /// # Errors
-/// Ids that are to be qualified where there are to be none; flags for a corpus that is not named.
-pub(crate) fn corpus(args: &CorpusArgs) -> Result<Option<CorpusOptions>> {
-    let id = ids(args)?;
-    let flags = [
-        ("--text", args.text.is_some()),
-        ("--id", args.id.is_some()),
-        ("--qualify-ids", args.qualify_ids),
-        ("--namespace", args.namespace.is_some()),
-        ("--max-line-bytes", args.max_line_bytes.is_some()),
-    ];
-    if let (None, Some((flag, _))) = (&args.corpus, flags.iter().find(|(_, given)| *given)) {
-        return Err(Error::usage(
-            format!("`{flag}` says how a corpus is read, and none is named"),
-            "name the corpus too, or leave the flag out: the run knows how its corpus was read",
-        ));
-    }
-    Ok(args.corpus.as_ref().map(|location| CorpusOptions {
-        location: location.clone(),
-        text: args.text.clone(),
+/// Ids that are to be qualified where there are to be none; a run that does not know its corpus.
+pub(crate) fn corpus(
+    args: &CorpusArgs,
+    stored: impl FnOnce() -> Result<String>,
+) -> Result<Option<CorpusOptions>> {
+    let asked_ids = ids(args)?;
+    let CorpusArgs {
+        corpus,
+        text,
         id,
-        namespace: args.namespace.clone(),
-        carry: (!args.carry.is_empty()).then(|| args.carry.clone()),
-        max_line_bytes: args.max_line_bytes,
+        qualify_ids,
+        namespace,
+        carry,
+        max_line_bytes,
+        max_failed: _,
+        no_text: _,
+    } = args;
+    let any = [text, id, namespace].iter().any(|name| name.is_some());
+    let location = match corpus {
+        Some(location) => location.clone(),
+        None if any || *qualify_ids || !carry.is_empty() || max_line_bytes.is_some() => stored()?,
+        None => return Ok(None),
+    };
+    Ok(Some(CorpusOptions {
+        location,
+        text: text.clone(),
+        id: asked_ids,
+        namespace: namespace.clone(),
+        carry: (!carry.is_empty()).then(|| carry.clone()),
+        max_line_bytes: *max_line_bytes,
     }))
 }
 

@@ -20,15 +20,22 @@ pub(crate) struct ColumnSignal {
     info: SignalInfo,
 }
 
-/// `column:quality` is stored as `column-quality`. A name with other characters gets a part of its digest, so that
-/// `a.b` and `a-b` are two signals: `column-a-b-5f1d6c2e`.
+/// `column:quality` is stored as `column-quality`.
 pub(crate) fn stored_name(name: &str) -> String {
+    stored_as("column", name)
+}
+
+/// Name of a signal for a column of the corpus. One with other characters, or too long for a name, gets a part of its digest,
+/// so that `a.b` and `a-b` are two signals: `column-a-b-5f1d6c2e`.
+pub(crate) fn stored_as(kind: &str, name: &str) -> String {
+    /// With what stands before it, a name that a run directory takes.
+    const LONGEST: usize = 90;
     let is_plain = |c: char| c.is_ascii_alphanumeric() || c == '_';
-    if name.chars().all(is_plain) {
-        return format!("column-{name}");
+    if name.len() <= LONGEST && name.chars().all(is_plain) {
+        return format!("{kind}-{name}");
     }
     let readable: String = name.chars().map(|c| if is_plain(c) { c } else { '-' }).take(40).collect();
-    format!("column-{readable}-{}", &Digest::of(name.as_bytes()).to_string()[..8])
+    format!("{kind}-{readable}-{}", &Digest::of(name.as_bytes()).to_string()[..8])
 }
 
 impl ColumnSignal {

@@ -41,11 +41,11 @@ enum Item {
 
 impl Project<'_> {
     /// Reads every shard that has no inventory yet, checks that the others are as they were, and returns the version of the
-    /// corpus that they make.
+    /// corpus that they make. Carried columns that are not in the inventories are completed.
     ///
     /// # Errors
     /// A shard that changed, vanished, or cannot be read to its end; a corpus that holds no document, or whose rows have no
-    /// column of the text's or the id's name, before anything of it is recorded.
+    /// column of the text's, the id's or a carried one's name, before anything of it is recorded.
     pub fn inventory(&self) -> Result<CorpusVersion> {
         let (version, read) = self.inventory_beside(None)?;
         if read > 0 {
@@ -56,6 +56,7 @@ impl Project<'_> {
 
     /// As [`Project::inventory`], with the number of shards that were read.
     pub(crate) fn inventory_beside(&self, aside: Option<&Aside>) -> Result<(CorpusVersion, usize)> {
+        let unsure = self.check_carried()?;
         self.check_beginnings()?;
         let columns = self.corpus_columns();
         let mut fresh = Vec::new();
@@ -99,7 +100,9 @@ impl Project<'_> {
             records.extend(done.into_inner().unwrap_or_else(PoisonError::into_inner));
         }
         let version = CorpusVersion::new(self.absolute_location(), columns, records);
-        Ok((self.run.write_next_corpus(version)?, read))
+        let version = self.run.write_next_corpus(version)?;
+        self.carry_asked(&version, &unsure)?;
+        Ok((version, read))
     }
 
     /// Begins a shard, one of `sources`.

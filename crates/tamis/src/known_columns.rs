@@ -4,10 +4,14 @@ use std::collections::BTreeSet;
 
 use arrow_array::Array;
 use tamis_core::reason;
+use tamis_io::corpus::{Columns, Container};
 
-use crate::column::stored_name;
+use crate::carried::carries;
 use crate::project::Project;
 use crate::{Error, Result};
+
+/// Bytes of beginnings after which it is left open whether a column is there.
+const MOST_BYTES: u64 = 1 << 30;
 
 impl Project<'_> {
     /// Checks, for a run that has not recorded its corpus yet, that there are rows and that the columns of text and id are
@@ -65,28 +69,96 @@ impl Project<'_> {
         }
     }
 
-    /// Refuses a `column:` that no document at the beginning of any shard has. `self` carries it.
-    pub(crate) fn refuse_unknown_column(&self, name: &str) -> Result<()> {
-        let stored = stored_name(name);
-        if self.run.signals()?.iter().any(|signal| signal.record().name == stored) {
-            return Ok(());
+    /// Checks columns that are to be carried and are not yet; gives those that no shard begins with.
+    pub(crate) fn check_carried(&self) -> Result<Vec<String>> {
+        let mut names: Vec<&str> = Vec::new();
+        if self.run.latest_corpus()?.is_none() {
+            names.extend(self.columns.carry.iter().map(String::as_str));
         }
+        let signals = self.run.signals()?;
+        let is_there = |name: &str| signals.iter().any(|signal| carries(signal.record()) == Some(name));
+        names.extend(self.later.iter().map(String::as_str).filter(|name| !is_there(name)));
+        self.check_columns(&names, "")
+    }
+
+    /// Refuses columns that the corpus cannot have, and warns of those that it may have further on; gives these. `before` is
+    /// what the user writes before a column's name.
+    pub(crate) fn check_columns(&self, names: &[&str], before: &str) -> Result<Vec<String>> {
+        let unsure = self.unsure_columns(names, before)?;
+        for (name, nearest) in &unsure {
+            let nearest = nearest
+                .as_ref()
+                .map_or_else(String::new, |nearest| format!(" (there is `{before}{nearest}`)"));
+            self.observer.warn(&format!(
+                "no shard begins with a document that has a column `{name}`{nearest}; going on"
+            ));
+        }
+        Ok(unsure.into_iter().map(|(name, _)| name).collect())
+    }
+
+    /// Columns that no document at the beginning of any shard has, each with the nearest known name, where the rest of the
+    /// shards may yet have them.
+    ///
+    /// # Errors
+    /// A column that is certain not to be there: the schema of Parquet shards lacks it, all rows were looked at, or it is a
+    /// known one with white space around it. One of a type that cannot be used.
+    pub(crate) fn unsure_columns(
+        &self,
+        names: &[&str],
+        before: &str,
+    ) -> Result<Vec<(String, Option<String>)>> {
+        let columns = Columns {
+            carry: Vec::new(),
+            also: names.iter().map(|name| (*name).to_owned()).collect(),
+            ..self.columns.clone()
+        };
+        columns.check()?;
+        let mut left: Vec<&str> = names.to_vec();
         let mut known = BTreeSet::new();
-        let mut documents = 0;
+        let (mut documents, mut looked_at, mut all, mut schema_seen) = (0, 0, true, false);
         for shard in self.corpus.shards() {
-            let Some(block) = self.corpus.open(shard, 0)?.next_block()? else { continue };
-            let batch = block.decode(&self.columns)?.documents;
-            let values = batch.as_arrow().column_by_name(name);
-            if values.is_some_and(|values| values.null_count() < values.len()) {
-                return Ok(());
+            let is_parquet = shard.container == Container::Parquet;
+            // All Parquet shards have one schema, and each must have the column.
+            if names.is_empty() || (is_parquet && schema_seen) || (!is_parquet && left.is_empty()) {
+                continue;
             }
-            documents += batch.len();
+            if looked_at > MOST_BYTES {
+                all = false;
+                break;
+            }
+            let mut reader = self.corpus.open(shard, 0)?;
+            let Some(block) = reader.next_block()? else { continue };
+            looked_at += block.size_bytes();
             known.extend(block.column_names());
+            if is_parquet {
+                schema_seen = true;
+                if let Some(name) = names.iter().find(|name| block.schema_has(name) == Some(false)) {
+                    let message = format!("shard `{}`: there is no column `{name}`", shard.path);
+                    return Err(unknown_column(&message, name, &known, before));
+                }
+            }
+            let batch = block.decode(&columns)?.documents;
+            documents += batch.len();
+            left.retain(|name| {
+                let values = batch.as_arrow().column_by_name(name);
+                !is_parquet
+                    && !known.contains(*name)
+                    && values.is_none_or(|values| values.null_count() == values.len())
+            });
+            all = all && (is_parquet || reader.next_block()?.is_none());
         }
-        if documents == 0 || known.contains(name) {
-            return Ok(());
+        if documents == 0 {
+            return Ok(Vec::new());
         }
-        Err(unknown_column(&format!("no document has a column `{name}`"), name, &known, "column:"))
+        let padded =
+            |name: &&&str| name.trim() != **name && (name.trim().is_empty() || known.contains(name.trim()));
+        let certain = if all { left.first() } else { left.iter().find(padded) };
+        if let Some(name) = certain {
+            return Err(unknown_column(&format!("no document has a column `{name}`"), name, &known, before));
+        }
+        let nearest =
+            |name: &str| tamis_core::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
+        Ok(left.into_iter().map(|name| (name.to_owned(), nearest(name))).collect())
     }
 }
 

@@ -5,6 +5,7 @@
 //! ([`Project::show`], [`Project::why`]). Each can be interrupted at any moment and goes on where it stopped.
 
 mod audit;
+mod carried;
 mod check;
 mod column;
 mod counts;

@@ -116,7 +116,7 @@ impl Project<'_> {
         let totals = Totals { computed: AtomicU64::new(0), tokens: AtomicU64::new(0) };
         if !waiting.is_empty() {
             self.observer
-                .begin(&format!("score {}", info.name), waiting.iter().map(|shard| shard.text_bytes()).sum());
+                .begin(&crate::carried::stage(info), waiting.iter().map(|shard| shard.text_bytes()).sum());
             while !waiting.is_empty() {
                 let busy = self.map_shards(&waiting, signal, directory, &totals)?;
                 waiting = Vec::new();

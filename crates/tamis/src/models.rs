@@ -369,8 +369,8 @@ fn first_text(options: &CorpusOptions, id: Option<&str>) -> Result<String> {
     let corpus = tamis_io::corpus::discover(&options.location)?;
     let text = options.text_or_default();
     let ids = corpus.resolve_ids(&text, options.id.resolve(None).as_ref())?.mode;
-    let columns =
-        Columns { text, id: ids, namespace: options.namespace.clone().unwrap_or_default(), carry: vec![] };
+    let namespace = options.namespace.clone().unwrap_or_default();
+    let columns = Columns { text, id: ids, namespace, ..Columns::default() };
     for shard in corpus.shards() {
         let mut reader = corpus.open(shard, 0)?;
         while let Some(block) = reader.next_block()? {

@@ -188,7 +188,7 @@ fn count(
         text: options.corpus.text_or_default(),
         id: IdMode::FromText,
         namespace: String::new(),
-        carry: Vec::new(),
+        ..Columns::default()
     };
     let own_memory = options.memory_bytes / 2 / threads as u64;
     let counters = Mutex::new(vec![Counter::new(options.order, own_memory)?]);

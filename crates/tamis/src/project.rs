@@ -15,6 +15,8 @@ use crate::{Error, Observer, Result};
 pub struct Project<'a> {
     pub(crate) corpus: Corpus,
     pub(crate) columns: Columns,
+    /// Columns to be carried that are not in the inventories; see [`crate::carried`].
+    pub(crate) later: Vec<String>,
     pub(crate) run: RunDirectory,
     pub(crate) location: String,
     pub(crate) max_line_bytes: u64,
@@ -41,6 +43,16 @@ impl<'a> Project<'a> {
         observer: &'a dyn Observer,
     ) -> Result<Self> {
         Self::open_with(corpus, Store::local(run), threads, observer, RunDirectory::open_or_create)
+    }
+
+    /// Where the corpus of a run is, for a call that names other options of it alone.
+    ///
+    /// # Errors
+    /// A folder that is no run directory, or does not know its corpus yet.
+    pub fn location_of(run: &Path) -> Result<String> {
+        let run = RunDirectory::open(Store::local(run))?;
+        let version = run.latest_corpus()?.ok_or_else(|| no_corpus(&run))?;
+        Ok(version.location)
     }
 
     /// As [`Project::open`], in any store: a prefix of an object store, or a folder that is watched.
@@ -88,18 +100,18 @@ impl<'a> Project<'a> {
             }
         };
         let stored = run_directory.latest_corpus()?;
+        // A first pass that was stopped has begun the run too.
+        let begun = match &stored {
+            Some(version) => Some(version.columns.clone()),
+            None => run_directory.begun_columns()?,
+        };
         let mut options = match (corpus, &stored) {
             (Some(options), _) => options,
             (None, Some(version)) => CorpusOptions::new(version.location.clone()),
-            (None, None) => {
-                return Err(Error::usage(
-                    format!("run `{}` does not know its corpus yet", run_directory.store().location("")),
-                    "name the corpus: a file, a folder, a glob or a URL",
-                ));
-            }
+            (None, None) => return Err(no_corpus(&run_directory)),
         };
-        if let Some(version) = &stored {
-            fill_in(&mut options, &version.columns);
+        if let Some(begun) = &begun {
+            fill_in(&mut options, begun);
         }
         let max_line_bytes = options.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
         let found = match found {
@@ -108,20 +120,23 @@ impl<'a> Project<'a> {
         };
         let corpus = found.with_max_line_bytes(max_line_bytes);
         let text = options.text_or_default();
-        let asked = options.id.resolve(stored.as_ref().map(|version| &version.columns.id));
+        let asked = options.id.resolve(begun.as_ref().map(|begun| &begun.id));
         let ids: ResolvedIds = corpus.resolve_ids(&text, asked.as_ref())?;
         if let Some(warning) = ids.warning() {
             observer.warn(&warning);
         }
+        let (carry, later) = divide(options.carry.as_deref().unwrap_or_default(), begun.as_ref());
         let columns = Columns {
             text,
             id: ids.mode,
             namespace: options.namespace.clone().unwrap_or_default(),
-            carry: options.carry.clone().unwrap_or_default(),
+            carry,
+            also: Vec::new(),
         };
         let project = Self {
             corpus,
             columns,
+            later,
             run: run_directory,
             location: options.location,
             max_line_bytes,
@@ -131,8 +146,8 @@ impl<'a> Project<'a> {
             aside: Mutex::default(),
             foreseen: Mutex::default(),
         };
-        if let Some(version) = &stored {
-            let problems = version.columns.differences(&project.corpus_columns());
+        if let Some(begun) = &begun {
+            let problems = begun.differences(&project.corpus_columns());
             if !problems.is_empty() {
                 let run = project.run.store().location("");
                 let hint = format!(
@@ -147,11 +162,17 @@ impl<'a> Project<'a> {
         Ok(project)
     }
 
-    /// The same project with other columns read from the corpus, for a signal that needs one.
-    pub(crate) fn with_columns(&self, columns: Columns) -> Self {
+    /// The same project that also reads a column from the corpus, for a signal that needs it. Which rows are documents stays
+    /// as it is.
+    pub(crate) fn also_reading(&self, name: &str) -> Self {
+        let mut columns = self.columns.clone();
+        if !columns.carry.iter().any(|carried| carried == name) {
+            columns.also.push(name.to_owned());
+        }
         Project {
             corpus: self.corpus.clone(),
             columns,
+            later: Vec::new(),
             run: self.run.clone(),
             location: self.location.clone(),
             max_line_bytes: self.max_line_bytes,
@@ -161,15 +182,6 @@ impl<'a> Project<'a> {
             aside: Mutex::default(),
             foreseen: Mutex::default(),
         }
-    }
-
-    /// The same project with one more column carried.
-    pub(crate) fn carrying(&self, name: &str) -> Self {
-        let mut columns = self.columns.clone();
-        if !columns.carry.iter().any(|carried| carried == name) {
-            columns.carry.push(name.to_owned());
-        }
-        self.with_columns(columns)
     }
 
     /// Refuses to put files into the corpus, where the next call would read them as shards. Hidden folders are not read.
@@ -248,8 +260,32 @@ fn refuse_inside_corpus(corpus: &str, what: &str, path: &Path) -> Result<()> {
 fn fill_in(options: &mut CorpusOptions, stored: &CorpusColumns) {
     options.text.get_or_insert_with(|| stored.text.clone());
     options.namespace.get_or_insert_with(|| stored.namespace.clone());
-    options.carry.get_or_insert_with(|| stored.carry.clone());
     options.max_line_bytes.get_or_insert(stored.max_line_bytes);
+}
+
+fn no_corpus(run: &RunDirectory) -> Error {
+    Error::usage(
+        format!("run `{}` does not know its corpus yet", run.store().location("")),
+        "name the corpus: a file, a folder, a glob or a URL",
+    )
+}
+
+/// Columns that the inventories hold, and asked ones that are to have a sidecar of their own: those of a run that was begun
+/// without them, and of names that an inventory has for itself.
+fn divide(asked: &[String], begun: Option<&CorpusColumns>) -> (Vec<String>, Vec<String>) {
+    use tamis_io::run::inventory_column::{BYTES, CHARACTERS, TEXT_DIGEST};
+    let is_own = |name: &str| [BYTES, CHARACTERS, TEXT_DIGEST].contains(&name);
+    let carry = match begun {
+        Some(begun) => begun.carry.clone(),
+        None => asked.iter().filter(|name| !is_own(name)).cloned().collect(),
+    };
+    let mut later = Vec::new();
+    for name in asked {
+        if !carry.contains(name) && !later.contains(name) {
+            later.push(name.clone());
+        }
+    }
+    (carry, later)
 }
 
 fn resolve_threads(threads: usize) -> usize {

@@ -190,8 +190,10 @@ impl Project<'_> {
         match signal {
             SignalOptions::Density(density) => self.score_density(version, density, options),
             SignalOptions::Column { name } => {
-                let project = self.carrying(name);
-                project.refuse_unknown_column(name)?;
+                let project = self.also_reading(name);
+                if !self.has_signal(&stored_name(name))? {
+                    self.unsure_columns(&[name.as_str()], "column:")?;
+                }
                 project.score_one(version, &ColumnSignal::new(name), signal, options)
             }
             SignalOptions::AskLlm(ask) => {
@@ -355,6 +357,10 @@ impl Project<'_> {
             }
         }
         Ok(if stored.len() == 1 { stored.pop() } else { None })
+    }
+
+    pub(crate) fn has_signal(&self, name: &str) -> Result<bool> {
+        Ok(self.run.signals()?.iter().any(|signal| signal.record().name == name))
     }
 
     /// Whether every shard of a version has its sidecar.

@@ -82,7 +82,7 @@ const TRAIN_NGRAM_EXAMPLES: &str = "Examples:
   tamis select data/ --by ngram --ngram model.arpa.zst --rate 20% --out kept/";
 
 /// Which corpus, and which run.
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 #[command(next_help_heading = "Corpus")]
 pub(crate) struct CorpusArgs {
     /// A file, folder, glob or object-store URL of .jsonl, .ndjson, .json (each also .gz or .zst) or .parquet shards;
@@ -103,7 +103,7 @@ pub(crate) struct CorpusArgs {
     /// Part of every key: keeps corpora apart whose ids collide, when their runs are brought together.
     #[arg(long, value_name = "NAME")]
     pub namespace: Option<String>,
-    /// Columns to keep in the inventory, for strata and reports.
+    /// Columns to keep in the run, for strata and reports; they may be named later too.
     #[arg(long, value_name = "COLUMNS", value_delimiter = ',')]
     pub carry: Vec<String>,
     /// A longer line is a failed row [default: 256 MiB].
@@ -318,7 +318,8 @@ pub(crate) struct Select {
     /// Centre of the rule band, a percentile of the score [default: 50%]; implies --rule band.
     #[arg(long, value_name = "PERCENTILE", help_heading = "Selection")]
     pub around: Option<String>,
-    /// Carried column within whose values the rule band ranks, such as a language or source; implies --rule band.
+    /// Column within whose values the rule band ranks, such as a language or source; carried from then on; implies --rule
+    /// band.
     #[arg(long, value_name = "COLUMN", help_heading = "Selection")]
     pub stratum: Option<String>,
     /// Share of the candidates to keep: 20% or 0.2; several give nested subsets.

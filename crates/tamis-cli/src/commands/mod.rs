@@ -57,7 +57,10 @@ impl<'a> Context<'a> {
         run: &Path,
         writes: Writes,
     ) -> anyhow::Result<Project<'a>> {
-        let named = corpus.map(options::corpus).transpose()?.flatten();
+        let named = match corpus {
+            Some(corpus) => options::corpus(corpus, || Project::location_of(run))?,
+            None => None,
+        };
         let threads = self.global.threads.unwrap_or(0);
         let project = match writes {
             Writes::Run => Project::open(named, run, threads, self.terminal)?,

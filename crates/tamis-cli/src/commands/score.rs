@@ -15,8 +15,8 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     let worker = args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE);
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     if let (Some(id), [asked, ..]) = (&args.show_prompt, asked.as_slice()) {
-        let corpus = options::corpus(&args.corpus)?
-            .ok_or_else(|| tamis::Error::usage("--show-prompt needs a corpus", "name the corpus"))?;
+        let needed = || tamis::Error::usage("--show-prompt needs a corpus", "name the corpus");
+        let corpus = options::corpus(&args.corpus, || Err(needed()))?.ok_or_else(needed)?;
         let shown = tamis::show_prompt(
             &corpus,
             asked,

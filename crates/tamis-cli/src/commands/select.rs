@@ -43,7 +43,9 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         }
         name => By::Signal(Box::new(options::signal(name, &args.signal, args.tokenizer.as_deref())?)),
     };
-    let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
+    let mut corpus = args.corpus.clone();
+    corpus.carry.extend(args.stratum.clone().filter(|name| !args.corpus.carry.contains(name)));
+    let project = context.open(Some(&corpus), &run, Writes::unless(args.run.dry_run))?;
     project.refuse_output_inside_corpus(args.out.as_deref())?;
     let settings = match &by {
         By::Random => None,
@@ -82,6 +84,7 @@ fn execute(
 ) -> anyhow::Result<SelectReport> {
     let version = project.inventory_for(select)?;
     context.tell_unreadable(project, &version)?;
+    project.carry_stratum(&version, &select.band)?;
     let explicit = options::is_explicit(&args.signal);
     let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };
     let signal = match by {

@@ -9,6 +9,7 @@ use crate::output::snippet;
 use crate::progress::count;
 
 const SNIPPET_CHARACTERS: usize = 400;
+const VALUE_CHARACTERS: usize = 100;
 
 pub(crate) fn run(context: &Context<'_>, args: &Why) -> anyhow::Result<Outcome> {
     let project = context.open(None, &args.run, Writes::Nothing)?;
@@ -91,6 +92,7 @@ fn json_of(report: &WhyReport) -> serde_json::Value {
         "bytes": identity.bytes,
         "matches": report.matches,
         "others": report.others.iter().map(json_of_other).collect::<Vec<_>>(),
+        "carried": report.carried.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
         "signals": readings,
         "decisions": decisions,
         "text": report.text,
@@ -127,6 +129,10 @@ fn text_of(report: &WhyReport) -> String {
     }
     if let Some(text) = &report.text {
         lines.push(format!("    {}", snippet(text, SNIPPET_CHARACTERS)));
+    }
+    for (name, value) in &report.carried {
+        let value = value.as_deref().map_or_else(|| "–".to_owned(), |value| snippet(value, VALUE_CHARACTERS));
+        lines.push(format!("    {}: {value}", snippet(name, VALUE_CHARACTERS)));
     }
     for reading in &report.readings {
         lines.push(String::new());

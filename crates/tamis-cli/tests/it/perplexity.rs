@@ -145,7 +145,7 @@ fn the_middle_is_kept_within_strata_and_bands_nest() {
     world.refuses(
         &format!("{select} --stratum source --rate 10% --out x"),
         2,
-        &["`source`", "--carry source"],
+        &["no document has a column `source`", "columns are id, language, q, text"],
     );
     world.refuses(&format!("{select} --rule top --around 5% --rate 10% --out x"), 2, &["rule `band`"]);
     world.refuses(&format!("{select} --around 120% --rate 10% --out x"), 2, &["`--around 120%`"]);

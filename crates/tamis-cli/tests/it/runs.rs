@@ -60,7 +60,6 @@ fn other_columns_than_before_are_refused_by_name() {
         ("--text q", ["text column", "`q`"]),
         ("--id q", ["id", "`q`"]),
         ("--namespace other", ["namespace", "`other`"]),
-        ("--carry q", ["carried columns", "`q`"]),
         ("--max-line-bytes 1000", ["line", "1000"]),
     ] {
         let arguments = format!("select corpus --by random --rate 10% --run run {flag}");

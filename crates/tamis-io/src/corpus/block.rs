@@ -129,6 +129,15 @@ impl Block {
         }
     }
 
+    /// Whether every row has a column of this name, nested ones as `outer.inner`; `None` for lines, whose rows differ.
+    #[must_use]
+    pub fn schema_has(&self, name: &str) -> Option<bool> {
+        match &self.content {
+            Content::Lines(_) | Content::TooLong { .. } => None,
+            Content::Parquet { file, .. } => Some(file.has_column(name)),
+        }
+    }
+
     /// Appends the numbers of the rows for which `keep` (given the physical row, ascending) says so to `out`, in 8 bytes each,
     /// then their lines; how many they are. `None` where rows are no lines.
     pub(super) fn pick(&self, keep: &mut dyn FnMut(u64) -> bool, out: &mut Vec<u8>) -> Option<usize> {

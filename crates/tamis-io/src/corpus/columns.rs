@@ -45,11 +45,27 @@ pub struct Columns {
     pub namespace: String,
     /// Further columns that batches carry, as text: numbers and booleans as JSON writes them, nested values as JSON.
     pub carry: Vec<String>,
+    /// Columns that batches have after the carried ones, for documents that were decided on without them: a value that is no
+    /// text is null here, where one of [`Self::carry`] makes its row fail.
+    pub also: Vec<String>,
+}
+
+/// What a carried value that is no text makes of its row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum NoText {
+    FailsRow,
+    IsNull,
 }
 
 impl Default for Columns {
     fn default() -> Self {
-        Self { text: column::TEXT.into(), id: IdMode::FromText, namespace: String::new(), carry: Vec::new() }
+        Self {
+            text: column::TEXT.into(),
+            id: IdMode::FromText,
+            namespace: String::new(),
+            carry: Vec::new(),
+            also: Vec::new(),
+        }
     }
 }
 
@@ -60,24 +76,26 @@ impl Columns {
     /// A carried column that occurs twice or has the name of one that every batch has.
     pub fn check(&self) -> CorpusResult<()> {
         let refuse = |column: &str, problem| Err(CorpusError::Columns { column: column.to_owned(), problem });
-        for (at, name) in self.carry.iter().enumerate() {
-            if [column::ROW, column::ID, column::DOC_KEY, column::TEXT, column::RAW_DIGEST]
-                .contains(&name.as_str())
-            {
+        for (at, (name, _)) in self.carried().enumerate() {
+            if [column::ROW, column::ID, column::DOC_KEY, column::TEXT, column::RAW_DIGEST].contains(&name) {
                 return refuse(name, "cannot be carried: every batch has a column of this name");
             }
-            if self.carry[..at].contains(name) {
+            if self.carried().take(at).any(|(before, _)| before == name) {
                 return refuse(name, "is carried twice");
             }
         }
         Ok(())
     }
 
+    /// Carried columns, in the order of the batch.
+    pub(super) fn carried(&self) -> impl Iterator<Item = (&str, NoText)> {
+        let carry = self.carry.iter().map(|name| (name.as_str(), NoText::FailsRow));
+        carry.chain(self.also.iter().map(|name| (name.as_str(), NoText::IsNull)))
+    }
+
     /// Text, id if there is one, then carried columns: the order in which both formats look values up.
     pub(super) fn names(&self) -> Vec<&str> {
-        std::iter::once(self.text.as_str())
-            .chain(self.id.column())
-            .chain(self.carry.iter().map(String::as_str))
-            .collect()
+        let carried = self.carried().map(|(name, _)| name);
+        std::iter::once(self.text.as_str()).chain(self.id.column()).chain(carried).collect()
     }
 }

@@ -113,7 +113,7 @@ impl<'c> Builder<'c> {
             keys: Vec::with_capacity(rows * 16),
             texts,
             raw_digests: Vec::with_capacity(rows * 16),
-            carried: columns.carry.iter().map(|_| StringBuilder::new()).collect(),
+            carried: columns.carried().map(|_| StringBuilder::new()).collect(),
             failures: Vec::new(),
             blank: 0,
         }
@@ -204,7 +204,7 @@ impl<'c> Builder<'c> {
                 (number(inventory_column::CHARACTERS), numbers(characters)),
             ]),
         }
-        for (name, mut values) in self.columns.carry.iter().zip(self.carried) {
+        for ((name, _), mut values) in self.columns.carried().zip(self.carried) {
             columns.push((Field::new(name, DataType::Utf8, true), Arc::new(values.finish())));
         }
         let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();

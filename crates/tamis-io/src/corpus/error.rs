@@ -152,7 +152,8 @@ impl CorpusError {
                     .into()
             }
             Self::ColumnType { .. } => "name another column with `--text`, `--id` or `--carry`".into(),
-            Self::Columns { .. } | Self::Batch(_) | Self::Write { .. } => return None,
+            Self::Columns { .. } => "leave it out of `--carry`".into(),
+            Self::Batch(_) | Self::Write { .. } => return None,
         })
     }
 }

@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use tamis_core::{Digest, reason};
 
+use super::columns::NoText;
 use super::decoded::Builder;
 use super::json::{self, Line, LoneSurrogate, Value, Wanted};
 use super::{CorpusResult, scan};
@@ -173,7 +174,7 @@ impl<'b> Parser<'_, '_, '_, 'b> {
 
         self.carried.clear();
         self.carried_ends.clear();
-        for (at, name) in columns.carry.iter().enumerate() {
+        for (at, (name, no_text)) in columns.carried().enumerate() {
             let json = self.values.value(first_carried + at);
             let start = self.carried.len();
             match json.map(Value::of) {
@@ -182,9 +183,18 @@ impl<'b> Parser<'_, '_, '_, 'b> {
                     continue;
                 }
                 Some(Value::Integer(value) | Value::Other(_, value)) => self.carried.push_str(value),
-                Some(Value::String(value)) => json::unescape(value, &mut self.carried).map_err(|half| {
-                    (reason::INVALID_UTF8, surrogate(name, half, content, json.unwrap_or_default()))
-                })?,
+                Some(Value::String(value)) => match (json::unescape(value, &mut self.carried), no_text) {
+                    (Ok(()), _) => {}
+                    (Err(half), NoText::FailsRow) => {
+                        let detail = surrogate(name, half, content, json.unwrap_or_default());
+                        return Err((reason::INVALID_UTF8, detail));
+                    }
+                    (Err(_), NoText::IsNull) => {
+                        self.carried.truncate(start);
+                        self.carried_ends.push(None);
+                        continue;
+                    }
+                },
             }
             self.carried_ends.push(Some(start..self.carried.len()));
         }

@@ -12,6 +12,7 @@ use parquet::arrow::arrow_reader::{
 use parquet::file::metadata::{KeyValue, PageIndexPolicy};
 use tamis_core::{Digest, reason};
 
+use super::columns::NoText;
 use super::decoded::Builder;
 use super::input::open_shard;
 use super::parquet_values::{AN_ID, Values, find};
@@ -186,6 +187,10 @@ impl ParquetShard {
         Arc::clone(self.metadata.schema())
     }
 
+    pub(super) fn has_column(&self, name: &str) -> bool {
+        find(self.metadata.schema(), &self.path, name).is_ok()
+    }
+
     pub(super) fn digest(&self) -> Digest {
         self.digest
     }
@@ -282,7 +287,7 @@ impl ParquetShard {
                 None => (None, 1),
                 Some(_) => (Some(values(1, AN_ID)?), 2),
             };
-            let carried = (0..columns.carry.len())
+            let carried = (0..columns.carried().count())
                 .map(|at| values(first_carried + at, "a string, a number or a boolean"))
                 .collect::<CorpusResult<Vec<_>>>()?;
             for at in 0..batch.num_rows() {
@@ -353,9 +358,10 @@ fn add(
         }
     };
     let mut values = Vec::with_capacity(carried.len());
-    for (column, name) in carried.iter().zip(&columns.carry) {
+    for (column, (name, no_text)) in carried.iter().zip(columns.carried()) {
         match column.get(at) {
             Ok(value) => values.push(value),
+            Err(_) if no_text == NoText::IsNull => values.push(None),
             Err(problem) => {
                 return builder.failed(row, reason::INVALID_UTF8, format!("`{name}`: {problem}"), &[], 0);
             }

@@ -251,6 +251,22 @@ impl RunDirectory {
         if problems.is_empty() { Ok(Some(receipt)) } else { Err(RunError::CorpusChanged { problems }) }
     }
 
+    /// How rows are read in a run whose first pass was stopped before there was a version of its corpus; `None` when no shard
+    /// has an inventory yet.
+    ///
+    /// # Errors
+    /// [`RunError::Corrupt`], or a store that cannot be listed.
+    pub fn begun_columns(&self) -> RunResult<Option<CorpusColumns>> {
+        for entry in self.store.list("inventory")? {
+            if entry.path.ends_with(".json")
+                && let Some(receipt) = json::read::<InventoryReceipt>(&self.store, &entry.path)?
+            {
+                return Ok(Some(receipt.columns));
+            }
+        }
+        Ok(None)
+    }
+
     /// The receipt, whatever columns it was made with.
     pub(crate) fn any_inventory_receipt(&self, shard_path: &str) -> RunResult<Option<InventoryReceipt>> {
         let path = receipt_path(shard_path)?;

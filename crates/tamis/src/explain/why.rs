@@ -9,6 +9,7 @@ use tamis_io::sidecar::{SidecarColumns, SidecarReader};
 
 use super::show::{IDENTITY, identity};
 use super::{Identity, Place, Scale};
+use crate::carried::carries;
 use crate::project::Project;
 use crate::select::Manifest;
 use crate::{Error, Result};
@@ -54,6 +55,8 @@ pub struct WhyReport {
     pub others: Vec<Identity>,
     /// Its text.
     pub text: Option<String>,
+    /// Carried columns with its values; `None` where null.
+    pub carried: Vec<(String, Option<String>)>,
     /// One entry a signal.
     pub readings: Vec<Reading>,
     /// One entry a finished selection.
@@ -85,9 +88,14 @@ impl Project<'_> {
         let scales = self.scales(&version)?;
         let mut readings = Vec::new();
         for signal in self.run.signals()? {
-            if signal.receipt(shard)?.is_some() {
+            if carries(signal.record()).is_none() && signal.receipt(shard)?.is_some() {
                 readings.push(reading(&signal, shard, place, &scales)?);
             }
+        }
+        let mut carried = Vec::new();
+        for column in self.all_carried(&version)? {
+            let value = column.value_at(self, shard, place.document)?;
+            carried.push((column.name().to_owned(), value));
         }
         let mut decisions = Vec::new();
         for name in self.run.selections()? {
@@ -98,7 +106,7 @@ impl Project<'_> {
                 decisions.push(decision(&selection, manifest, shard, place)?);
             }
         }
-        Ok(WhyReport { identity, matches, others, text, readings, decisions })
+        Ok(WhyReport { identity, matches, others, text, carried, readings, decisions })
     }
 
     fn locate(&self, version: &CorpusVersion, name: &str) -> Result<Located> {

@@ -2,12 +2,11 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use tamis_io::run::{CorpusVersion, ShardRecord};
+use tamis_io::run::ShardRecord;
 use tamis_samplers::{MidRanks, Quantile, Quantiles};
 
 use super::candidates::{Candidates, Fate};
-use crate::options::BandOptions;
-use crate::{Error, Result, pool};
+use crate::{Result, pool};
 
 /// Mid-ranks of the candidates, and the centre.
 pub(super) struct Band {
@@ -45,14 +44,4 @@ impl Band {
     pub(super) fn distance(&self, stratum: &str, score: f64) -> Option<f64> {
         self.quantiles.distance(stratum, score, self.around)
     }
-}
-
-/// Refuses a column of strata that the inventory does not hold.
-pub(super) fn check_stratum(band: &BandOptions, version: &CorpusVersion) -> Result<()> {
-    let Some(stratum) = &band.stratum else { return Ok(()) };
-    if version.columns.carry.contains(stratum) {
-        return Ok(());
-    }
-    let message = format!("the run does not carry a column `{stratum}`, which `--stratum` names");
-    Err(Error::usage(message, format!("begin the run with --carry {stratum}")))
 }

@@ -12,6 +12,7 @@ use super::band::Band;
 use super::duplicates::Duplicates;
 use super::vetoes::Vetoes;
 use crate::Result;
+use crate::carried::Carried;
 
 /// Reasons in the `reason` column of decisions, beside those of failed rows.
 pub(super) mod reason {
@@ -56,8 +57,8 @@ pub(super) struct Candidates<'a> {
     pub(super) ranker: Ranker,
     pub(super) vetoes: &'a Vetoes,
     pub(super) duplicates: &'a Duplicates,
-    /// Carried column of the strata.
-    pub(super) stratum: Option<&'a str>,
+    /// Column of the strata.
+    pub(super) stratum: Option<&'a Carried>,
     /// The fitted ranks of the rule `band`.
     pub(super) band: Option<&'a Band>,
 }
@@ -76,7 +77,7 @@ impl Candidates<'_> {
         if self.vetoes.need_ids() {
             columns.push(column::ID);
         }
-        columns.extend(self.stratum);
+        columns.extend(self.stratum.and_then(Carried::in_inventory));
         let inventory = self.run.read_inventory(&shard.path, SidecarColumns::Named(&columns))?;
         let mut sidecars = Vec::new();
         if let Some((signal, name)) = self.score {
@@ -86,6 +87,9 @@ impl Candidates<'_> {
         if let Some(tokens) = self.tokens {
             let columns = [column::ROW, column::DOC_KEY, "tokens", column::FAILED];
             sidecars.push(tokens.read(shard, SidecarColumns::Named(&columns))?);
+        }
+        if let Some(stratum) = self.stratum {
+            sidecars.extend(stratum.beside_inventory(shard)?);
         }
         let at = self.duplicates.shard(&shard.path);
         let mut before = 0;
@@ -109,13 +113,6 @@ impl Candidates<'_> {
         let (rows, bytes) = number(column::ROW).zip(number(inventory_column::BYTES)).ok_or_else(missing)?;
         let keys = inventory.column_by_name(column::DOC_KEY).ok_or_else(missing)?.as_fixed_size_binary();
         let ids = inventory.column_by_name(column::ID).map(AsArray::as_string::<i32>);
-        let strata = match self.stratum {
-            Some(name) => {
-                let column = inventory.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
-                Some(column.ok_or_else(|| tamis_core::Error::MissingColumn { column: name.to_owned() })?)
-            }
-            None => None,
-        };
         let mut sidecars = sidecars.iter();
         let scored = match self.score {
             Some((_, name)) => {
@@ -128,6 +125,10 @@ impl Candidates<'_> {
         let tokens = match self.tokens {
             Some(_) => ScoreBatch::new(sidecars.next().expect("opened above").clone())?.values("tokens")?,
             None => Vec::new(),
+        };
+        let strata = match self.stratum {
+            Some(stratum) => Some(stratum.values(sidecars.next().unwrap_or(inventory))?),
+            None => None,
         };
         let bytes16 = |value: &[u8]| <[u8; 16]>::try_from(value).expect("16 bytes by the inventory's schema");
         for at in 0..inventory.num_rows() {

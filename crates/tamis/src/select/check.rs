@@ -53,7 +53,10 @@ impl Project<'_> {
     /// A column, model or prompt that is unknown or cannot be opened.
     pub fn check_signal(&self, asked: &SignalOptions) -> Result<()> {
         if let SignalOptions::Column { name } = asked {
-            return self.carrying(name).refuse_unknown_column(name);
+            if !self.has_signal(&crate::column::stored_name(name))? {
+                self.check_columns(&[name.as_str()], "column:")?;
+            }
+            return Ok(());
         }
         let columns = self.corpus_columns();
         for shard in self.corpus.shards() {

@@ -121,9 +121,7 @@ impl Project<'_> {
         if tokens.is_none() && targets.iter().any(|target| matches!(target.target, Target::Tokens(_))) {
             return Err(check::needs_tokenizer());
         }
-        if rule == Rule::Band {
-            band::check_stratum(&options.band, version)?;
-        }
+        let stratum = if rule == Rule::Band { self.stratum(version, &options.band)? } else { None };
         let Foreseen { vetoes, matched, repeated, .. } = self.foreseen(version, options)?;
         let plan = self.selection_plan(version, by, tokens, rule, options, &targets, &vetoes);
         let stem = options.by.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
@@ -145,7 +143,7 @@ impl Project<'_> {
             ranker: Ranker::new(rule, options.seed),
             vetoes: &vetoes,
             duplicates: &duplicates,
-            stratum: options.band.stratum.as_deref().filter(|_| rule == Rule::Band),
+            stratum: stratum.as_ref(),
             band: None,
         };
         let band = match rule {

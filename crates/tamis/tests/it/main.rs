@@ -9,6 +9,7 @@ mod support;
 mod signals;
 
 mod aside;
+mod carry;
 mod density;
 mod estimates;
 mod explain;

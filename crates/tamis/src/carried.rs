@@ -1,0 +1,258 @@
+//! Columns of the corpus that a run carries, for strata, reports and SQL: those that it was begun with stand in its
+//! inventories, each that was asked for later in a row-aligned sidecar of its own.
+//!
+//! An inventory is written once, but a column is often wanted when the scores are there already. So a later one is a signal
+//! like any other to the driver (parts, receipts, workers, shards that are added), of one column of text. It is no score, and
+//! nothing else is read through [`Carried`], so that no reader needs to know which of the two a column is.
+//!
+//! Value by value both are the same, with one difference in what there is: a row whose value is no text (half of a surrogate
+//! pair) has failed where the run was begun with the column. Later that row is a document, and the value is null.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::cast::AsArray;
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema};
+use tamis_core::{Fingerprint, Input, Parallelism, Signal, SignalInfo, column};
+use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
+use tamis_io::sidecar::{SidecarColumns, SidecarReader};
+
+use crate::column::stored_as;
+use crate::map::Worker;
+use crate::options::BandOptions;
+use crate::project::Project;
+use crate::{Error, Result};
+
+const METHOD: &str = "carried";
+/// The one column of such a sidecar: a name from the corpus could be one that every sidecar has.
+const VALUE: &str = "value";
+
+/// Copies one column as text.
+struct CarriedColumn {
+    name: String,
+    info: SignalInfo,
+}
+
+impl CarriedColumn {
+    fn new(name: &str) -> Self {
+        let schema = Schema::new(vec![
+            Field::new(VALUE, DataType::Utf8, true),
+            Field::new(column::FAILED, DataType::Utf8, true),
+        ]);
+        let info = SignalInfo {
+            name: stored_as(METHOD, name),
+            fingerprint: Fingerprint::new(METHOD, 1).with("column", name),
+            input: Input::Documents,
+            parallelism: Parallelism::PerCore,
+            schema: Arc::new(schema),
+            ranking: None,
+            part_bytes: 32 << 20,
+            notes: BTreeMap::new(),
+        };
+        Self { name: name.to_owned(), info }
+    }
+}
+
+impl Signal for CarriedColumn {
+    fn info(&self) -> &SignalInfo {
+        &self.info
+    }
+
+    fn annotate(&self, input: &RecordBatch) -> tamis_core::Result<RecordBatch> {
+        let values = input
+            .column_by_name(&self.name)
+            .filter(|values| values.as_string_opt::<i32>().is_some())
+            .ok_or_else(|| tamis_core::Error::MissingColumn { column: self.name.clone() })?;
+        let failed: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; input.num_rows()]));
+        Ok(RecordBatch::try_new(Arc::clone(&self.info.schema), vec![Arc::clone(values), failed])?)
+    }
+}
+
+/// What a stage of the map is called.
+pub(crate) fn stage(info: &SignalInfo) -> String {
+    let fields = info.fingerprint.fields();
+    match (fields.get("method").map(String::as_str), fields.get("column")) {
+        (Some(METHOD), Some(name)) => format!("read column {name}"),
+        _ => format!("score {}", info.name),
+    }
+}
+
+/// The column that a stored signal carries; `None` for a signal that says something of its own.
+pub(crate) fn carries(record: &SignalRecord) -> Option<&str> {
+    let is_carried = record.fingerprint.get("method").is_some_and(|method| method == METHOD);
+    record.fingerprint.get("column").filter(|_| is_carried).map(String::as_str)
+}
+
+/// A carried column, wherever its values stand.
+#[derive(Clone, Debug)]
+pub(crate) struct Carried {
+    name: String,
+    /// `None`: the inventory.
+    sidecar: Option<SignalDir>,
+}
+
+impl Carried {
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// The value of the document at a place in the inventory of a shard; `None` for null.
+    pub(crate) fn value_at(
+        &self,
+        project: &Project<'_>,
+        shard: &ShardRecord,
+        at: usize,
+    ) -> Result<Option<String>> {
+        let mut before = 0;
+        for batch in self.read(project, shard)? {
+            let batch = batch?;
+            if at < before + batch.num_rows() {
+                let values = self.values(&batch)?;
+                let at = at - before;
+                return Ok(values.is_valid(at).then(|| values.value(at).to_owned()));
+            }
+            before += batch.num_rows();
+        }
+        Ok(None)
+    }
+
+    /// The column alone.
+    fn read(&self, project: &Project<'_>, shard: &ShardRecord) -> Result<SidecarReader> {
+        match self.beside_inventory(shard)? {
+            Some(sidecar) => Ok(sidecar),
+            None => Ok(project.run.read_inventory(&shard.path, SidecarColumns::Named(&[&self.name]))?),
+        }
+    }
+
+    /// The column that is to be read with the inventory, where it stands there.
+    pub(crate) fn in_inventory(&self) -> Option<&str> {
+        self.sidecar.is_none().then_some(self.name.as_str())
+    }
+
+    /// The sidecar that is to be read beside the inventory, where the column is not in that.
+    pub(crate) fn beside_inventory(&self, shard: &ShardRecord) -> Result<Option<SidecarReader>> {
+        let columns = [column::ROW, column::DOC_KEY, VALUE];
+        let open = |sidecar: &SignalDir| sidecar.read(shard, SidecarColumns::Named(&columns));
+        Ok(self.sidecar.as_ref().map(open).transpose()?)
+    }
+
+    /// The values in rows of [`Self::beside_inventory`], or of the inventory where there is none.
+    pub(crate) fn values<'b>(&self, rows: &'b RecordBatch) -> Result<&'b StringArray> {
+        let name = self.in_inventory().unwrap_or(VALUE);
+        let values = rows.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
+        Ok(values.ok_or_else(|| tamis_core::Error::MissingColumn { column: self.name.clone() })?)
+    }
+}
+
+impl Project<'_> {
+    /// The columns that were asked for or carried before, and are not in the inventories: makes what is missing of each, by a
+    /// pass over the shards that lack it. `unsure` are those that no shard begins with; says so of each that is null
+    /// everywhere.
+    pub(crate) fn carry_asked(&self, version: &CorpusVersion, unsure: &[String]) -> Result<()> {
+        let mut names = self.later.clone();
+        for signal in self.run.signals()? {
+            names.extend(
+                carries(signal.record()).filter(|name| !names.iter().any(|n| n == name)).map(str::to_owned),
+            );
+        }
+        for name in &names {
+            self.carry(version, name)?;
+        }
+        for name in unsure {
+            if let Some(carried) = self.carried(version, name)?
+                && self.is_null_everywhere(version, &carried)?
+            {
+                self.observer.warn(&format!("no document has a value in the carried column `{name}`"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes the sidecar of a column, where it is not complete.
+    fn carry(&self, version: &CorpusVersion, name: &str) -> Result<()> {
+        let signal = CarriedColumn::new(name);
+        let record = SignalRecord::new(signal.info(), Repeatability::Exact);
+        if !self.has_signal(&record.name)? {
+            self.observer.note(&format!(
+                "column `{name}` is carried from now on: the corpus is read for it, and no score is computed again"
+            ));
+        }
+        let directory = self.run.open_signal(&record, Beside::Refuse)?;
+        if self.is_complete(version, &directory)? {
+            return Ok(());
+        }
+        let shards: Vec<&ShardRecord> = version.shards.iter().collect();
+        self.also_reading(name).map(version, &shards, &signal, &directory, Worker::ALONE)?;
+        Ok(())
+    }
+
+    /// A column that the run carries for every shard.
+    pub(crate) fn carried(&self, version: &CorpusVersion, name: &str) -> Result<Option<Carried>> {
+        Ok(self.all_carried(version)?.into_iter().find(|carried| carried.name == name))
+    }
+
+    /// All columns that the run carries for every shard: those it was begun with, then the others by name.
+    pub(crate) fn all_carried(&self, version: &CorpusVersion) -> Result<Vec<Carried>> {
+        let begun = &version.columns.carry;
+        let mut found: Vec<Carried> =
+            begun.iter().map(|name| Carried { name: name.clone(), sidecar: None }).collect();
+        for signal in self.run.signals()? {
+            let Some(name) = carries(signal.record()).filter(|name| !begun.iter().any(|begun| begun == name))
+            else {
+                continue;
+            };
+            if self.is_complete(version, &signal)? {
+                found.push(Carried { name: name.to_owned(), sidecar: Some(signal) });
+            }
+        }
+        Ok(found)
+    }
+
+    /// Makes the column of the strata where the run does not carry it yet, before anything is scored for their sake.
+    ///
+    /// # Errors
+    /// A column that the corpus has not, or that is null in every document.
+    pub fn carry_stratum(&self, version: &CorpusVersion, band: &BandOptions) -> Result<()> {
+        self.stratum(version, band).map(drop)
+    }
+
+    /// The column of the strata, which is made where the run does not carry it yet.
+    ///
+    /// # Errors
+    /// A column that the corpus has not, or that is null in every document.
+    pub(crate) fn stratum(&self, version: &CorpusVersion, band: &BandOptions) -> Result<Option<Carried>> {
+        let Some(name) = &band.stratum else { return Ok(None) };
+        let carried = match self.carried(version, name)? {
+            Some(carried) => carried,
+            None => {
+                self.check_columns(&[name.as_str()], "")?;
+                self.carry(version, name)?;
+                self.carried(version, name)?.ok_or_else(|| {
+                    let message = format!("column `{name}` is not complete, though it was just read");
+                    Error::state(message, "run the command again")
+                })?
+            }
+        };
+        if version.documents() > 0 && self.is_null_everywhere(version, &carried)? {
+            return Err(Error::usage(
+                format!("no document has a value in the column `{name}`, which `--stratum` names"),
+                "name another column, which is carried then, or leave --stratum out",
+            ));
+        }
+        Ok(Some(carried))
+    }
+
+    fn is_null_everywhere(&self, version: &CorpusVersion, carried: &Carried) -> Result<bool> {
+        for shard in &version.shards {
+            for batch in carried.read(self, shard)? {
+                let batch = batch?;
+                let values = carried.values(&batch)?;
+                if values.null_count() < values.len() {
+                    return Ok(false);
+                }
+            }
+        }
+        Ok(true)
+    }
+}
