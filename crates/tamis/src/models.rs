@@ -13,13 +13,13 @@ use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
 use tamis_models::ask_llm::{AnswerModel, AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
-use tamis_models::graph::{Backend, Device as ModelDevice, build_encoder};
+use tamis_models::graph::{Backend, Device as ModelDevice, Task, build_encoder, check};
 use tamis_models::perplexity::{
     Objective as ModelObjective, Perplexity, PerplexityOptions as ModelPerplexityOptions, Reader,
 };
 use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering, builtin};
 use tamis_models::source::KnownModel;
-use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model};
+use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model, open_tokenizer};
 use tamis_models::text_tokens::TextTokenizer;
 
 use crate::options::{
@@ -119,6 +119,7 @@ pub(crate) fn judge(
         tokenizer: Arc::new(model.tokenizer),
         source: model.source,
         digest: model.digest,
+        settings: model.settings,
         license: model.license,
         chat_template,
     })
@@ -146,7 +147,8 @@ pub(crate) fn ask(judge: Judge, prompts: &PromptSet, options: &AskOptions) -> Re
     Ok(AskLlm::new(judge, prompts, &own)?)
 }
 
-/// Opens the models of a signal and looks its prompts up, to learn early that they can be had.
+/// Opens the models of a signal and looks its prompts up, to learn early that they can be had, and that a graph can be built of
+/// all that their files hold.
 ///
 /// # Errors
 /// A model or prompt that cannot be had.
@@ -162,16 +164,20 @@ pub fn check_models(signal: &SignalOptions, observer: &dyn Observer) -> Result<(
         }
         SignalOptions::AskLlm(ask) => {
             let model = open(&ask.model, observer)?;
+            AnswerModel::check(&model.architecture, &*model.weights)?;
             resolve_prompts(&ask.prompts, &model.digest)?;
         }
-        SignalOptions::Embed(embed) => drop(open(&embed.model, observer)?),
-        SignalOptions::Density(density) => drop(open(&density.embed.model, observer)?),
+        SignalOptions::Embed(embed) | SignalOptions::Density(DensityOptions { embed, .. }) => {
+            let model = open(&embed.model, observer)?;
+            check(&model.architecture, &*model.weights, Task::Encoder)?;
+        }
         SignalOptions::Ngram(ngram) => crate::ngram::check(ngram, observer)?,
         SignalOptions::Perplexity(perplexity) => {
             let model = open(checkpoint(perplexity)?, observer)?;
             ModelObjective::of(objective(perplexity), &model.architecture)?;
+            AnswerModel::check(&model.architecture, &*model.weights)?;
         }
-        SignalOptions::Tokens { tokenizer } => drop(open(tokenizer, observer)?),
+        SignalOptions::Tokens { tokenizer } => drop(tokens(tokenizer, observer)?),
         SignalOptions::Column { .. } | SignalOptions::Counts => {}
     }
     Ok(())
@@ -191,6 +197,7 @@ fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
         tokenizer: Arc::new(model.tokenizer),
         source: model.source,
         digest: model.digest,
+        settings: model.settings,
         license: model.license,
         max_tokens: limit,
     };
@@ -247,8 +254,8 @@ fn checkpoint(options: &PerplexityOptions) -> Result<&str> {
 
 /// A tokenizer that counts.
 pub(crate) fn tokens(source: &str, observer: &dyn Observer) -> Result<TokenCount> {
-    let model = open(source, observer)?;
-    Ok(TokenCount::new(Arc::new(model.tokenizer), &model.source))
+    let (tokenizer, source) = open_tokenizer(source, &default_cache(), &|line| observer.note(line))?;
+    Ok(TokenCount::new(Arc::new(tokenizer), &source))
 }
 
 /// Tokens of each document by one tokenizer, nothing cut, no special tokens.
