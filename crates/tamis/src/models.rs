@@ -19,8 +19,9 @@ use tamis_models::perplexity::{
 };
 use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering, builtin};
 use tamis_models::source::KnownModel;
-use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model, open_tokenizer};
+use tamis_models::source::{self, KNOWN_MODELS, LoadedModel, default_cache, open_model};
 use tamis_models::text_tokens::TextTokenizer;
+use tamis_models::tokenizer::Tokenizer;
 
 use crate::options::{
     AskOptions, CorpusOptions, DensityOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective,
@@ -33,6 +34,11 @@ pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
 
 pub(crate) fn open(source: &str, observer: &dyn Observer) -> Result<LoadedModel> {
     Ok(open_model(source, &default_cache(), &|line| observer.note(line))?)
+}
+
+/// The tokenizer of a model, whether or not the rest of it could be used, and the source in full.
+pub(crate) fn open_tokenizer(source: &str, observer: &dyn Observer) -> Result<(Tokenizer, String)> {
+    Ok(source::open_tokenizer(source, &default_cache(), &|line| observer.note(line))?)
 }
 
 fn backend(dtype: Dtype, engine: Engine, device: Device) -> Backend {
@@ -254,7 +260,7 @@ fn checkpoint(options: &PerplexityOptions) -> Result<&str> {
 
 /// A tokenizer that counts.
 pub(crate) fn tokens(source: &str, observer: &dyn Observer) -> Result<TokenCount> {
-    let (tokenizer, source) = open_tokenizer(source, &default_cache(), &|line| observer.note(line))?;
+    let (tokenizer, source) = open_tokenizer(source, observer)?;
     Ok(TokenCount::new(Arc::new(tokenizer), &source))
 }
 

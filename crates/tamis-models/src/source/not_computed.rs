@@ -58,7 +58,7 @@ const ANYWHERE: [(&str, Neutral); 3] = [
 ];
 
 /// Weights that are no plain numbers, or are not meant to be used as they are.
-const QUANTISED: [&str; 2] = ["quantization_config", "compression_config"];
+const QUANTISED: [&str; 3] = ["quantization_config", "compression_config", "quantization"];
 
 /// Of decoders.
 const IN_DECODERS: [(&str, Neutral); 24] = [

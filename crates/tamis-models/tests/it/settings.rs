@@ -237,6 +237,7 @@ fn settings_that_no_graph_computes_are_refused_unless_they_mean_nothing() {
             &[json!({ "quant_method": "fp8" }), json!({ "quant_method": "gptq", "bits": 4 })],
         ),
         ("compression_config", &[json!(null)], &[json!({ "format": "pack-quantized" })]),
+        ("quantization", &[json!(null)], &[json!({ "group_size": 64, "bits": 4 })]),
         ("mlp_bias", &[json!(false)], &[json!(true)]),
     ];
     for name in
