@@ -10,6 +10,7 @@ mod error;
 mod fingerprint;
 mod identity;
 mod nearest;
+mod settings;
 mod signal;
 mod summary;
 
@@ -18,6 +19,7 @@ pub use error::{Error, Result};
 pub use fingerprint::{Fingerprint, FingerprintChange};
 pub use identity::{Digest, DocKey};
 pub use nearest::nearest;
+pub use settings::Settings;
 pub use signal::{Direction, Input, Parallelism, Ranking, RuleKind, Signal, SignalInfo};
 pub use summary::{Sharded, Summary};
 

@@ -14,7 +14,9 @@ use arrow_array::{ArrayRef, FixedSizeListArray, Float16Array, Float32Array, Reco
 use arrow_buffer::NullBuffer;
 use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
 use half::f16;
-use tamis_core::{DocumentBatch, Fingerprint, Input, Parallelism, Signal, SignalInfo, column, reason};
+use tamis_core::{
+    DocumentBatch, Fingerprint, Input, Parallelism, Settings, Signal, SignalInfo, column, reason,
+};
 
 use crate::error::{Error, Result};
 use crate::graph::{Backend, Encoder, build_encoder};
@@ -75,6 +77,8 @@ pub struct Embedder {
     pub source: String,
     /// Digest of its weights.
     pub digest: String,
+    /// What its graph is built from, where the digest does not cover it.
+    pub settings: Option<Settings>,
     /// Its licence, where known.
     pub license: Option<String>,
     /// Longest sequence in tokens that it was trained to embed, where its files say.
@@ -93,6 +97,7 @@ impl Embedder {
             tokenizer: Arc::new(loaded.tokenizer),
             source: loaded.source,
             digest: loaded.digest,
+            settings: loaded.settings,
             license: loaded.license,
             max_tokens: loaded.sentence.and_then(|sentence| sentence.max_tokens),
         })
@@ -270,6 +275,7 @@ fn info(embedder: &Embedder, max_tokens: usize, options: &EmbedOptions) -> Signa
     let dimension = embedder.model.dimension();
     let fingerprint = Fingerprint::new(NAME, VERSION)
         .with("model", &embedder.digest)
+        .with_architecture(embedder.settings.as_ref())
         .with("tokenizer", embedder.tokenizer.digest())
         .with("numeric_path", embedder.model.numeric_path())
         .with("pooling", "mean, length 1")
@@ -339,6 +345,7 @@ mod tests {
             tokenizer: Arc::new(tokenizer),
             source: "fake".to_owned(),
             digest: "fake weights".to_owned(),
+            settings: None,
             license: None,
             max_tokens: None,
         }

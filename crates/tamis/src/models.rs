@@ -13,14 +13,15 @@ use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
 use tamis_models::ask_llm::{AnswerModel, AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
-use tamis_models::graph::{Backend, Device as ModelDevice, build_encoder};
+use tamis_models::graph::{Backend, Device as ModelDevice, Task, build_encoder, check};
 use tamis_models::perplexity::{
     Objective as ModelObjective, Perplexity, PerplexityOptions as ModelPerplexityOptions, Reader,
 };
 use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering, builtin};
 use tamis_models::source::KnownModel;
-use tamis_models::source::{KNOWN_MODELS, LoadedModel, default_cache, open_model};
+use tamis_models::source::{self, KNOWN_MODELS, LoadedModel, default_cache, open_model};
 use tamis_models::text_tokens::TextTokenizer;
+use tamis_models::tokenizer::Tokenizer;
 
 use crate::options::{
     AskOptions, CorpusOptions, DensityOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective,
@@ -33,6 +34,11 @@ pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
 
 pub(crate) fn open(source: &str, observer: &dyn Observer) -> Result<LoadedModel> {
     Ok(open_model(source, &default_cache(), &|line| observer.note(line))?)
+}
+
+/// The tokenizer of a model, whether or not the rest of it could be used, and the source in full.
+pub(crate) fn open_tokenizer(source: &str, observer: &dyn Observer) -> Result<(Tokenizer, String)> {
+    Ok(source::open_tokenizer(source, &default_cache(), &|line| observer.note(line))?)
 }
 
 fn backend(dtype: Dtype, engine: Engine, device: Device) -> Backend {
@@ -119,6 +125,7 @@ pub(crate) fn judge(
         tokenizer: Arc::new(model.tokenizer),
         source: model.source,
         digest: model.digest,
+        settings: model.settings,
         license: model.license,
         chat_template,
     })
@@ -146,7 +153,8 @@ pub(crate) fn ask(judge: Judge, prompts: &PromptSet, options: &AskOptions) -> Re
     Ok(AskLlm::new(judge, prompts, &own)?)
 }
 
-/// Opens the models of a signal and looks its prompts up, to learn early that they can be had.
+/// Opens the models of a signal and looks its prompts up, to learn early that they can be had, and that a graph can be built of
+/// all that their files hold.
 ///
 /// # Errors
 /// A model or prompt that cannot be had.
@@ -162,16 +170,20 @@ pub fn check_models(signal: &SignalOptions, observer: &dyn Observer) -> Result<(
         }
         SignalOptions::AskLlm(ask) => {
             let model = open(&ask.model, observer)?;
+            AnswerModel::check(&model.architecture, &*model.weights)?;
             resolve_prompts(&ask.prompts, &model.digest)?;
         }
-        SignalOptions::Embed(embed) => drop(open(&embed.model, observer)?),
-        SignalOptions::Density(density) => drop(open(&density.embed.model, observer)?),
+        SignalOptions::Embed(embed) | SignalOptions::Density(DensityOptions { embed, .. }) => {
+            let model = open(&embed.model, observer)?;
+            check(&model.architecture, &*model.weights, Task::Encoder)?;
+        }
         SignalOptions::Ngram(ngram) => crate::ngram::check(ngram, observer)?,
         SignalOptions::Perplexity(perplexity) => {
             let model = open(checkpoint(perplexity)?, observer)?;
             ModelObjective::of(objective(perplexity), &model.architecture)?;
+            AnswerModel::check(&model.architecture, &*model.weights)?;
         }
-        SignalOptions::Tokens { tokenizer } => drop(open(tokenizer, observer)?),
+        SignalOptions::Tokens { tokenizer } => drop(tokens(tokenizer, observer)?),
         SignalOptions::Column { .. } | SignalOptions::Counts => {}
     }
     Ok(())
@@ -191,6 +203,7 @@ fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
         tokenizer: Arc::new(model.tokenizer),
         source: model.source,
         digest: model.digest,
+        settings: model.settings,
         license: model.license,
         max_tokens: limit,
     };
@@ -247,8 +260,8 @@ fn checkpoint(options: &PerplexityOptions) -> Result<&str> {
 
 /// A tokenizer that counts.
 pub(crate) fn tokens(source: &str, observer: &dyn Observer) -> Result<TokenCount> {
-    let model = open(source, observer)?;
-    Ok(TokenCount::new(Arc::new(model.tokenizer), &model.source))
+    let (tokenizer, source) = open_tokenizer(source, observer)?;
+    Ok(TokenCount::new(Arc::new(tokenizer), &source))
 }
 
 /// Tokens of each document by one tokenizer, nothing cut, no special tokens.

@@ -48,7 +48,7 @@ struct Pieces {
 
 impl Pieces {
     fn open(source: &str, normalisation: Normalisation, observer: &dyn Observer) -> Result<Self> {
-        let tokenizer = models::open(source, observer)?.tokenizer;
+        let tokenizer = models::open_tokenizer(source, observer)?.0;
         let names = (0..tokenizer.vocab_size() as u32)
             .map(|token| match tokenizer.piece(token) {
                 Some(piece) if !piece.is_empty() && !piece.contains(|c: char| c.is_ascii_whitespace()) => {
@@ -249,7 +249,7 @@ fn named(options: &NgramOptions) -> Result<&str> {
 pub(crate) fn check(options: &NgramOptions, observer: &dyn Observer) -> Result<()> {
     TextFile::open(named(options)?)?;
     if let Some(source) = &options.tokenizer {
-        models::open(source, observer)?;
+        models::open_tokenizer(source, observer)?;
     }
     Ok(())
 }

@@ -1,7 +1,9 @@
 //! From options to a finished signal: load the model, compare fingerprints with what the run holds, compute what is missing.
 
 use tamis_core::Signal;
-use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
+use tamis_io::run::{
+    ArchitectureNote, Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord,
+};
 use tamis_io::sidecar::SidecarColumns;
 
 use crate::column::{ColumnSignal, stored_name};
@@ -259,7 +261,21 @@ impl Project<'_> {
         let mut record = SignalRecord::new(signal.info(), repeatability);
         record.notes.insert(OPTIONS_NOTE.to_owned(), options_text(asked)?);
         let beside = if beside { Beside::Allow } else { Beside::Refuse };
-        Ok(self.run.open_signal(&record, beside)?)
+        let directory = self.run.open_signal(&record, beside)?;
+        let name = directory.full_name();
+        match directory.architecture_note() {
+            ArchitectureNote::AsStored => {}
+            ArchitectureNote::WrittenNow => self.observer.note(&format!(
+                "`{name}` was begun by an earlier tamis, which did not keep what its model is built from: the model of \
+                 this call is taken for the same one, is kept in `signals/{name}/architecture.json`, and is compared with \
+                 from now on"
+            )),
+            ArchitectureNote::Unwritten(_) => self.observer.warn(&format!(
+                "`{name}` was begun by an earlier tamis, and `signals/{name}/architecture.json` cannot be written here: \
+                 what is stored can be read, nothing is added to it"
+            )),
+        }
+        Ok(directory)
     }
 
     /// The signal that a selection is made by: the stored one where it is complete and nothing else was asked for, else

@@ -10,6 +10,7 @@
 //!
 //! Not here: what to compute, in which order, and what a score means; the driver decides that.
 
+mod architecture;
 mod audit;
 mod corpus;
 mod error;
@@ -24,6 +25,7 @@ mod selection;
 mod signal;
 mod sketch;
 
+pub use architecture::ArchitectureNote;
 pub use audit::{AuditRecord, redact, secrets_in_environment};
 pub use corpus::{CorpusColumns, CorpusVersion, IdColumn, PART_TEXT_BYTES, PartRecord, ShardRecord};
 pub use error::{Candidate, RowSpan, RunError, RunResult};

@@ -77,7 +77,8 @@ impl SignalDir {
     ///
     /// # Errors
     /// A batch of another schema, or rows out of order or outside the span (a caller's bug); [`RunError::Differs`] when the
-    /// part stands with other values and the signal is [`Repeatability::Exact`].
+    /// part stands with other values and the signal is [`Repeatability::Exact`]; what keeps the signal's architecture from
+    /// being written, where it still has to be.
     pub fn commit_part(&self, shard: &ShardRecord, span: RowSpan, batch: &RecordBatch) -> RunResult<Created> {
         let path = format!("{}/{}", self.parts_folder(&shard.path)?, part_name(&shard.digest, span));
         if span.end() > shard.rows {
@@ -86,6 +87,7 @@ impl SignalDir {
         self.check_columns(batch.schema_ref())
             .and_then(|()| check_rows(span, 0, batch))
             .map_err(|problem| RunError::write(&path, problem))?;
+        self.secure_architecture()?;
         loop {
             let mut writer = SidecarWriter::create(self.store(), &path, batch.schema_ref())?;
             writer.write(batch)?;

@@ -1,14 +1,16 @@
 //! Signals of a run: `signals/<name>@<digits>/signal.json`, and finding them by name.
 //!
 //! `signal.json` is written before the first part and never changes. It holds the fingerprint in full, so that a later
-//! command with other options can say what differs instead of mixing two kinds of score under one name.
+//! command with other options can say what differs instead of mixing two kinds of score under one name. A signal of a model
+//! folder has its architecture beside it, see [`architecture`](super::architecture).
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
-use tamis_core::{Direction, Fingerprint, Input, Ranking, RuleKind, ScoreBatch, SignalInfo};
+use tamis_core::{Direction, Fingerprint, Input, Ranking, RuleKind, ScoreBatch, Settings, SignalInfo};
 
+use super::architecture::{ArchitectureNote, Earlier};
 use super::paths::{check_name, split_full_name};
 use super::{Candidate, FORMAT_VERSION, RunDirectory, RunError, RunResult, json};
 use crate::sidecar::type_name;
@@ -38,6 +40,10 @@ pub struct SignalRecord {
     pub schema: Vec<ColumnRecord>,
     /// What else a reader should know: licences, spellings, the rendered prompt.
     pub notes: BTreeMap<String, String>,
+    /// What the fingerprint's field [`Fingerprint::ARCHITECTURE`] is the digest of; it stands in `architecture.json` and is
+    /// known of a signal that is asked for, not of one that was read back.
+    #[serde(skip)]
+    pub architecture: Option<Settings>,
 }
 
 /// Whether a row's values depend on the rows that were computed along with it.
@@ -159,13 +165,14 @@ impl SignalRecord {
             ranking: info.ranking.as_ref().map(RankingRecord::from),
             schema: columns_of(&ScoreBatch::sidecar_schema(&info.schema)),
             notes: info.notes.clone(),
+            architecture: info.fingerprint.architecture().cloned(),
         }
     }
 
     /// The fingerprint.
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
-        Fingerprint::from_fields(self.fingerprint.clone())
+        Fingerprint::from_fields(self.fingerprint.clone()).knowing_architecture(self.architecture.clone())
     }
 
     /// Default use in selection.
@@ -214,6 +221,7 @@ pub enum Beside {
 pub struct SignalDir {
     pub(super) run: RunDirectory,
     pub(super) record: SignalRecord,
+    pub(super) architecture: ArchitectureNote,
 }
 
 impl SignalDir {
@@ -227,6 +235,10 @@ impl SignalDir {
     #[must_use]
     pub fn full_name(&self) -> &str {
         &self.record.full_name
+    }
+
+    fn read_back(run: &RunDirectory, record: SignalRecord) -> Self {
+        Self { run: run.clone(), record, architecture: ArchitectureNote::AsStored }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -247,6 +259,9 @@ impl RunDirectory {
     /// Makes a signal, or opens it where its fingerprint is there already. Leftovers of shards that are finished are
     /// removed.
     ///
+    /// A signal that was stored before fingerprints had an architecture, and is like this one in all else, is this one: it is
+    /// opened under its own name, with the architecture written beside it where none stands yet.
+    ///
     /// # Errors
     /// [`RunError::FingerprintChanged`] when another fingerprint stands under the short name and `beside` refuses that;
     /// [`RunError::Corrupt`] when the schema of a stored signal of this fingerprint is another.
@@ -256,16 +271,32 @@ impl RunDirectory {
         record.check(&record.full_name).map_err(|problem| RunError::write(&path, problem))?;
         if self.read_signal(&record.full_name)?.is_none() {
             let mut others = self.signals_named(&record.name)?;
+            match self.open_earlier(record)? {
+                Earlier::Same(stored, note) => return self.opened(*stored, record, note),
+                Earlier::Other(stored, architecture) => {
+                    // The nearest of the others is the one to compare with.
+                    others.retain(|other| other.full_name != stored.full_name);
+                    others.insert(0, SignalRecord { architecture: Some(architecture), ..*stored });
+                }
+                Earlier::None => {}
+            }
             // Another process may have begun the same signal since.
             others.retain(|other| other.full_name != record.full_name);
-            if let (Beside::Refuse, Some(other)) = (beside, others.first()) {
+            if let (Beside::Refuse, Some(other)) = (beside, others.first_mut()) {
+                if other.architecture.is_none() {
+                    other.architecture = self.architecture_of(&other.full_name)?;
+                }
                 return Err(RunError::FingerprintChanged {
                     stored: other.full_name.clone(),
                     asked: record.full_name.clone(),
                     changes: other.fingerprint().changes(&record.fingerprint()),
                 });
             }
+            // The architecture first: no signal is seen without.
+            self.keep_own_architecture(record)?;
             json::create(&self.store, &path, record)?;
+        } else {
+            self.keep_own_architecture(record)?;
         }
         let stored = self.read_signal(&record.full_name)?.ok_or_else(|| RunError::Missing {
             path: path.clone(),
@@ -277,15 +308,33 @@ impl RunDirectory {
             let (stored, asked) = (stored.full_name, record.full_name.clone());
             return Err(RunError::FingerprintChanged { stored, asked, changes });
         }
-        if stored.schema != record.schema {
+        self.opened(stored, record, ArchitectureNote::AsStored)
+    }
+
+    /// Writes the architecture of a signal whose fingerprint has its digest; what stands must be the same.
+    fn keep_own_architecture(&self, record: &SignalRecord) -> RunResult<()> {
+        let Some(settings) = &record.architecture else { return Ok(()) };
+        let (_, stored) = self.keep_architecture(&record.full_name, settings)?;
+        record.check_architecture(&stored)
+    }
+
+    /// A stored signal that is the one that was asked for.
+    fn opened(
+        &self,
+        stored: SignalRecord,
+        asked: &SignalRecord,
+        architecture: ArchitectureNote,
+    ) -> RunResult<SignalDir> {
+        if stored.schema != asked.schema {
+            let path = record_path(&stored.full_name);
             return Err(RunError::corrupt(&path, "states other columns than the signal has now"));
         }
-        let signal = SignalDir { run: self.clone(), record: stored };
+        let signal = SignalDir { run: self.clone(), record: stored, architecture };
         signal.sweep()?;
         Ok(signal)
     }
 
-    fn read_signal(&self, full_name: &str) -> RunResult<Option<SignalRecord>> {
+    pub(super) fn read_signal(&self, full_name: &str) -> RunResult<Option<SignalRecord>> {
         let path = record_path(full_name);
         let Some(record) = json::read::<SignalRecord>(&self.store, &path)? else { return Ok(None) };
         record.check(full_name).map_err(|problem| RunError::corrupt(&path, problem))?;
@@ -311,7 +360,7 @@ impl RunDirectory {
     pub fn signals(&self) -> RunResult<Vec<SignalDir>> {
         let records = self.signal_names()?;
         let records = records.iter().filter_map(|full| self.read_signal(full).transpose());
-        records.map(|record| Ok(SignalDir { run: self.clone(), record: record? })).collect()
+        records.map(|record| Ok(SignalDir::read_back(self, record?))).collect()
     }
 
     /// The signal of a full name, or the only one of a short name.
@@ -325,7 +374,7 @@ impl RunDirectory {
             None => self.signals_named(name)?,
         };
         match (found.pop(), found.is_empty()) {
-            (Some(record), true) => Ok(SignalDir { run: self.clone(), record }),
+            (Some(record), true) => Ok(SignalDir::read_back(self, record)),
             (Some(last), false) => {
                 found.push(last);
                 Err(RunError::Ambiguous { name: name.to_owned(), candidates: tell_apart(&found) })

@@ -70,6 +70,20 @@ pub(crate) const AGAIN: &str =
     "when the disk or the store works again, run the same command again: what is finished is kept";
 
 impl StoreError {
+    /// Whether the place answers and does not let the caller do what was asked: a read-only disk, a missing permission.
+    pub(crate) fn is_refused(&self) -> bool {
+        match self {
+            Self::Io { source, .. } => {
+                matches!(source.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
+            }
+            Self::Object { source, .. } => matches!(
+                **source,
+                object_store::Error::PermissionDenied { .. } | object_store::Error::Unauthenticated { .. }
+            ),
+            _ => false,
+        }
+    }
+
     pub(crate) fn io(action: &'static str, location: impl Into<String>, source: io::Error) -> Self {
         Self::Io { action, location: location.into(), source }
     }

@@ -2,6 +2,7 @@
 
 #![expect(clippy::unwrap_used, reason = "helpers of tests stop the test as its own body would")]
 
+mod architecture;
 mod corpus_bad_input;
 mod corpus_discovery;
 mod corpus_lines;

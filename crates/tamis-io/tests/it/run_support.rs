@@ -173,6 +173,8 @@ pub(crate) enum Stop {
     Before,
     /// After it was done, so that the caller never learns of it.
     After,
+    /// Before it has done anything, saying that the caller may not write.
+    Denied,
 }
 
 /// An object store whose writes and removals fail for ever after the first few.
@@ -194,6 +196,10 @@ impl Breaking {
         match (before, self.stop) {
             (Ok(1), Stop::After) => Ok(false),
             (Ok(_), _) => Ok(true),
+            (Err(_), Stop::Denied) => Err(object_store::Error::PermissionDenied {
+                path: "run".to_owned(),
+                source: "read only".into(),
+            }),
             (Err(_), _) => Err(broken()),
         }
     }

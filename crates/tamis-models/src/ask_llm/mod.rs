@@ -36,8 +36,8 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use tamis_core::{
-    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, RuleKind, Signal, SignalInfo, column,
-    reason,
+    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, RuleKind, Settings, Signal,
+    SignalInfo, column, reason,
 };
 
 use crate::error::Result;
@@ -75,6 +75,8 @@ pub struct Judge {
     pub source: String,
     /// Digest of its weights.
     pub digest: String,
+    /// What its graph is built from, where the digest does not cover it.
+    pub settings: Option<Settings>,
     /// Its licence, where known.
     pub license: Option<String>,
     /// Its chat template, where it has one.
@@ -99,6 +101,7 @@ impl Judge {
             tokenizer: Arc::new(loaded.tokenizer),
             source: loaded.source,
             digest: loaded.digest,
+            settings: loaded.settings,
             license: loaded.license,
             chat_template,
         })
@@ -424,6 +427,7 @@ fn info(
     let no = spellings(&|prompt| prompt.no.describe());
     let fingerprint = Fingerprint::new(NAME, VERSION)
         .with("model", &judge.digest)
+        .with_architecture(judge.settings.as_ref())
         .with("tokenizer", judge.tokenizer.digest())
         .with("numeric_path", judge.model.numeric_path())
         .with("prompt", set.name())

@@ -26,6 +26,7 @@ fn judge(context: usize) -> (Arc<FakeModel>, Judge) {
         tokenizer: Arc::new(FakeTokenizer::new(&PIECES)),
         source: "fake".to_owned(),
         digest: "fake weights".to_owned(),
+        settings: None,
         license: Some("MIT".to_owned()),
         chat_template: None,
     };

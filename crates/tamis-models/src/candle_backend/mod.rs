@@ -20,7 +20,7 @@ use self::dropout::Masks;
 use crate::error::{Error, Result};
 use crate::graph::blocks::{
     Activation, Attention, Between, Blocks, CrossNames, FeedForward, HeadNorms, LinearPart, NormNames,
-    Queries,
+    Parameters, Queries,
 };
 use crate::graph::pack::Pack;
 use crate::graph::relative::Buckets;
@@ -183,23 +183,12 @@ impl Activation {
     }
 }
 
-impl Blocks for CandleBlocks {
-    type Rows = Tensor;
+impl Parameters for CandleBlocks {
     type Table = Tensor;
     type Norm = Norm;
     type Linear = Linear;
-    type KeyValues = KeyValues;
     type PositionBias = PositionBias;
     type Cross = Cross;
-
-    fn numeric_path(&self) -> String {
-        let device = match self.device {
-            Device::Cpu => "cpu",
-            Device::Cuda(_) => "cuda",
-            Device::Metal(_) => "metal",
-        };
-        format!("f32/candle-{device}")
-    }
 
     fn table(&self, weights: &dyn Weights, name: &str, rows: usize, width: usize) -> Result<Tensor> {
         self.load(weights, name, &[rows, width])
@@ -261,6 +250,20 @@ impl Blocks for CandleBlocks {
     ) -> Result<Cross> {
         let load = |name: &str| self.load(weights, name, &[attention.key_width(), inputs]);
         Ok(Cross { keys: load(&names.key)?, values: load(&names.value)? })
+    }
+}
+
+impl Blocks for CandleBlocks {
+    type Rows = Tensor;
+    type KeyValues = KeyValues;
+
+    fn numeric_path(&self) -> String {
+        let device = match self.device {
+            Device::Cpu => "cpu",
+            Device::Cuda(_) => "cuda",
+            Device::Metal(_) => "metal",
+        };
+        format!("f32/candle-{device}")
     }
 
     fn embed(&self, lookups: &[(&Tensor, &[u32])], norm: Option<&Norm>) -> Result<Tensor> {

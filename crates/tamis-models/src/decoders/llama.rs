@@ -2,7 +2,7 @@
 //!
 //! Touvron et al., arXiv 2302.13971. In GGUF, Llama 3's rotary scaling is a tensor of factors, one a wavelength.
 
-use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows};
+use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, without_window};
 use crate::error::Result;
 use crate::graph::{DecoderConfig, Head, RopeScaling};
 use crate::source::config::Fields;
@@ -27,7 +27,7 @@ fn from_json(fields: &Fields<'_>) -> Result<DecoderConfig> {
 }
 
 fn from_gguf(fields: &GgufFields<'_>) -> Result<DecoderConfig> {
-    let mut config = super::from_gguf(NAME, fields)?;
+    let mut config = without_window(fields, super::from_gguf(NAME, fields)?)?;
     if let Some(factors) = fields.values(ROPE_FACTORS)? {
         config.rope.scaling = Some(RopeScaling::Factors(factors));
     }

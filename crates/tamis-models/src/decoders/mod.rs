@@ -17,6 +17,7 @@ use crate::graph::{
     RopeConfig, RopeScaling,
 };
 use crate::source::config::Fields;
+use crate::source::not_computed::refuse_rotary;
 use crate::weights::gguf::GgufFields;
 
 /// All families; a new one is one more line.
@@ -166,15 +167,21 @@ fn rope(fields: &Fields<'_>) -> Result<RopeConfig> {
         None => None,
     };
     let theta = theta.or(fields.number("rope_theta")?).unwrap_or(10_000.0);
-    let scaling = match newer {
-        Some(newer) => Some(newer),
-        None => fields.part("rope_scaling")?,
+    let read = |part: Option<Fields<'_>>| -> Result<Option<Option<RopeScaling>>> {
+        part.map(|part| rope_scaling(&part)).transpose()
     };
-    Ok(RopeConfig { theta, scaling: scaling.map(|part| rope_scaling(&part)).transpose()?.flatten() })
+    let (newer, older) = (read(newer)?, read(fields.part("rope_scaling")?)?);
+    if let (Some(newer), Some(older)) = (&newer, &older)
+        && newer != older
+    {
+        return Err(fields.not_computed("rope_scaling", "what `rope_parameters` says", "something else"));
+    }
+    Ok(RopeConfig { theta, scaling: newer.or(older).flatten() })
 }
 
 /// One object of rotary scaling.
 fn rope_scaling(part: &Fields<'_>) -> Result<Option<RopeScaling>> {
+    refuse_rotary(part)?;
     let name = if part.get("rope_type").is_some() { "rope_type" } else { "type" };
     let number = |name| part.number(name)?.ok_or_else(|| part.wrong(name, "a number", "nothing"));
     Ok(match part.only(name, &["default", "linear", "llama3"], "default")? {
@@ -205,6 +212,20 @@ fn local(config: &DecoderConfig, window: usize, layers: Vec<bool>) -> Option<Loc
     layers.contains(&true).then(|| LocalAttention { window, rope: config.rope.clone(), layers })
 }
 
+/// Numbers in GGUF metadata that change what a model computes in ways that the graph does not know, and the values with which
+/// they mean nothing.
+const NEUTRAL_NUMBERS: [(&str, &[f32]); 9] = [
+    ("attn_logit_softcapping", &[0.0]),
+    ("final_logit_softcapping", &[0.0]),
+    ("logit_scale", &[0.0, 1.0]),
+    ("embedding_scale", &[0.0, 1.0]),
+    ("residual_scale", &[0.0, 1.0]),
+    ("attention.clamp_kqv", &[0.0]),
+    ("attention.max_alibi_bias", &[0.0]),
+    ("rope.scale_linear", &[0.0, 1.0]),
+    ("rope.scaling.attn_factor", &[0.0, 1.0]),
+];
+
 /// What all families have in common, as the metadata of a GGUF file says it.
 fn from_gguf(family: &'static str, fields: &GgufFields<'_>) -> Result<DecoderConfig> {
     if fields.size("expert_count")?.is_some_and(|experts| experts > 0) {
@@ -228,12 +249,27 @@ fn from_gguf(family: &'static str, fields: &GgufFields<'_>) -> Result<DecoderCon
         }
     }
     let scaling = match fields.text("rope.scaling.type") {
-        None | Some("none") => None,
+        Some("none") => None,
+        None => {
+            // llama.cpp takes a factor without a type for a linear one; so far such files were read without it.
+            fields.neutral("rope.scaling.factor", &[0.0, 1.0])?;
+            None
+        }
         Some("linear") => Some(RopeScaling::Linear { factor: fields.needed_number("rope.scaling.factor")? }),
         Some(other) => {
             return Err(fields.wrong("rope.scaling.type", &format!("`none` or `linear`, got `{other}`")));
         }
     };
+    for (name, neutral) in NEUTRAL_NUMBERS {
+        fields.neutral(name, neutral)?;
+    }
+    for (name, neutral) in [("attention.causal", true), ("use_parallel_residual", false)] {
+        if fields.flag(name)?.is_some_and(|value| value != neutral) {
+            return Err(fields.wrong(name, &format!("{neutral}, got {}", !neutral)));
+        }
+    }
+    let score_scale = 1.0 / (head_dim as f32).sqrt();
+    fields.neutral("attention.scale", &[0.0, score_scale])?;
     let has = |name: &str| fields.has_tensor(name);
     Ok(DecoderConfig {
         family,
@@ -250,6 +286,7 @@ fn from_gguf(family: &'static str, fields: &GgufFields<'_>) -> Result<DecoderCon
         rope: RopeConfig { theta: fields.number("rope.freq_base")?.unwrap_or(10_000.0), scaling },
         local: None,
         head: if has("output.weight") { Head::Untied } else { Head::Tied },
+        // Of other projections or blocks alone, they are found unused or missing when a graph is built.
         attention_bias: match (has("blk.0.attn_q.bias"), has("blk.0.attn_output.bias")) {
             (false, _) => AttentionBias::None,
             (true, false) => AttentionBias::QueryKeyValue,
@@ -259,8 +296,18 @@ fn from_gguf(family: &'static str, fields: &GgufFields<'_>) -> Result<DecoderCon
         block_norms: BlockNorms::Before,
         gate: Gate::Silu,
         embedding_scale: 1.0,
-        score_scale: 1.0 / (head_dim as f32).sqrt(),
+        score_scale,
     })
+}
+
+/// Refuses a window in a GGUF file of a family whose files have none; one as long as all that can be read is none.
+fn without_window(fields: &GgufFields<'_>, config: DecoderConfig) -> Result<DecoderConfig> {
+    match fields.size("attention.sliding_window")? {
+        Some(window) if (1..config.context).contains(&window) => {
+            Err(fields.not_computed("attention.sliding_window", "none", &window.to_string()))
+        }
+        _ => Ok(config),
+    }
 }
 
 #[cfg(test)]

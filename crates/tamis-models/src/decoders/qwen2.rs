@@ -2,7 +2,7 @@
 //!
 //! Yang et al., arXiv 2407.10671.
 
-use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, local, local_layers};
+use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, local, local_layers, without_window};
 use crate::error::Result;
 use crate::graph::{AttentionBias, DecoderConfig, Head, LocalAttention};
 use crate::source::config::Fields;
@@ -35,11 +35,15 @@ pub(super) fn upper_layers(fields: &Fields<'_>, config: &DecoderConfig) -> Resul
     if !fields.flag("use_sliding_window")? {
         return Ok(None);
     }
+    // Absent is a window of 4096, null is none.
+    if fields.is_there("sliding_window") && fields.get("sliding_window").is_none() {
+        return Ok(None);
+    }
     let window = fields.size("sliding_window")?.unwrap_or(4096);
     let first = fields.size("max_window_layers")?.unwrap_or(28);
     Ok(local(config, window, local_layers(fields, config.layers, |at| at >= first)?))
 }
 
 fn from_gguf(fields: &GgufFields<'_>) -> Result<DecoderConfig> {
-    super::from_gguf(NAME, fields)
+    without_window(fields, super::from_gguf(NAME, fields)?)
 }

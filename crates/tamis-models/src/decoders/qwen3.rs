@@ -3,7 +3,7 @@
 //! Yang et al., arXiv 2505.09388, §2.
 
 use super::qwen2::upper_layers;
-use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, HEAD_NORMS};
+use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, HEAD_NORMS, without_window};
 use crate::error::Result;
 use crate::graph::{DecoderConfig, Head, HeadNorms};
 use crate::source::config::Fields;
@@ -32,5 +32,6 @@ fn from_json(fields: &Fields<'_>) -> Result<DecoderConfig> {
 }
 
 fn from_gguf(fields: &GgufFields<'_>) -> Result<DecoderConfig> {
-    Ok(DecoderConfig { head_norms: HeadNorms::Present, ..super::from_gguf(NAME, fields)? })
+    let config = without_window(fields, super::from_gguf(NAME, fields)?)?;
+    Ok(DecoderConfig { head_norms: HeadNorms::Present, ..config })
 }

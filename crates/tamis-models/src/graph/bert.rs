@@ -3,7 +3,9 @@
 //! Devlin et al., arXiv 1810.04805; pooled by the mean over all tokens and scaled to length 1 as in Reimers and Gurevych,
 //! arXiv 1908.10084. Cost a token: two operations a weight in the linear layers, plus attention over the sequence.
 
-use super::blocks::{Activation, Attention, Bias, Blocks, FeedForward, LinearPart, Mask, NormNames, Queries};
+use super::blocks::{
+    Activation, Attention, Bias, Blocks, FeedForward, LinearPart, Mask, NormNames, Parameters, Queries,
+};
 use super::config::{BertActivation, BertConfig};
 use super::pack::{Limits, Pack, split};
 use super::{Encoder, Sink};
@@ -11,7 +13,7 @@ use crate::error::Result;
 use crate::weights::Weights;
 
 /// An encoder on the backend `B`.
-pub(crate) struct Bert<B: Blocks> {
+pub(crate) struct Bert<B: Parameters> {
     pub(super) blocks: B,
     limits: Limits,
     dimension: usize,
@@ -23,14 +25,14 @@ pub(crate) struct Bert<B: Blocks> {
     layers: Vec<Layer<B>>,
 }
 
-struct Layer<B: Blocks> {
+struct Layer<B: Parameters> {
     qkv: B::Linear,
     output: B::Linear,
     norm: B::Norm,
     feed_forward: FeedForward<B>,
 }
 
-impl<B: Blocks> Bert<B> {
+impl<B: Parameters> Bert<B> {
     /// Loads the weights, with or without the name of the model (`bert.`) before each tensor's.
     ///
     /// # Errors
@@ -63,7 +65,9 @@ impl<B: Blocks> Bert<B> {
         let dimension = config.hidden;
         Ok(Self { blocks, limits, dimension, attention, words, positions, types, norm, layers })
     }
+}
 
+impl<B: Blocks> Bert<B> {
     /// The embedding of each sequence.
     pub(super) fn pooled(&self, pack: &Pack) -> Result<B::Rows> {
         let blocks = &self.blocks;
@@ -81,7 +85,7 @@ impl<B: Blocks> Bert<B> {
     }
 }
 
-impl<B: Blocks> Layer<B> {
+impl<B: Parameters> Layer<B> {
     fn load(blocks: &B, config: &BertConfig, weights: &dyn Weights, layer: &str) -> Result<Self> {
         let part = |name: &str, outputs| LinearPart::new(&format!("{layer}.{name}"), outputs, Bias::Present);
         let qkv =
@@ -109,7 +113,7 @@ impl<B: Blocks> Layer<B> {
     }
 }
 
-fn layer_norm<B: Blocks>(
+fn layer_norm<B: Parameters>(
     blocks: &B,
     config: &BertConfig,
     weights: &dyn Weights,

@@ -13,32 +13,21 @@ use super::window::Window;
 use crate::error::Result;
 use crate::weights::Weights;
 
-/// The block operations.
+/// What a graph is loaded into: its parameters, asked for by the names of their tensors.
 ///
-/// `Rows` is an activation: a matrix with one row for each token of a [`Pack`] (or, after the last block, for each
-/// sequence).
-///
-/// # What an implementor owes
-/// A row of a result depends on its own sequence alone. On a backend that claims to be batch-invariant it does so bit for
-/// bit. Values that are not finite pass through.
-pub(crate) trait Blocks: Sized + Send + Sync + 'static {
-    /// An activation.
-    type Rows: Send + Sync;
+/// Apart from the operations, so that what a graph asks for can be known without loading it, see
+/// [`survey`](super::survey).
+pub(crate) trait Parameters: Sized + Send + Sync + 'static {
     /// A table of embeddings.
     type Table: Send + Sync;
     /// Parameters of a normalisation.
     type Norm: Send + Sync;
     /// One or several linear layers that share their input, side by side.
     type Linear: Send + Sync;
-    /// Keys and values of one layer for the tokens of a prefix.
-    type KeyValues: Send + Sync;
     /// Learned biases on attention scores, by head and by distance.
     type PositionBias: Send + Sync;
     /// The linear layers that make keys and values of another sequence's states.
     type Cross: Send + Sync;
-
-    /// The arithmetic in use, e.g. `f32/avx512`.
-    fn numeric_path(&self) -> String;
 
     /// Loads a table of `rows × width` that is only looked up in.
     fn table(&self, weights: &dyn Weights, name: &str, rows: usize, width: usize) -> Result<Self::Table>;
@@ -81,6 +70,24 @@ pub(crate) trait Blocks: Sized + Send + Sync + 'static {
         attention: &Attention,
         inputs: usize,
     ) -> Result<Self::Cross>;
+}
+
+/// The block operations.
+///
+/// `Rows` is an activation: a matrix with one row for each token of a [`Pack`] (or, after the last block, for each
+/// sequence).
+///
+/// # What an implementor owes
+/// A row of a result depends on its own sequence alone. On a backend that claims to be batch-invariant it does so bit for
+/// bit. Values that are not finite pass through.
+pub(crate) trait Blocks: Parameters {
+    /// An activation.
+    type Rows: Send + Sync;
+    /// Keys and values of one layer for the tokens of a prefix.
+    type KeyValues: Send + Sync;
+
+    /// The arithmetic in use, e.g. `f32/avx512`.
+    fn numeric_path(&self) -> String;
 
     /// Sum over the lookups of the table's row for each token, then the normalisation if there is one.
     ///
@@ -267,7 +274,7 @@ impl Attention {
 }
 
 /// Normalisations of single heads.
-pub(crate) struct HeadNorms<B: Blocks> {
+pub(crate) struct HeadNorms<B: Parameters> {
     /// Of each head of queries.
     pub(crate) queries: B::Norm,
     /// Of each head of keys.
@@ -335,7 +342,7 @@ pub(crate) enum Activation {
 }
 
 /// A feed-forward with what surrounds it.
-pub(crate) struct FeedForward<B: Blocks> {
+pub(crate) struct FeedForward<B: Parameters> {
     /// Before it, in models that normalise first; the residual is taken before this.
     pub(crate) norm_before: Option<B::Norm>,
     /// Widens.

@@ -11,7 +11,8 @@
 use std::sync::Arc;
 
 use super::blocks::{
-    Activation, Attention, Bias, Blocks, FeedForward, HeadNorms, LinearPart, Mask, NormNames, Queries,
+    Activation, Attention, Bias, Blocks, FeedForward, HeadNorms, LinearPart, Mask, NormNames, Parameters,
+    Queries,
 };
 use super::config::{self, AttentionBias, BlockNorms, DecoderConfig, Gate, Head, RopeConfig};
 use super::pack::{Limits, Pack, split};
@@ -22,7 +23,7 @@ use crate::error::{Error, Result};
 use crate::weights::Weights;
 
 /// A decoder on the backend `B`.
-pub(crate) struct Decoder<B: Blocks> {
+pub(crate) struct Decoder<B: Parameters> {
     pub(super) blocks: B,
     limits: Limits,
     table: B::Table,
@@ -34,7 +35,7 @@ pub(crate) struct Decoder<B: Blocks> {
     identity: Arc<()>,
 }
 
-struct Layer<B: Blocks> {
+struct Layer<B: Parameters> {
     attention: Arc<Attention>,
     norm: B::Norm,
     qkv: B::Linear,
@@ -53,7 +54,7 @@ pub(super) struct PrefixState<B: Blocks> {
     last: B::Rows,
 }
 
-impl<B: Blocks> Decoder<B> {
+impl<B: Parameters> Decoder<B> {
     /// Loads the weights.
     ///
     /// # Errors
@@ -100,7 +101,9 @@ impl<B: Blocks> Decoder<B> {
         let embedding_scale = config.embedding_scale;
         Ok(Self { blocks, limits, table, embedding_scale, layers, norm, head, identity: Arc::new(()) })
     }
+}
 
+impl<B: Blocks> Decoder<B> {
     /// The states after the last block: one row a token, or one a sequence.
     ///
     /// `keep`, where given, receives the keys and values of each layer.
@@ -157,7 +160,7 @@ impl<B: Blocks> Decoder<B> {
 }
 
 /// What the parts of one layer are loaded from.
-struct Parts<'a, B: Blocks> {
+struct Parts<'a, B: Parameters> {
     blocks: &'a B,
     config: &'a DecoderConfig,
     weights: &'a dyn Weights,
@@ -165,7 +168,7 @@ struct Parts<'a, B: Blocks> {
     prefix: String,
 }
 
-impl<B: Blocks> Parts<'_, B> {
+impl<B: Parameters> Parts<'_, B> {
     fn norm(&self, name: &str, width: usize) -> Result<B::Norm> {
         norm(self.blocks, self.config, self.weights, &format!("{}.{name}", self.prefix), width)
     }
@@ -234,7 +237,7 @@ impl<B: Blocks> Parts<'_, B> {
     }
 }
 
-fn norm<B: Blocks>(
+fn norm<B: Parameters>(
     blocks: &B,
     config: &DecoderConfig,
     weights: &dyn Weights,
@@ -267,6 +270,14 @@ impl Weights for Raised<'_> {
         let mut values = self.weights.load(name, expected_shape)?;
         values.iter_mut().for_each(|value| *value += self.by);
         Ok(values)
+    }
+
+    fn check(&self, name: &str, expected_shape: &[usize]) -> Result<()> {
+        self.weights.check(name, expected_shape)
+    }
+
+    fn place(&self, name: &str) -> String {
+        self.weights.place(name)
     }
 
     fn digest(&self) -> String {

@@ -16,10 +16,13 @@ mod decoder;
 pub(crate) mod pack;
 pub(crate) mod relative;
 pub(crate) mod rotary;
+mod settings;
+mod survey;
 mod t5;
 #[cfg(test)]
 mod tests;
 mod training;
+mod unused;
 mod window;
 
 use std::any::Any;
@@ -34,6 +37,7 @@ pub use crate::candle_backend::Dropout;
 
 use self::bert::Bert;
 use self::decoder::Decoder;
+use self::survey::Survey;
 use self::t5::{SentenceT5, T5};
 use crate::candle_backend::CandleBlocks;
 use crate::error::{Error, Result};
@@ -217,11 +221,46 @@ pub enum Device {
     Metal,
 }
 
+/// What a model is wanted for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Task {
+    /// To score tokens, by [`build_causal`].
+    CausalLm,
+    /// To read an input and answer, by [`build_encoder_decoder`].
+    EncoderDecoder,
+    /// To embed, by [`build_encoder`].
+    Encoder,
+}
+
+/// Whether a model can be built for a task, from the names and shapes of its tensors alone: every tensor that the graph asks
+/// for is there, and none is left over that would change what it computes. Building does the same first.
+///
+/// # Errors
+/// As building; [`WeightsError::Unused`](crate::weights::WeightsError::Unused).
+pub fn check(architecture: &Architecture, weights: &dyn Weights, task: Task) -> Result<()> {
+    let survey = Survey::default();
+    let survey = match (architecture, task) {
+        (Architecture::Decoder(config), Task::CausalLm) => Decoder::load(survey, config, weights)?.blocks,
+        (Architecture::Bert(config), Task::Encoder) => Bert::load(survey, config, weights)?.blocks,
+        (Architecture::T5(config), Task::EncoderDecoder) => T5::load(survey, config, weights)?.blocks,
+        (Architecture::T5(config), Task::Encoder) => SentenceT5::load(survey, config, weights)?.blocks,
+        (_, task) => {
+            let needed = match task {
+                Task::CausalLm => "causal language model",
+                Task::EncoderDecoder => "encoder–decoder",
+                Task::Encoder => "encoder",
+            };
+            return Err(Error::WrongKind { architecture: architecture.name(), needed });
+        }
+    };
+    unused::refuse(architecture, task, weights, &survey.asked())
+}
+
 /// Loads a model that scores tokens.
 ///
 /// # Errors
-/// When the architecture is an encoder, the configuration does not fit together, a tensor is missing or has another shape,
-/// or this machine lacks the numeric path.
+/// When the architecture is an encoder, the configuration does not fit together, a tensor is missing, has another shape or
+/// would not be used, or this machine lacks the numeric path.
 pub fn build_causal(
     architecture: &Architecture,
     weights: &dyn Weights,
@@ -230,6 +269,7 @@ pub fn build_causal(
     let Architecture::Decoder(config) = architecture else {
         return Err(Error::WrongKind { architecture: architecture.name(), needed: "causal language model" });
     };
+    check(architecture, weights, Task::CausalLm)?;
     Ok(match backend {
         Backend::Native(path) => Box::new(Decoder::load(NativeBlocks::new(path)?, config, weights)?),
         Backend::Candle => Box::new(Decoder::load(CandleBlocks::new(), config, weights)?),
@@ -249,6 +289,7 @@ pub fn build_encoder_decoder(
     let Architecture::T5(config) = architecture else {
         return Err(Error::WrongKind { architecture: architecture.name(), needed: "encoder–decoder" });
     };
+    check(architecture, weights, Task::EncoderDecoder)?;
     Ok(match backend {
         Backend::Native(path) => Box::new(T5::load(NativeBlocks::new(path)?, config, weights)?),
         Backend::Candle => Box::new(T5::load(CandleBlocks::new(), config, weights)?),
@@ -265,6 +306,7 @@ pub fn build_encoder(
     weights: &dyn Weights,
     backend: Backend,
 ) -> Result<Box<dyn Encoder>> {
+    check(architecture, weights, Task::Encoder)?;
     Ok(match (architecture, backend) {
         (Architecture::Bert(config), Backend::Native(path)) => {
             Box::new(Bert::load(NativeBlocks::new(path)?, config, weights)?)

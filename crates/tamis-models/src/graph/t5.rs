@@ -14,6 +14,7 @@
 
 use super::blocks::{
     Activation, Attention, Between, Bias, Blocks, CrossNames, FeedForward, LinearPart, Mask, NormNames,
+    Parameters,
 };
 use super::config::{T5Activation, T5Config, T5Head};
 use super::pack::{Limits, Pack, split, split_lengths};
@@ -26,10 +27,11 @@ use crate::weights::Weights;
 const LONGEST: usize = 1 << 16;
 
 /// Names under which the shared table of embeddings is found: what tied tensors were saved as differs between tools.
-const TABLES: [&str; 3] = ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
+pub(super) const TABLES: [&str; 3] =
+    ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
 
 /// An encoder–decoder on the backend `B`.
-pub(crate) struct T5<B: Blocks> {
+pub(crate) struct T5<B: Parameters> {
     pub(super) blocks: B,
     limits: Limits,
     context: usize,
@@ -41,7 +43,7 @@ pub(crate) struct T5<B: Blocks> {
 }
 
 /// An encoder with mean pooling, on the backend `B`.
-pub(crate) struct SentenceT5<B: Blocks> {
+pub(crate) struct SentenceT5<B: Parameters> {
     pub(super) blocks: B,
     limits: Limits,
     dimension: usize,
@@ -50,19 +52,19 @@ pub(crate) struct SentenceT5<B: Blocks> {
     projection: Option<B::Linear>,
 }
 
-struct EncoderStack<B: Blocks> {
+struct EncoderStack<B: Parameters> {
     attention: Attention,
     bias: B::PositionBias,
     layers: Vec<EncoderLayer<B>>,
     norm: B::Norm,
 }
 
-struct EncoderLayer<B: Blocks> {
+struct EncoderLayer<B: Parameters> {
     attention: SelfAttention<B>,
     feed_forward: FeedForward<B>,
 }
 
-struct DecoderStack<B: Blocks> {
+struct DecoderStack<B: Parameters> {
     attention: Attention,
     cross: Attention,
     bias: B::PositionBias,
@@ -70,7 +72,7 @@ struct DecoderStack<B: Blocks> {
     norm: B::Norm,
 }
 
-struct DecoderLayer<B: Blocks> {
+struct DecoderLayer<B: Parameters> {
     attention: SelfAttention<B>,
     cross_norm: B::Norm,
     cross_query: B::Linear,
@@ -79,20 +81,20 @@ struct DecoderLayer<B: Blocks> {
     feed_forward: FeedForward<B>,
 }
 
-struct SelfAttention<B: Blocks> {
+struct SelfAttention<B: Parameters> {
     norm: B::Norm,
     qkv: B::Linear,
     output: B::Linear,
 }
 
 /// What loads the parts of a model.
-struct Loader<'a, B: Blocks> {
+struct Loader<'a, B: Parameters> {
     blocks: &'a B,
     config: &'a T5Config,
     weights: &'a dyn Weights,
 }
 
-impl<B: Blocks> Loader<'_, B> {
+impl<B: Parameters> Loader<'_, B> {
     fn attention(&self, mask: Mask) -> Attention {
         Attention {
             heads: self.config.heads,
@@ -198,7 +200,7 @@ impl<B: Blocks> Loader<'_, B> {
     }
 }
 
-impl<B: Blocks> T5<B> {
+impl<B: Parameters> T5<B> {
     /// Loads the weights.
     ///
     /// # Errors
@@ -227,7 +229,9 @@ impl<B: Blocks> T5<B> {
         let (context, start) = (config.context.min(LONGEST), config.start);
         Ok(Self { blocks, limits, context, start, table, encoder, decoder, head })
     }
+}
 
+impl<B: Blocks> T5<B> {
     /// The normalised states of the decoder: one row for each token of `targets`, of which each sequence begins with the
     /// start token.
     fn states(&self, inputs: &Pack, targets: &Pack) -> Result<B::Rows> {
@@ -372,7 +376,7 @@ impl<B: Blocks> EncoderDecoder for T5<B> {
     }
 }
 
-impl<B: Blocks> SentenceT5<B> {
+impl<B: Parameters> SentenceT5<B> {
     /// Loads the encoder's weights, and the projection's where there is one.
     ///
     /// # Errors
@@ -390,7 +394,9 @@ impl<B: Blocks> SentenceT5<B> {
         let dimension = config.projection.unwrap_or(config.hidden);
         Ok(Self { blocks, limits, dimension, table, encoder, projection })
     }
+}
 
+impl<B: Blocks> SentenceT5<B> {
     /// The embedding of each sequence.
     pub(super) fn pooled(&self, pack: &Pack) -> Result<B::Rows> {
         let states = self.encoder.states(&self.blocks, &self.table, pack)?;

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use candle_core::{Tensor, Var};
 
 use super::t5::T5;
-use super::{Pair, T5Config};
+use super::{Architecture, Pair, T5Config, Task, check};
 use crate::candle_backend::{CandleBlocks, Dropout};
 use crate::error::Result;
 use crate::weights::Weights;
@@ -27,8 +27,9 @@ impl T5Training {
     /// Loads weights, trained or just drawn, as variables.
     ///
     /// # Errors
-    /// When the configuration does not fit together, or a tensor is missing or has another shape.
+    /// When the configuration does not fit together, or a tensor is missing, has another shape or would not be used.
     pub fn new(config: &T5Config, weights: &dyn Weights) -> Result<Self> {
+        check(&Architecture::T5(config.clone()), weights, Task::EncoderDecoder)?;
         Ok(Self { model: T5::load(CandleBlocks::trainable(), config, weights)? })
     }
 

@@ -29,7 +29,7 @@ use self::weights::{Linear, Norm, Table};
 use crate::error::Result;
 use crate::graph::blocks::{
     Activation, Attention, Between, Blocks, CrossNames, FeedForward, HeadNorms, LinearPart, NormNames,
-    Queries,
+    Parameters, Queries,
 };
 use crate::graph::pack::Pack;
 use crate::graph::relative::Buckets;
@@ -146,18 +146,12 @@ fn row_blocks(rows: usize, block: usize) -> impl Iterator<Item = (usize, usize)>
     (0..rows).step_by(block).map(move |from| (from, block.min(rows - from)))
 }
 
-impl Blocks for NativeBlocks {
-    type Rows = Buffer;
+impl Parameters for NativeBlocks {
     type Table = Table;
     type Norm = Norm;
     type Linear = Linear;
-    type KeyValues = KeyValues;
     type PositionBias = PositionBias;
     type Cross = Cross;
-
-    fn numeric_path(&self) -> String {
-        self.path.name().to_owned()
-    }
 
     fn table(&self, weights: &dyn Weights, name: &str, rows: usize, width: usize) -> Result<Table> {
         Table::load(self.path, weights, name, rows, width)
@@ -199,6 +193,15 @@ impl Blocks for NativeBlocks {
         inputs: usize,
     ) -> Result<Cross> {
         Cross::load(self.path, weights, names, attention, inputs)
+    }
+}
+
+impl Blocks for NativeBlocks {
+    type Rows = Buffer;
+    type KeyValues = KeyValues;
+
+    fn numeric_path(&self) -> String {
+        self.path.name().to_owned()
     }
 
     fn embed(&self, lookups: &[(&Table, &[u32])], norm: Option<&Norm>) -> Result<Buffer> {

@@ -232,6 +232,7 @@ impl Signal for Perplexity {
 fn info(reader: Reader, reading: &dyn Reading, options: &PerplexityOptions) -> SignalInfo {
     let fingerprint = Fingerprint::new(NAME, VERSION)
         .with("model", &reader.digest)
+        .with_architecture(reader.settings.as_ref())
         .with("tokenizer", reader.tokenizer.digest());
     let fingerprint = reading.describe(fingerprint).with("max_document_tokens", options.max_document_tokens);
     let mut notes = BTreeMap::from([

@@ -3,6 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
+use tamis_core::Settings;
+
 use super::Objective;
 use crate::error::Result;
 use crate::graph::{Architecture, Backend, CausalLm, EncoderDecoder, build_causal, build_encoder_decoder};
@@ -31,6 +33,8 @@ pub struct Reader {
     pub source: String,
     /// Digest of its weights.
     pub digest: String,
+    /// What its graph is built from, where the digest does not cover it.
+    pub settings: Option<Settings>,
     /// Its licence, where known.
     pub license: Option<String>,
 }
@@ -57,6 +61,7 @@ impl Reader {
             tokenizer: Arc::new(loaded.tokenizer),
             source: loaded.source,
             digest: loaded.digest,
+            settings: loaded.settings,
             license: loaded.license,
         })
     }

@@ -21,6 +21,7 @@ fn reader(context: usize, before: &[u32]) -> Reader {
         tokenizer: Arc::new(tokenizer),
         source: "fake".to_owned(),
         digest: "fake weights".to_owned(),
+        settings: None,
         license: None,
     }
 }

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use serde_json::{Map, Value};
 
-use super::SourceError;
+use super::{SourceError, not_computed};
 use crate::decoders;
 use crate::error::{Error, Result};
 use crate::graph::{Architecture, BertActivation, BertConfig, T5Activation, T5Config, T5Head};
@@ -30,29 +30,35 @@ pub(super) fn read_object(path: &Path) -> Result<Map<String, Value>, SourceError
     }
 }
 
-/// Reads the configuration of a folder.
+/// Reads the configuration of a folder, and refuses what it says and no graph computes.
 pub(super) fn read(path: &Path) -> Result<Architecture> {
     let object = read_object(path)?;
     let fields = Fields { path, object: &object };
+    let architecture = architecture(&fields)?;
+    not_computed::refuse(&fields, &architecture)?;
+    Ok(architecture)
+}
+
+fn architecture(fields: &Fields<'_>) -> Result<Architecture> {
     match fields.text("model_type")? {
         Some("bert") => {
-            let config = bert(&fields)?;
+            let config = bert(fields)?;
             config.validate()?;
             Ok(Architecture::Bert(config))
         }
         Some("t5") => {
-            let config = t5(&fields)?;
+            let config = t5(fields)?;
             config.validate()?;
             Ok(Architecture::T5(config))
         }
         other => {
             if let Some(family) = other.and_then(decoders::of_model_type) {
-                let config = (family.from_json)(&fields)?;
+                let config = (family.from_json)(fields)?;
                 config.validate()?;
                 return Ok(Architecture::Decoder(config));
             }
             let known = decoders::model_types().chain(["bert", "t5"]).collect::<Vec<_>>().join(", ");
-            let (file, got) = (path.display().to_string(), other.unwrap_or("nothing").to_owned());
+            let (file, got) = (fields.path.display().to_string(), other.unwrap_or("nothing").to_owned());
             Err(Error::UnknownArchitecture { file, got, known })
         }
     }
@@ -65,6 +71,22 @@ pub(crate) struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
+    /// The file.
+    pub(super) fn path(&self) -> &'a Path {
+        self.path
+    }
+
+    /// The error for a value that would have to be computed otherwise.
+    pub(crate) fn not_computed(&self, name: &str, expected: &str, got: &str) -> Error {
+        SourceError::NotComputed {
+            path: self.path.to_owned(),
+            field: name.to_owned(),
+            expected: expected.to_owned(),
+            got: got.to_owned(),
+        }
+        .into()
+    }
+
     pub(crate) fn wrong(&self, name: &str, expected: &str, got: &str) -> Error {
         SourceError::Configuration {
             path: self.path.to_owned(),

@@ -111,6 +111,36 @@ pub enum SourceError {
         /// What is wrong, with what was expected and found.
         problem: String,
     },
+    /// A setting that changes what the model computes, to something that no graph here computes.
+    #[error("`{}`: `{field}`: expected {expected}, got {got}", path.display())]
+    NotComputed {
+        /// The file.
+        path: PathBuf,
+        /// The setting.
+        field: String,
+        /// The value with which it could be computed.
+        expected: String,
+        /// What it is.
+        got: String,
+    },
+    /// The weights are quantised in a way of a library's own.
+    #[error("`{}`: `{field}`: expected plain weights, got quantised ones", path.display())]
+    Quantised {
+        /// The file.
+        path: PathBuf,
+        /// The setting that says so.
+        field: &'static str,
+    },
+    /// A folder holds something beside the model that would change it and is not applied.
+    #[error("folder `{}`: {problem}", path.display())]
+    NotApplied {
+        /// The folder.
+        path: PathBuf,
+        /// What there is.
+        problem: String,
+        /// What helps.
+        remedy: &'static str,
+    },
     /// A file has other bytes than it should.
     #[error("`{}`: expected digest `{expected}`, got `{got}`", path.display())]
     Digest {
@@ -159,6 +189,16 @@ impl SourceError {
                 "a model folder holds config.json, tokenizer.json and *.safetensors, or a single .gguf file".to_owned()
             }
             Self::Configuration { .. } => "check that the file belongs to this model and is complete".to_owned(),
+            Self::NotComputed { field, .. } => format!(
+                "tamis does not compute this: let a server run the model and name it (`--model http://…`); where `{field}` is \
+                 there by mistake, remove it"
+            ),
+            Self::Quantised { .. } => {
+                "convert the weights to bf16 (transformers: `dequantize`, then `save_pretrained`), name a GGUF file of the \
+                 model, or let a server run it and name it: `--model http://…`"
+                    .to_owned()
+            }
+            Self::NotApplied { remedy, .. } => (*remedy).to_owned(),
             Self::Digest { folder, .. } => {
                 format!("delete `{}` and run again; if it happens again, the index serves another file", folder.display())
             }

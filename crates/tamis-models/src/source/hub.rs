@@ -32,6 +32,8 @@ const SMALL_FILES: &[&str] = &[
     "2_Dense/config.json",
     "2_Dense/model.safetensors",
     "sentence_bert_config.json",
+    "config_sentence_transformers.json",
+    "adapter_config.json",
     "README.md",
     "LICENSE",
 ];
@@ -180,7 +182,14 @@ impl Download<'_> {
         }
         if there.contains(&INDEX) {
             let index = self.file(INDEX)?;
-            for shard in SafetensorsWeights::shards_of(&index)? {
+            let shards = SafetensorsWeights::shards_of(&index)?;
+            if there.contains(&SINGLE) && !shards.iter().any(|shard| shard.ends_with(SINGLE)) {
+                let problem = format!(
+                    "it has `{SINGLE}` beside an index of other shards; download the one that is meant"
+                );
+                return Err(self.failed(problem).into());
+            }
+            for shard in shards {
                 let shard = shard.file_name().and_then(|name| name.to_str()).unwrap_or_default().to_owned();
                 self.file(&shard)?;
             }

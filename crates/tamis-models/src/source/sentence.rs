@@ -33,6 +33,9 @@ pub struct DenseConfig {
     pub weights: PathBuf,
 }
 
+/// Modules that are known, in the order in which they are computed.
+const ORDER: [&str; 4] = ["Transformer", "Pooling", "Dense", "Normalize"];
+
 /// Reads the folder's settings; `None` where it is no sentence-transformers folder.
 pub(super) fn read(folder: &Path) -> Result<Option<SentenceConfig>, SourceError> {
     let path = folder.join("modules.json");
@@ -47,14 +50,28 @@ pub(super) fn read(folder: &Path) -> Result<Option<SentenceConfig>, SourceError>
     let modules: Vec<Value> = serde_json::from_slice(&std::fs::read(&path).map_err(failed)?)
         .map_err(|error| wrong(&path, format!("not a list of modules: {error}")))?;
     let mut config = SentenceConfig { max_tokens: None, normalized: false, dense: None };
+    let mut last = None;
     for module in &modules {
         let kind = module.get("type").and_then(Value::as_str).unwrap_or_default();
         let place = module.get("path").and_then(Value::as_str).unwrap_or_default();
         if !place.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-') {
             return Err(wrong(&path, format!("module path `{place}` is no plain folder name")));
         }
-        match kind.rsplit('.').next().unwrap_or_default() {
-            "Transformer" => {}
+        let kind = kind.rsplit('.').next().unwrap_or_default();
+        // They are computed in this order, whatever order they stand in.
+        let order = ORDER.into_iter().position(|known| known == kind);
+        if order.is_some() && order <= last {
+            let problem =
+                format!("expected modules in the order {}, got `{kind}` too late", ORDER.join(", "));
+            return Err(wrong(&path, problem));
+        }
+        last = order;
+        match kind {
+            "Transformer" if place.is_empty() => {}
+            "Transformer" => {
+                let problem = format!("expected the Transformer's files beside it, got them in `{place}`");
+                return Err(wrong(&path, problem));
+            }
             "Normalize" => config.normalized = true,
             "Pooling" => check_pooling(&folder.join(place).join("config.json"))?,
             "Dense" if config.dense.is_none() => config.dense = Some(read_dense(&folder.join(place))?),
@@ -65,6 +82,7 @@ pub(super) fn read(folder: &Path) -> Result<Option<SentenceConfig>, SourceError>
             }
         }
     }
+    refuse_prompt(&folder.join("config_sentence_transformers.json"))?;
     let path = folder.join("sentence_bert_config.json");
     if path.is_file() {
         let object = read_object(&path)?;
@@ -77,6 +95,25 @@ pub(super) fn read(folder: &Path) -> Result<Option<SentenceConfig>, SourceError>
             .and_then(|tokens| usize::try_from(tokens).ok());
     }
     Ok(Some(config))
+}
+
+/// Refuses a prompt that sentence-transformers would put before every text.
+fn refuse_prompt(path: &Path) -> Result<(), SourceError> {
+    if !path.is_file() {
+        return Ok(());
+    }
+    let object = read_object(path)?;
+    let Some(name) = object.get("default_prompt_name").and_then(Value::as_str) else { return Ok(()) };
+    let prompt = object.get("prompts").and_then(|prompts| prompts.get(name)).and_then(Value::as_str);
+    if prompt.is_some_and(str::is_empty) {
+        return Ok(());
+    }
+    Err(SourceError::NotComputed {
+        path: path.to_owned(),
+        field: "default_prompt_name".to_owned(),
+        expected: "none".to_owned(),
+        got: format!("`{name}`, a prompt before every text"),
+    })
 }
 
 fn check_pooling(path: &Path) -> Result<(), SourceError> {

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use xxhash_rust::xxh3::Xxh3;
 
-use super::{Weights, check_shape, missing};
+use super::Weights;
 use crate::error::Result;
 
 /// Named tensors in memory.
@@ -40,10 +40,8 @@ impl Weights for MemoryWeights {
     }
 
     fn load(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
-        let (shape, values) =
-            self.tensors.get(name).ok_or_else(|| missing("in memory", name, &self.names()))?;
-        check_shape("in memory", name, expected_shape, shape)?;
-        Ok(values.clone())
+        self.check(name, expected_shape)?;
+        Ok(self.tensors[name].1.clone())
     }
 
     fn digest(&self) -> String {

@@ -14,7 +14,7 @@ pub mod gguf;
 mod memory;
 mod safetensors;
 
-pub use error::WeightsError;
+pub use error::{UnusedCause, WeightsError};
 pub use memory::MemoryWeights;
 pub use safetensors::SafetensorsWeights;
 
@@ -38,6 +38,40 @@ pub trait Weights: Send + Sync {
     /// # Errors
     /// [`WeightsError::MissingTensor`], [`WeightsError::Shape`] (before anything is read), or what the file says.
     fn load(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>>;
+
+    /// Whether a tensor could be loaded: it is there, in this shape, in a number format that can be read. Nothing is read.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    fn check(&self, name: &str, expected_shape: &[usize]) -> Result<()> {
+        match self.shape(name) {
+            None => Err(missing(&self.place(name), name, &self.names()).into()),
+            Some(got) => Ok(check_shape(&self.place(name), name, expected_shape, &got)?),
+        }
+    }
+
+    /// Whether two tensors have the same shape and hold the same numbers, bit for bit. One that is not there equals none.
+    ///
+    /// # Errors
+    /// What the file says.
+    fn are_equal(&self, one: &str, other: &str) -> Result<bool> {
+        let (Some(shape), Some(second)) = (self.shape(one), self.shape(other)) else { return Ok(false) };
+        if shape != second {
+            return Ok(false);
+        }
+        let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits);
+        Ok(bits(self.load(one, &shape)?).eq(bits(self.load(other, &shape)?)))
+    }
+
+    /// The file that holds a tensor, or would, as messages name it.
+    fn place(&self, _name: &str) -> String {
+        "in memory".to_owned()
+    }
+
+    /// What the file calls a tensor.
+    fn stored_name(&self, name: &str) -> String {
+        name.to_owned()
+    }
 
     /// `xxh3:` and 32 hex digits over the bytes of the files that hold the tensors.
     fn digest(&self) -> String;

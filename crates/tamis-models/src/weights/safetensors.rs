@@ -19,6 +19,8 @@ use crate::error::Result;
 const LARGEST_HEADER_BYTES: u64 = 64 << 20;
 /// As above, for the index of shards.
 const LARGEST_INDEX_BYTES: u64 = 64 << 20;
+/// Bytes of two tensors that are compared at a time.
+const COMPARED_BYTES: u64 = 4 << 20;
 const KNOWN_TYPES: &str = "F32, F16, BF16";
 
 /// Where a tensor is.
@@ -101,6 +103,34 @@ impl SafetensorsWeights {
     }
 }
 
+impl SafetensorsWeights {
+    /// A tensor that can be read, and how its bytes become numbers.
+    fn readable(
+        &self,
+        name: &str,
+        expected_shape: &[usize],
+    ) -> Result<(&Entry, fn(&[u8]) -> Vec<f32>), WeightsError> {
+        let Some(entry) = self.entries.get(name) else {
+            return Err(missing(&self.place(name), name, &self.names()));
+        };
+        check_shape(&self.place(name), name, expected_shape, &entry.shape)?;
+        let to_f32 = match entry.dtype {
+            Dtype::F32 => convert::from_f32,
+            Dtype::F16 => convert::from_f16,
+            Dtype::BF16 => convert::from_bf16,
+            other => {
+                return Err(WeightsError::DataType {
+                    file: self.place(name),
+                    tensor: name.to_owned(),
+                    known: KNOWN_TYPES,
+                    got: format!("{other:?}"),
+                });
+            }
+        };
+        Ok((entry, to_f32))
+    }
+}
+
 fn read_header(file: &WeightFile, index: usize) -> Result<Vec<(String, Entry)>, WeightsError> {
     let mut length = [0; 8];
     if file.size_bytes() < 8 {
@@ -155,27 +185,34 @@ impl Weights for SafetensorsWeights {
     }
 
     fn load(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
-        let Some(entry) = self.entries.get(name) else {
-            let place = self.files.first().map_or_else(String::new, WeightFile::display);
-            return Err(missing(&place, name, &self.names()).into());
+        let (entry, to_f32) = self.readable(name, expected_shape)?;
+        Ok(to_f32(&self.files[entry.file].read(entry.offset, entry.length)?))
+    }
+
+    fn check(&self, name: &str, expected_shape: &[usize]) -> Result<()> {
+        Ok(self.readable(name, expected_shape).map(drop)?)
+    }
+
+    fn are_equal(&self, one: &str, other: &str) -> Result<bool> {
+        let (Some(one), Some(other)) = (self.entries.get(one), self.entries.get(other)) else {
+            return Ok(false);
         };
-        let file = &self.files[entry.file];
-        check_shape(&file.display(), name, expected_shape, &entry.shape)?;
-        let to_f32 = match entry.dtype {
-            Dtype::F32 => convert::from_f32,
-            Dtype::F16 => convert::from_f16,
-            Dtype::BF16 => convert::from_bf16,
-            other => {
-                return Err(WeightsError::DataType {
-                    file: file.display(),
-                    tensor: name.to_owned(),
-                    known: KNOWN_TYPES,
-                    got: format!("{other:?}"),
-                }
-                .into());
+        if (one.dtype, &one.shape, one.length) != (other.dtype, &other.shape, other.length) {
+            return Ok(false);
+        }
+        let read = |entry: &Entry, from, length| self.files[entry.file].read(entry.offset + from, length);
+        for from in (0..one.length).step_by(COMPARED_BYTES as usize) {
+            let length = COMPARED_BYTES.min(one.length - from);
+            if read(one, from, length)? != read(other, from, length)? {
+                return Ok(false);
             }
-        };
-        Ok(to_f32(&file.read(entry.offset, entry.length)?))
+        }
+        Ok(true)
+    }
+
+    fn place(&self, name: &str) -> String {
+        let file = self.entries.get(name).map_or(0, |entry| entry.file);
+        self.files.get(file).map_or_else(String::new, WeightFile::display)
     }
 
     fn digest(&self) -> String {

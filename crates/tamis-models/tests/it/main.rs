@@ -4,9 +4,12 @@
 mod ask_llm;
 mod decoders;
 mod embed;
+mod folders;
 mod perplexity;
 mod reference;
+mod settings;
 mod sources;
 mod t5;
 mod tokenizers;
+mod unused;
 mod weights;

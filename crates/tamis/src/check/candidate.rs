@@ -80,6 +80,7 @@ impl Likelihood {
             tokenizer: Arc::clone(&judge.tokenizer),
             source: judge.source.clone(),
             digest: judge.digest.clone(),
+            settings: judge.settings.clone(),
             license: judge.license.clone(),
         };
         let options = PerplexityOptions { max_document_tokens: MOST_TOKENS, ..PerplexityOptions::default() };

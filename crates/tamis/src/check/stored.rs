@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tamis_core::Digest;
+use tamis_core::{Digest, Fingerprint};
 use tamis_io::store::Store;
 use tamis_models::source::default_cache;
 
@@ -18,9 +18,17 @@ use crate::{Observer, Result};
 /// `tamis models check smollm2 --json` as `docs/judge.md` says.
 const SHIPPED: &str = include_str!("../../labelled/checks.json");
 
-/// Fields of a fingerprint that decide what a judge answers.
-const IDENTITY: [&str; 7] =
-    ["method", "version", "model", "prompt.digest", "rendering", "labels.yes", "labels.no"];
+/// Fields of a fingerprint that decide what a judge answers. One that a judge lacks does not count.
+const IDENTITY: [&str; 8] = [
+    "method",
+    "version",
+    "model",
+    Fingerprint::ARCHITECTURE,
+    "prompt.digest",
+    "rendering",
+    "labels.yes",
+    "labels.no",
+];
 
 /// A stored result.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -175,6 +183,19 @@ mod tests {
             try_store(&set, &judge(&identity(&fields), auc, spam, verdict), &store).unwrap();
             assert!(told().contains(expected) && told().is_empty() == expected.is_empty(), "{}", told());
         }
+    }
+
+    #[test]
+    fn a_check_of_one_architecture_says_nothing_of_another() {
+        let of = |architecture: Option<&str>| {
+            let fields = [("method", Some("ask-llm")), ("model", Some("m")), ("architecture", architecture)];
+            let fields =
+                fields.into_iter().filter_map(|(name, value)| Some((name.to_owned(), value?.to_owned())));
+            identity(&fields.collect())
+        };
+        assert_eq!(of(None), Digest::of(b"method=ask-llm\nmodel=m").to_string(), "as it was stored before");
+        assert_ne!(of(Some("a")), of(Some("b")));
+        assert_ne!(of(Some("a")), of(None));
     }
 
     #[test]

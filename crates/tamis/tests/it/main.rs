@@ -8,6 +8,7 @@ mod support;
 
 mod signals;
 
+mod architecture;
 mod aside;
 mod carry;
 mod density;

@@ -5,6 +5,7 @@ use super::header::Header;
 use super::value::Value;
 use super::{WeightFile, data_type_error};
 use crate::error::{Error, Result};
+use crate::source::SourceError;
 
 /// The tensor of Llama 3's rotary scaling: a factor for each wavelength.
 pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";
@@ -50,6 +51,35 @@ impl GgufFields<'_> {
 
     pub(crate) fn needed_number(&self, name: &str) -> Result<f32> {
         self.number(name)?.ok_or_else(|| self.wrong(name, "a number, got nothing"))
+    }
+
+    /// The error for a value that would have to be computed otherwise.
+    pub(crate) fn not_computed(&self, name: &str, expected: &str, got: &str) -> Error {
+        Error::Source(SourceError::NotComputed {
+            path: self.file.path().to_owned(),
+            field: self.key(name),
+            expected: expected.to_owned(),
+            got: got.to_owned(),
+        })
+    }
+
+    pub(crate) fn flag(&self, name: &str) -> Result<Option<bool>> {
+        match self.get(name) {
+            None => Ok(None),
+            Some(Value::Bool(value)) => Ok(Some(*value)),
+            Some(_) => Err(self.wrong(name, "true or false")),
+        }
+    }
+
+    /// Refuses a number other than those with which it means nothing; absent, it means nothing.
+    pub(crate) fn neutral(&self, name: &str, neutral: &[f32]) -> Result<()> {
+        match self.number(name)? {
+            Some(value) if !neutral.contains(&value) => {
+                let known: Vec<String> = neutral.iter().map(f32::to_string).collect();
+                Err(self.not_computed(name, &known.join(" or "), &value.to_string()))
+            }
+            _ => Ok(()),
+        }
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {

@@ -39,6 +39,8 @@ enum Rows {
 /// One tensor under its Hugging Face name.
 #[derive(Clone, Debug)]
 struct Entry {
+    /// Its name in the file.
+    name: String,
     info: TensorInfo,
     rows: Rows,
 }
@@ -116,11 +118,7 @@ impl Weights for GgufWeights {
     }
 
     fn load(&self, name: &str, expected_shape: &[usize]) -> Result<Vec<f32>> {
-        let Some(Entry { info, rows }) = self.entries.get(name) else {
-            return Err(missing(&self.file.display(), name, &self.names()).into());
-        };
-        check_shape(&self.file.display(), name, expected_shape, &info.shape)?;
-        let format = info.format.map_err(|number| data_type_error(&self.file, name, number))?;
+        let (Entry { info, rows, .. }, format) = self.readable(name, expected_shape)?;
         let bytes = self.file.read(info.offset, info.length)?;
         // The shape cannot be larger than the bytes allow: the header was refused otherwise.
         let mut values = vec![0.0; info.shape.iter().product()];
@@ -131,8 +129,32 @@ impl Weights for GgufWeights {
         })
     }
 
+    fn check(&self, name: &str, expected_shape: &[usize]) -> Result<()> {
+        Ok(self.readable(name, expected_shape).map(drop)?)
+    }
+
+    fn place(&self, _name: &str) -> String {
+        self.file.display()
+    }
+
+    fn stored_name(&self, name: &str) -> String {
+        self.entries.get(name).map_or_else(|| name.to_owned(), |entry| entry.name.clone())
+    }
+
     fn digest(&self) -> String {
         self.digest.clone()
+    }
+}
+
+impl GgufWeights {
+    /// A tensor that can be read, and its format.
+    fn readable(&self, name: &str, expected_shape: &[usize]) -> Result<(&Entry, Format), WeightsError> {
+        let Some(entry) = self.entries.get(name) else {
+            return Err(missing(&self.file.display(), name, &self.names()));
+        };
+        check_shape(&self.file.display(), name, expected_shape, &entry.info.shape)?;
+        let format = entry.info.format.map_err(|number| data_type_error(&self.file, name, number))?;
+        Ok((entry, format))
     }
 }
 
@@ -178,7 +200,7 @@ fn entries(
             });
         }
         let rows = heads.map_or(Rows::AsStored, |heads| Rows::Rotary { heads });
-        entries.insert(to, Entry { info, rows });
+        entries.insert(to, Entry { name, info, rows });
     }
     Ok(entries)
 }
