@@ -11,6 +11,8 @@
 pub mod builtin;
 mod chat;
 mod error;
+mod jinja;
+mod thought;
 
 use std::fs::File;
 use std::io::Read;
@@ -157,6 +159,13 @@ impl Prompt {
     #[must_use]
     pub fn template(&self) -> String {
         format!("{}{PLACEHOLDER}{}", self.prefix, self.suffix)
+    }
+
+    /// What opens a thought, `<think>` say, where the prompt ends in one that is still open: the model is then asked for the
+    /// first word of a thought, not for an answer.
+    #[must_use]
+    pub fn open_thought(&self) -> Option<&'static str> {
+        thought::open_thought(&self.suffix)
     }
 
     /// Digest of the text with its placeholder, and of which answer speaks for the document.

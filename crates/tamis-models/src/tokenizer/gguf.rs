@@ -201,7 +201,7 @@ impl<'a> Vocabulary<'a> {
             let Some(value) = self.gguf.metadata(key) else { continue };
             let token = value.as_integer().and_then(|id| self.tokens.get(usize::try_from(id).ok()?));
             let token = token.ok_or_else(|| self.malformed(format!("metadata `{key}` is no token")))?;
-            roles.insert(role.to_owned(), token.clone());
+            roles.insert(role.to_owned(), Some(token.clone()));
         }
         let digest = format!("xxh3:{:032x}", self.hasher.digest128());
         let mut tokenizer = Tokenizer::new(&self.file, inner, &roles, digest)?;
