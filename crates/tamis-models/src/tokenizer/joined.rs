@@ -13,7 +13,9 @@
 //! text alike, and nothing of this file touches it.
 
 use tokenizers::tokenizer::normalizer::Range;
-use tokenizers::tokenizer::{Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizer};
+use tokenizers::tokenizer::{
+    Model, NormalizedString, Normalizer, OffsetReferential, OffsetType, PreTokenizer,
+};
 use tokenizers::{Encoding, PreTokenizedString};
 
 /// The letter. It composes with no combining mark.

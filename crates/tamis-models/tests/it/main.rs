@@ -5,6 +5,7 @@ mod ask_llm;
 mod chat_templates;
 mod decoders;
 mod embed;
+mod joined;
 mod perplexity;
 mod reference;
 mod sources;
