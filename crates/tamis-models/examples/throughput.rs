@@ -23,6 +23,7 @@ use tamis_models::graph::{
 };
 use tamis_models::prompt::builtin;
 use tamis_models::source::{default_cache, open_model};
+use tamis_models::tokenizer::Joint;
 
 enum Model {
     Causal(Box<dyn CausalLm>),
@@ -71,7 +72,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let prompt = set.prompts().first().ok_or("an empty set of prompts")?;
         (before, after) = (
             loaded.tokenizer.encode_template(prompt.prefix())?,
-            loaded.tokenizer.encode_template(prompt.suffix())?,
+            loaded.tokenizer.encode_template_at(prompt.suffix(), Joint::Joined)?,
         );
     }
     let document = |seed: usize| {

@@ -1,7 +1,7 @@
 //! What the signals need of a tokenizer.
 
 use crate::error::Result;
-use crate::tokenizer::{Head, Tokenizer};
+use crate::tokenizer::{Head, Joint, Tokenizer};
 
 /// A tokenizer, as far as prompts, labels and documents need one.
 ///
@@ -12,6 +12,15 @@ pub trait TextTokenizer: Send + Sync {
     /// # Errors
     /// When the tokenizer fails.
     fn encode_head(&self, text: &str, max_tokens: usize) -> Result<Head>;
+
+    /// The same of a document that begins at a joint of a longer text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    fn encode_head_at(&self, text: &str, max_tokens: usize, joint: Joint) -> Result<Head> {
+        let _ = joint;
+        self.encode_head(text, max_tokens)
+    }
 
     /// Where each of the first `tokens` tokens of a document ends, in bytes.
     ///
@@ -47,6 +56,39 @@ pub trait TextTokenizer: Send + Sync {
     /// When the tokenizer fails.
     fn encode_template(&self, text: &str) -> Result<Vec<u32>>;
 
+    /// How many tokens a document has that begins at a joint of a longer text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    fn count_at(&self, text: &str, joint: Joint) -> Result<u64> {
+        let _ = joint;
+        self.count(text)
+    }
+
+    /// Tokens of text that we or the model's chat template wrote and that begins at a joint.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    fn encode_template_at(&self, text: &str, joint: Joint) -> Result<Vec<u32>> {
+        let _ = joint;
+        self.encode_template(text)
+    }
+
+    /// How what follows a text that we or the model's chat template wrote begins. A tokenizer that writes nothing of its own
+    /// before a text tokenizes a piece and a text alike, and need not tell them apart.
+    ///
+    /// # Errors
+    /// When the tokenizer fails.
+    fn joint_after(&self, text: &str) -> Result<Joint> {
+        let _ = text;
+        Ok(Joint::Apart)
+    }
+
+    /// The version of how long documents are read, for fingerprints; `None` for the first.
+    fn pieces_version(&self) -> Option<&'static str> {
+        None
+    }
+
     /// The text of some tokens.
     ///
     /// # Errors
@@ -66,6 +108,26 @@ pub trait TextTokenizer: Send + Sync {
 impl TextTokenizer for Tokenizer {
     fn encode_head(&self, text: &str, max_tokens: usize) -> Result<Head> {
         Self::encode_head(self, text, max_tokens)
+    }
+
+    fn encode_head_at(&self, text: &str, max_tokens: usize, joint: Joint) -> Result<Head> {
+        Self::encode_head_at(self, text, max_tokens, joint)
+    }
+
+    fn count_at(&self, text: &str, joint: Joint) -> Result<u64> {
+        Self::count_at(self, text, joint)
+    }
+
+    fn encode_template_at(&self, text: &str, joint: Joint) -> Result<Vec<u32>> {
+        Self::encode_template_at(self, text, joint)
+    }
+
+    fn joint_after(&self, text: &str) -> Result<Joint> {
+        Self::joint_after(self, text)
+    }
+
+    fn pieces_version(&self) -> Option<&'static str> {
+        Self::pieces_version(self)
     }
 
     fn token_ends(&self, text: &str, tokens: usize) -> Result<Vec<usize>> {

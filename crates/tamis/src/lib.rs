@@ -13,6 +13,7 @@ mod cutter;
 
 pub mod demo;
 mod density;
+mod early;
 mod error;
 pub mod evaluation;
 mod explain;

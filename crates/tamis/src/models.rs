@@ -11,13 +11,13 @@ use tamis_core::{
 use tamis_io::corpus::Columns;
 use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
-use tamis_models::ask_llm::{AnswerModel, AskLlm, AskLlmOptions, Judge, Long as ModelLong};
+use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
 use tamis_models::graph::{Backend, Device as ModelDevice, Task, build_encoder, check};
 use tamis_models::perplexity::{
     Objective as ModelObjective, Perplexity, PerplexityOptions as ModelPerplexityOptions, Reader,
 };
-use tamis_models::prompt::{ChatTemplate, PromptSet, Rendering, builtin};
+use tamis_models::prompt::{PromptSet, Rendering, builtin};
 use tamis_models::source::KnownModel;
 use tamis_models::source::{self, KNOWN_MODELS, LoadedModel, default_cache, open_model};
 use tamis_models::text_tokens::TextTokenizer;
@@ -101,7 +101,7 @@ pub(crate) fn any_embedder(
 pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
     let judge = judge(&options.model, options.dtype, options.engine, options.device, observer)?;
     let prompts = resolve_prompts(&options.prompts, &judge.digest)?;
-    ask(judge, &prompts, options)
+    ask(judge, &prompts, options, observer)
 }
 
 /// A model that answers, whatever it is asked.
@@ -112,23 +112,7 @@ pub(crate) fn judge(
     device: Device,
     observer: &dyn Observer,
 ) -> Result<Judge> {
-    let model = open(source, observer)?;
-    let answering = AnswerModel::build(&model.architecture, &*model.weights, backend(dtype, engine, device))?;
-    let special = |tokens: &[u32]| tokens.first().and_then(|token| model.tokenizer.piece(*token));
-    let chat_template = model.chat_template.clone().map(|source| ChatTemplate {
-        source,
-        bos_token: special(&model.tokenizer.special().before),
-        eos_token: special(&model.tokenizer.special().after),
-    });
-    Ok(Judge {
-        model: answering,
-        tokenizer: Arc::new(model.tokenizer),
-        source: model.source,
-        digest: model.digest,
-        settings: model.settings,
-        license: model.license,
-        chat_template,
-    })
+    Ok(Judge::from_model(open(source, observer)?, backend(dtype, engine, device))?)
 }
 
 /// The set of prompts that names or files stand for.
@@ -137,7 +121,12 @@ pub(crate) fn resolve_prompts(prompts: &[String], model_digest: &str) -> Result<
 }
 
 /// A judge with its questions.
-pub(crate) fn ask(judge: Judge, prompts: &PromptSet, options: &AskOptions) -> Result<AskLlm> {
+pub(crate) fn ask(
+    judge: Judge,
+    prompts: &PromptSet,
+    options: &AskOptions,
+    observer: &dyn Observer,
+) -> Result<AskLlm> {
     // A set that was chosen with short windows is asked with them, unless the user names a length.
     let window = builtin::window_tokens(prompts.name()).filter(|_| options.max_tokens.is_none());
     let own = AskLlmOptions {
@@ -150,7 +139,9 @@ pub(crate) fn ask(judge: Judge, prompts: &PromptSet, options: &AskOptions) -> Re
         parallelism: parallelism(options.device),
         ..AskLlmOptions::default()
     };
-    Ok(AskLlm::new(judge, prompts, &own)?)
+    let signal = AskLlm::new(judge, prompts, &own)?;
+    signal.warnings().iter().for_each(|warning| observer.warn(warning));
+    Ok(signal)
 }
 
 /// Opens the models of a signal and looks its prompts up, to learn early that they can be had, and that a graph can be built of
@@ -276,9 +267,13 @@ impl TokenCount {
             Field::new("tokens", DataType::UInt64, true),
             Field::new(column::FAILED, DataType::Utf8, true),
         ]);
+        let fingerprint = Fingerprint::new("tokens", 1).with("tokenizer", tokenizer.digest());
         let info = SignalInfo {
             name: "tokens".to_owned(),
-            fingerprint: Fingerprint::new("tokens", 1).with("tokenizer", tokenizer.digest()),
+            fingerprint: match tokenizer.pieces_version() {
+                Some(version) => fingerprint.with("pieces", version),
+                None => fingerprint,
+            },
             input: Input::Documents,
             parallelism: Parallelism::PerCore,
             schema: Arc::new(schema),

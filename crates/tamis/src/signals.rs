@@ -8,6 +8,7 @@ use tamis_io::sidecar::SidecarColumns;
 
 use crate::column::{ColumnSignal, stored_name};
 use crate::counts::Counts;
+use crate::early::EarlyLook;
 use crate::map::{MapReport, Worker};
 use crate::models;
 use crate::options::{
@@ -243,9 +244,12 @@ impl Project<'_> {
     ) -> Result<(SignalDir, ScoreReport)> {
         let directory = self.open_signal(signal, asked, options.beside, repeatability)?;
         let shards: Vec<&ShardRecord> = version.shards.iter().collect();
+        let asks = matches!(asked, SignalOptions::AskLlm(_));
+        let looked_at = EarlyLook::new(signal, self.observer);
+        let signal = if asks { &looked_at } else { signal };
         let map = self.map(version, &shards, signal, &directory, options.worker)?;
         let mut findings = Vec::new();
-        if matches!(asked, SignalOptions::AskLlm(_)) && map.unfinished_shards == 0 {
+        if asks && map.unfinished_shards == 0 {
             findings.extend(self.judge_findings(version, &directory)?);
         }
         Ok((directory, ScoreReport { map, findings }))

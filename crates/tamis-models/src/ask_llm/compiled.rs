@@ -6,16 +6,21 @@ use super::labels::{LabelTokens, Labels};
 use super::model::AnswerModel;
 use crate::error::Result;
 use crate::graph::Prefix;
-use crate::prompt::Prompt;
+use crate::prompt::{Prompt, Rendering};
 use crate::text_tokens::TextTokenizer;
+use crate::tokenizer::{Joint, PIECES_VERSION};
 
 /// A prompt, ready for documents.
 pub(crate) struct CompiledPrompt {
     pub(crate) prompt: Prompt,
     /// Tokens before the document, the tokens that begin every sequence included.
     pub(crate) prefix: Vec<u32>,
+    /// How the document begins after them.
+    pub(crate) joint: Joint,
     /// Tokens after the document.
     pub(crate) suffix: Vec<u32>,
+    /// The version of how the pieces are put together, where it is not the first.
+    pub(crate) pieces_version: Option<&'static str>,
     /// The prefix as the model keeps it; `None` when there are no tokens before the document, or when the model reads
     /// them anew with each.
     pub(crate) state: Option<Prefix>,
@@ -25,28 +30,43 @@ pub(crate) struct CompiledPrompt {
     pub(crate) no: LabelTokens,
 }
 
+/// For what a prompt is compiled.
+#[derive(Clone, Copy)]
+pub(crate) struct Reader<'a> {
+    pub(crate) model: &'a AnswerModel,
+    pub(crate) tokenizer: &'a dyn TextTokenizer,
+    pub(crate) labels: &'a Labels,
+}
+
 impl CompiledPrompt {
-    pub(crate) fn new(
-        prompt: Prompt,
-        labels: &Labels,
-        model: &AnswerModel,
-        tokenizer: &dyn TextTokenizer,
-    ) -> Result<Self> {
-        let mut prefix = tokenizer.encode_template(prompt.prefix())?;
-        // A chat template writes the tokens that begin a sequence itself.
+    /// Tokenizes a prompt that was rendered, and lets the model read what is before the document.
+    pub(crate) fn new(prompt: Prompt, rendering: Rendering, reader: Reader<'_>) -> Result<Self> {
+        let Reader { model, tokenizer, labels } = reader;
+        let text = tokenizer.encode_template(prompt.prefix())?;
         let (before, after) = tokenizer.frame();
-        if !prefix.starts_with(before) {
-            prefix.splice(..0, before.iter().copied());
-        }
-        let mut suffix = tokenizer.encode_template(prompt.suffix())?;
+        let framed = if text.starts_with(before) { text.clone() } else { [before, &text].concat() };
+        // A chat template writes what begins a sequence itself, or means it to be without.
+        let prefix = match rendering {
+            Rendering::Raw => framed.clone(),
+            Rendering::Chat => text,
+        };
+        let joint = tokenizer.joint_after(prompt.prefix())?;
+        let mut suffix = tokenizer.encode_template_at(prompt.suffix(), Joint::Joined)?;
+        // As tamis 0.1.0 had them.
+        let unchanged = prefix == framed
+            && joint == Joint::Apart
+            && suffix == tokenizer.encode_template(prompt.suffix())?;
+        let pieces_version = if unchanged { tokenizer.pieces_version() } else { Some(PIECES_VERSION) };
         let answers_apart = model.reads_whole_texts();
         if answers_apart && !suffix.ends_with(after) {
             suffix.extend_from_slice(after);
         }
-        let yes = LabelTokens::find(tokenizer, &labels.yes, prompt.suffix())?;
-        let no = LabelTokens::find(tokenizer, &labels.no, prompt.suffix())?;
+        let label_joint = if answers_apart { Joint::Apart } else { Joint::Joined };
+        let find = |label: &str| LabelTokens::find(tokenizer, label, (prompt.suffix(), label_joint));
+        let (yes, no) = (find(&labels.yes)?, find(&labels.no)?);
         yes.check_apart(&no, labels)?;
-        let mut compiled = Self { prompt, prefix, suffix, state: None, answers_apart, yes, no };
+        let mut compiled =
+            Self { prompt, prefix, joint, suffix, pieces_version, state: None, answers_apart, yes, no };
         // A prefix that leaves no room is refused by the caller, with a better message than the model has.
         if !compiled.prefix.is_empty() && compiled.tokens() < model.context() {
             compiled.state = model.prefix(&compiled.prefix)?;

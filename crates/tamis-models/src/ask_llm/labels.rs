@@ -7,6 +7,7 @@
 use crate::error::Result;
 use crate::prompt::PromptError;
 use crate::text_tokens::TextTokenizer;
+use crate::tokenizer::Joint;
 
 /// Words for the answer that counts for a document and the one that counts against it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,8 +35,12 @@ pub(crate) enum LabelTokens {
 
 impl LabelTokens {
     /// Finds the tokens of `label`. `after` is what the model has read before it answers, which decides whether a
-    /// sequence starts with a space.
-    pub(crate) fn find(tokenizer: &dyn TextTokenizer, label: &str, after: &str) -> Result<Self> {
+    /// sequence starts with a space, and how it goes on from there.
+    pub(crate) fn find(
+        tokenizer: &dyn TextTokenizer,
+        label: &str,
+        (after, joint): (&str, Joint),
+    ) -> Result<Self> {
         let mut single: Vec<(u32, String)> = Vec::new();
         for spelling in spellings(label) {
             for token in single_tokens(tokenizer, &spelling)? {
@@ -51,7 +56,7 @@ impl LabelTokens {
         let spaced = after.chars().next_back().is_none_or(char::is_whitespace)
             || label.starts_with(char::is_whitespace);
         let spelling = if spaced { label.to_owned() } else { format!(" {label}") };
-        let tokens = tokenizer.encode_head(&spelling, usize::MAX)?.tokens;
+        let tokens = tokenizer.encode_head_at(&spelling, usize::MAX, joint)?.tokens;
         if tokens.is_empty() {
             return Err(PromptError::LabelWithoutTokens { label: label.to_owned() }.into());
         }
@@ -142,8 +147,8 @@ mod tests {
     #[test]
     fn all_single_token_spellings_are_found_and_listed() {
         let tokenizer = FakeTokenizer::new(&["yes", " yes", "Yes", "no", " no", "NO"]);
-        let yes = LabelTokens::find(&tokenizer, "yes", "").unwrap();
-        let no = LabelTokens::find(&tokenizer, "no", "").unwrap();
+        let yes = LabelTokens::find(&tokenizer, "yes", ("", Joint::Joined)).unwrap();
+        let no = LabelTokens::find(&tokenizer, "no", ("", Joint::Joined)).unwrap();
         assert_eq!(yes.describe(), "\"yes\"=256, \" yes\"=257, \"Yes\"=258");
         assert_eq!(no.describe(), "\"no\"=259, \" no\"=260, \"NO\"=261");
         yes.check_apart(&no, &Labels::default()).unwrap();
@@ -152,7 +157,7 @@ mod tests {
     #[test]
     fn label_without_a_token_of_its_own_becomes_a_sequence() {
         let tokenizer = FakeTokenizer::new(&["go"]);
-        let find = |after| LabelTokens::find(&tokenizer, "good", after).unwrap();
+        let find = |after| LabelTokens::find(&tokenizer, "good", (after, Joint::Joined)).unwrap();
         assert_eq!(find("Answer:"), LabelTokens::Sequence(vec![32, 256, 111, 100], " good".to_owned()));
         assert_eq!(find("Answer:\n"), LabelTokens::Sequence(vec![256, 111, 100], "good".to_owned()));
     }
@@ -160,12 +165,12 @@ mod tests {
     #[test]
     fn labels_that_cannot_be_told_apart_or_found_are_errors() {
         let tokenizer = FakeTokenizer::new(&["yes"]);
-        let yes = LabelTokens::find(&tokenizer, "yes", "").unwrap();
+        let yes = LabelTokens::find(&tokenizer, "yes", ("", Joint::Joined)).unwrap();
         let labels = Labels { yes: "yes".to_owned(), no: "Yes".to_owned() };
-        let same = LabelTokens::find(&tokenizer, "YES", "").unwrap();
+        let same = LabelTokens::find(&tokenizer, "YES", ("", Joint::Joined)).unwrap();
         let error = yes.check_apart(&same, &labels).unwrap_err();
         assert_eq!(error.to_string(), "labels `yes` and `Yes`: both are spelled by token `yes`");
-        let error = LabelTokens::find(&tokenizer, "", "\n").unwrap_err();
+        let error = LabelTokens::find(&tokenizer, "", ("\n", Joint::Joined)).unwrap_err();
         assert_eq!(error.to_string(), "label ``: the model's tokenizer makes no token of it");
     }
 }

@@ -30,6 +30,7 @@ mod show;
 mod windows;
 
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 use std::fmt;
 use std::ops::Range;
 use std::sync::Arc;
@@ -46,10 +47,11 @@ use crate::packs::packs;
 use crate::prompt::{ChatTemplate, Prompt, PromptError, PromptSet, Rendering};
 use crate::source::LoadedModel;
 use crate::text_tokens::TextTokenizer;
+use crate::tokenizer::Joint;
 
 use answer::{Answer, MeanAnswer, single_log_p, vocabulary_log_sum_exp};
 use columns::Scored;
-use compiled::CompiledPrompt;
+use compiled::{CompiledPrompt, Reader};
 use labels::LabelTokens;
 
 pub use diagnostics::JudgeDiagnostics;
@@ -90,12 +92,6 @@ impl Judge {
     /// When the model cannot answer, or its weights do not fit its configuration.
     pub fn from_model(loaded: LoadedModel, backend: Backend) -> Result<Self> {
         let model = AnswerModel::build(&loaded.architecture, &*loaded.weights, backend)?;
-        let text = |token: Option<u32>| token.and_then(|token| loaded.tokenizer.piece(token));
-        let chat_template = loaded.chat_template.map(|source| ChatTemplate {
-            source,
-            bos_token: text(loaded.tokenizer.special().bos),
-            eos_token: text(loaded.tokenizer.special().eos),
-        });
         Ok(Self {
             model,
             tokenizer: Arc::new(loaded.tokenizer),
@@ -103,7 +99,7 @@ impl Judge {
             digest: loaded.digest,
             settings: loaded.settings,
             license: loaded.license,
-            chat_template,
+            chat_template: loaded.chat_template,
         })
     }
 }
@@ -164,10 +160,26 @@ pub struct AskLlm {
     pack_tokens: usize,
 }
 
-/// A window of a row, to be read under every prompt.
+/// A window of a row, to be read under every prompt after which documents begin alike.
 struct Job {
     row: usize,
     span: Range<usize>,
+}
+
+/// Documents as tokens, as they begin at one kind of joint.
+struct Tokenized {
+    tokens: Vec<Vec<u32>>,
+    /// How many each whole document has.
+    counts: Vec<usize>,
+    jobs: Vec<Job>,
+}
+
+impl Tokenized {
+    /// The jobs of a row.
+    fn of_row(&self, row: usize) -> Range<usize> {
+        let first = self.jobs.partition_point(|job| job.row < row);
+        first..first + self.jobs[first..].partition_point(|job| job.row == row)
+    }
 }
 
 impl AskLlm {
@@ -180,7 +192,9 @@ impl AskLlm {
         let mut prompts = Vec::with_capacity(set.prompts().len());
         for prompt in set.prompts() {
             let prompt = render(prompt, options.rendering, &judge)?;
-            prompts.push(CompiledPrompt::new(prompt, &options.labels, &judge.model, &*judge.tokenizer)?);
+            let reader =
+                Reader { model: &judge.model, tokenizer: &*judge.tokenizer, labels: &options.labels };
+            prompts.push(CompiledPrompt::new(prompt, options.rendering, reader)?);
         }
         let context = match options.max_document_tokens {
             Some(_) => judge.model.longest(),
@@ -201,110 +215,144 @@ impl AskLlm {
         self.window_tokens
     }
 
+    /// What should be known of the question before hours are spent on it; empty when all is well.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let opened = |compiled: &CompiledPrompt| {
+            Some((compiled.prompt.name().to_owned(), compiled.prompt.open_thought()?))
+        };
+        let opened: Vec<(String, &str)> = self.prompts.iter().filter_map(opened).collect();
+        let Some((_, opening)) = opened.first() else { return Vec::new() };
+        let names: Vec<String> = opened.iter().map(|(name, _)| format!("`{name}`")).collect();
+        vec![format!(
+            "{} as `{}` renders it ends in an open `{opening}`: the judge is asked within a thought, where yes and no are \
+             hardly answers; ask without --chat, or use a judge whose template lets it answer at once",
+            names.join(", "),
+            self.judge.source
+        )]
+    }
+
     /// Every prompt of the set with this document in it, exactly as the model reads it.
     ///
     /// # Errors
     /// When the tokenizer fails.
     pub fn show_prompt(&self, document: &str) -> Result<Vec<ShownPrompt>> {
-        let (tokens, document_tokens) = self.tokenize(document)?;
-        let mut windows = Vec::new();
-        for span in self.long.spans(tokens.len(), self.window_tokens) {
-            let text = if span.len() == document_tokens {
-                document.to_owned()
-            } else {
-                self.judge.tokenizer.decode(&tokens[span.clone()])?
-            };
-            windows.push((text, span.len()));
+        let mut shown = Vec::with_capacity(self.prompts.len());
+        for compiled in &self.prompts {
+            let (tokens, document_tokens) = self.tokenize(document, compiled.joint)?;
+            let mut windows = Vec::new();
+            for span in self.long.spans(tokens.len(), self.window_tokens) {
+                let text = if span.len() == document_tokens {
+                    document.to_owned()
+                } else {
+                    let before = [compiled.prefix.as_slice(), &tokens[..span.start]].concat();
+                    self.decode_after(&before, &tokens[span.clone()])?
+                };
+                windows.push((text, span.len()));
+            }
+            shown.push(ShownPrompt {
+                name: compiled.prompt.name().to_owned(),
+                prefix: (compiled.prompt.prefix().to_owned(), compiled.prefix.len()),
+                windows,
+                document_tokens,
+                suffix: (compiled.prompt.suffix().to_owned(), compiled.suffix.len()),
+                labels: (compiled.yes.describe(), compiled.no.describe()),
+                reversed: compiled.prompt.is_reversed(),
+            });
         }
-        let shown = self.prompts.iter().map(|compiled| ShownPrompt {
-            name: compiled.prompt.name().to_owned(),
-            prefix: (compiled.prompt.prefix().to_owned(), compiled.prefix.len()),
-            windows: windows.clone(),
-            document_tokens,
-            suffix: (compiled.prompt.suffix().to_owned(), compiled.suffix.len()),
-            labels: (compiled.yes.describe(), compiled.no.describe()),
-            reversed: compiled.prompt.is_reversed(),
-        });
-        Ok(shown.collect())
+        Ok(shown)
+    }
+
+    /// The text of tokens that follow others: the space of a first word is one only there.
+    fn decode_after(&self, before: &[u32], tokens: &[u32]) -> Result<String> {
+        let tokenizer = &*self.judge.tokenizer;
+        let all = tokenizer.decode(&[before, tokens].concat())?;
+        match all.strip_prefix(tokenizer.decode(before)?.as_str()) {
+            Some(text) => Ok(text.to_owned()),
+            // A character that both have bytes of.
+            None => tokenizer.decode(tokens),
+        }
     }
 
     /// The tokens that may be read, and how many the whole document has.
-    fn tokenize(&self, document: &str) -> Result<(Vec<u32>, usize)> {
+    fn tokenize(&self, document: &str, joint: Joint) -> Result<(Vec<u32>, usize)> {
         let tokenizer = &*self.judge.tokenizer;
         let most = match self.long {
             Long::Head => self.window_tokens,
             Long::Windows { .. } => usize::MAX,
         };
-        let head = tokenizer.encode_head(document, most)?;
+        let head = tokenizer.encode_head_at(document, most, joint)?;
         let count = if head.truncated {
-            usize::try_from(tokenizer.count(document)?).unwrap_or(usize::MAX)
+            usize::try_from(tokenizer.count_at(document, joint)?).unwrap_or(usize::MAX)
         } else {
             head.tokens.len()
         };
         Ok((head.tokens, count))
     }
 
-    fn score(&self, documents: &DocumentBatch) -> Result<RecordBatch> {
+    fn tokenize_all(&self, documents: &DocumentBatch, joint: Joint) -> Result<Tokenized> {
         let texts = documents.texts();
-        let (mut tokens, mut counts) = (Vec::new(), Vec::new());
-        for at in 0..documents.len() {
-            let (read, count) = self.tokenize(texts.value(at))?;
+        let (mut tokens, mut counts, mut jobs) = (Vec::new(), Vec::new(), Vec::new());
+        for row in 0..documents.len() {
+            let (read, count) = self.tokenize(texts.value(row), joint)?;
+            let spans = self.long.spans(read.len(), self.window_tokens);
+            jobs.extend(spans.into_iter().map(|span| Job { row, span }));
             tokens.push(read);
             counts.push(count);
         }
-        let mut jobs = Vec::new();
-        for (row, tokens) in tokens.iter().enumerate() {
-            let spans = self.long.spans(tokens.len(), self.window_tokens);
-            jobs.extend(spans.into_iter().map(|span| Job { row, span }));
-        }
+        Ok(Tokenized { tokens, counts, jobs })
+    }
+
+    fn score(&self, documents: &DocumentBatch) -> Result<RecordBatch> {
+        let texts = documents.texts();
+        let mut tokenized: BTreeMap<Joint, Tokenized> = BTreeMap::new();
         let mut answers = Vec::with_capacity(self.prompts.len());
         for prompt in &self.prompts {
-            answers.push(self.answers(prompt, &tokens, &jobs)?);
+            let read = match tokenized.entry(prompt.joint) {
+                Entry::Occupied(read) => read.into_mut(),
+                Entry::Vacant(free) => free.insert(self.tokenize_all(documents, prompt.joint)?),
+            };
+            answers.push(self.answers(prompt, &read.tokens, &read.jobs)?);
         }
-        let mut rows = Vec::with_capacity(tokens.len());
-        let mut job = 0;
-        for (row, count) in counts.into_iter().enumerate() {
-            let first = job;
-            while jobs.get(job).is_some_and(|job| job.row == row) {
-                job += 1;
-            }
-            rows.push(
-                self.row(texts.value(row), count, &jobs[first..job], |prompt| &answers[prompt][first..job]),
-            );
-        }
+        let rows: Vec<_> =
+            (0..documents.len()).map(|row| self.row(texts.value(row), row, &tokenized, &answers)).collect();
         Ok(columns::batch(&self.info.schema, &rows))
     }
 
     /// Puts the answers of one row together.
-    fn row<'a>(
+    fn row(
         &self,
         text: &str,
-        document_tokens: usize,
-        jobs: &[Job],
-        answers: impl Fn(usize) -> &'a [Option<Answer>],
+        row: usize,
+        tokenized: &BTreeMap<Joint, Tokenized>,
+        answers: &[Vec<Option<Answer>>],
     ) -> Result<Scored, &'static str> {
-        if jobs.is_empty() {
-            return Err(reason::NO_TOKENS);
-        }
-        let mut all = Vec::with_capacity(self.prompts.len() * jobs.len());
-        let mut log_odds_by_prompt = Vec::with_capacity(self.prompts.len());
-        for prompt in 0..self.prompts.len() {
-            let answers: Option<Vec<Answer>> = answers(prompt).iter().copied().collect();
+        let (mut all, mut log_odds_by_prompt) = (Vec::new(), Vec::with_capacity(self.prompts.len()));
+        let (mut tokens, mut document_tokens, mut truncated) = (0, 0, false);
+        for (prompt, answers) in self.prompts.iter().zip(answers) {
+            let read = &tokenized[&prompt.joint];
+            let (span, count) = (read.of_row(row), read.counts[row]);
+            let jobs = &read.jobs[span.clone()];
+            if jobs.is_empty() {
+                return Err(reason::NO_TOKENS);
+            }
+            let answers: Option<Vec<Answer>> = answers[span].iter().copied().collect();
             let answers = answers.ok_or(reason::NOT_FINITE)?;
             log_odds_by_prompt.push(MeanAnswer::of(&answers).log_odds);
             all.extend(answers);
+            let around = prompt.repeated().len() + prompt.suffix.len();
+            tokens += jobs.iter().map(|job| job.span.len() + around).sum::<usize>();
+            document_tokens = document_tokens.max(count);
+            let covered = jobs.windows(2).all(|pair| pair[0].span.end >= pair[1].span.start);
+            truncated |= !covered || jobs.last().is_some_and(|job| job.span.end < count);
         }
-        let read: usize = jobs.iter().map(|job| job.span.len()).sum();
-        let around: usize =
-            self.prompts.iter().map(|prompt| prompt.repeated().len() + prompt.suffix.len()).sum();
-        let covered = jobs.windows(2).all(|pair| pair[0].span.end >= pair[1].span.start);
         let count = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
         Ok(Scored {
             mean: MeanAnswer::of(&all),
             log_odds_by_prompt,
-            tokens: count(read * self.prompts.len() + around * jobs.len()),
+            tokens: count(tokens),
             document_tokens: count(document_tokens),
-            truncated: !covered || jobs.last().is_some_and(|job| job.span.end < document_tokens),
+            truncated,
             delimiter_in_text: self.delimiters.iter().any(|delimiter| text.contains(delimiter)),
         })
     }
@@ -437,6 +485,10 @@ fn info(
         .with("labels.no", &no)
         .with("long", options.long.describe())
         .with("window_tokens", window_tokens);
+    let fingerprint = match prompts.iter().find_map(|compiled| compiled.pieces_version) {
+        Some(version) => fingerprint.with("pieces", version),
+        None => fingerprint,
+    };
     let mut notes = BTreeMap::from([
         ("model".to_owned(), judge.source.clone()),
         ("prompt".to_owned(), set.name().to_owned()),

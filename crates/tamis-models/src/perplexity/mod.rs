@@ -234,6 +234,10 @@ fn info(reader: Reader, reading: &dyn Reading, options: &PerplexityOptions) -> S
         .with("model", &reader.digest)
         .with_architecture(reader.settings.as_ref())
         .with("tokenizer", reader.tokenizer.digest());
+    let fingerprint = match reader.tokenizer.pieces_version() {
+        Some(version) => fingerprint.with("pieces", version),
+        None => fingerprint,
+    };
     let fingerprint = reading.describe(fingerprint).with("max_document_tokens", options.max_document_tokens);
     let mut notes = BTreeMap::from([
         ("model".to_owned(), reader.source),

@@ -3,7 +3,9 @@
 //! A prompt is split at its placeholder `{document}` into a *prefix* and a *suffix*. Prefix, document and suffix are
 //! tokenized one by one and their tokens joined, never the joined text: the prefix (which holds the shots of a few-shot
 //! prompt) then has the same tokens for every document, so that a model computes its keys and values once, and a document
-//! can be cut on a token boundary without touching the question.
+//! can be cut on a token boundary without touching the question. Each piece is tokenized as one that goes on from the piece
+//! before it ([`Joint`](crate::tokenizer::Joint)): together they are the tokens of the whole text, but for what would have been
+//! merged across the two seams.
 //!
 //! A [`PromptSet`] is one prompt or several whose scores are averaged. Sets come from the built-in table ([`builtin`]),
 //! from files, or, under the name `auto`, from what is stored for a model's digest.
@@ -11,6 +13,8 @@
 pub mod builtin;
 mod chat;
 mod error;
+mod jinja;
+mod thought;
 
 use std::fs::File;
 use std::io::Read;
@@ -157,6 +161,13 @@ impl Prompt {
     #[must_use]
     pub fn template(&self) -> String {
         format!("{}{PLACEHOLDER}{}", self.prefix, self.suffix)
+    }
+
+    /// What opens a thought, `<think>` say, where the prompt ends in one that is still open: the model is then asked for the
+    /// first word of a thought, not for an answer.
+    #[must_use]
+    pub fn open_thought(&self) -> Option<&'static str> {
+        thought::open_thought(&self.suffix)
     }
 
     /// Digest of the text with its placeholder, and of which answer speaks for the document.

@@ -40,6 +40,7 @@ pub use sentence::SentenceConfig;
 
 use crate::error::Result;
 use crate::graph::Architecture;
+use crate::prompt::ChatTemplate;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::weights::gguf::GgufWeights;
 use crate::weights::{SafetensorsWeights, Weights};
@@ -63,8 +64,8 @@ pub struct LoadedModel {
     /// What the graph is built from and the digest does not cover, for the fingerprint. `None` for a GGUF file, whose digest
     /// covers it.
     pub settings: Option<Settings>,
-    /// The model's chat template (Jinja), where it has one.
-    pub chat_template: Option<String>,
+    /// The model's chat template with the special tokens that its files name, where it has one.
+    pub chat_template: Option<ChatTemplate>,
     /// How sentences are embedded, where the folder says.
     pub sentence: Option<SentenceConfig>,
 }
@@ -165,9 +166,12 @@ fn read_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
         ModelFiles::Gguf(path) => {
             let weights = GgufWeights::open(path)?;
             let folder = path.parent().unwrap_or(Path::new(""));
+            let tokenizer = Tokenizer::from_gguf(&weights)?;
+            let template = weights.text("tokenizer.chat_template").map(str::to_owned);
             Ok(LoadedModel {
                 architecture: weights.architecture().clone(),
-                tokenizer: Tokenizer::from_gguf(&weights)?,
+                chat_template: with_tokens(template, &tokenizer),
+                tokenizer,
                 license: weights
                     .text("general.license")
                     .map(str::to_owned)
@@ -175,7 +179,6 @@ fn read_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
                 source,
                 digest: weights.digest(),
                 settings: None,
-                chat_template: weights.text("tokenizer.chat_template").map(str::to_owned),
                 sentence: None,
                 weights: Box::new(weights),
             })
@@ -193,19 +196,25 @@ fn read_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
                 files.push(dense.weights.clone());
             }
             let weights = SafetensorsWeights::open(&files)?;
+            let tokenizer = Tokenizer::from_folder(folder)?;
             Ok(LoadedModel {
                 settings: Some(architecture.settings()),
                 architecture,
-                tokenizer: Tokenizer::from_folder(folder)?,
+                chat_template: with_tokens(chat_template(folder)?, &tokenizer),
+                tokenizer,
                 license: license::of_folder(folder),
                 source,
                 digest: weights.digest(),
-                chat_template: chat_template(folder)?,
                 sentence,
                 weights: Box::new(weights),
             })
         }
     }
+}
+
+/// A template with the special tokens that it may name: those of the model's files, whether the tokenizer adds them or not.
+fn with_tokens(template: Option<String>, tokenizer: &Tokenizer) -> Option<ChatTemplate> {
+    template.map(|source| ChatTemplate { source, special_tokens: tokenizer.special().named.clone() })
 }
 
 /// `chat_template.jinja`, or the template in `tokenizer_config.json`: a string, or a list of which `default` is meant.

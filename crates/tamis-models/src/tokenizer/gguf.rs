@@ -43,6 +43,9 @@ const CONTROL: i64 = 3;
 /// Found as a whole in any text.
 const USER_DEFINED: i64 = 4;
 
+/// The key that says whether a text begins with the token for that.
+const ADD_BOS: &str = "tokenizer.ggml.add_bos_token";
+
 /// No real vocabulary is larger.
 const LARGEST_VOCABULARY: usize = 1 << 24;
 
@@ -62,6 +65,8 @@ pub(super) struct Scheme {
     pub(super) normal_form_c: bool,
     /// Whether a word that is in the vocabulary is taken whole, whatever the merges say.
     ignore_merges: bool,
+    /// Whether a text begins with the token for that where the file does not say; llama.cpp reads it from the name, too.
+    adds_bos_by_default: bool,
 }
 
 pub(super) fn scheme(name: &str) -> Option<tokenizers::Result<Scheme>> {
@@ -71,12 +76,16 @@ pub(super) fn scheme(name: &str) -> Option<tokenizers::Result<Scheme>> {
     };
     let bytes = |use_regex| PreTokenizerWrapper::from(ByteLevel::new(false, true, use_regex));
     let digits = || PreTokenizerWrapper::from(Digits::new(true));
-    let plain = |parts| Scheme { parts, normal_form_c: false, ignore_merges: false };
+    let plain =
+        |parts| Scheme { parts, normal_form_c: false, ignore_merges: false, adds_bos_by_default: false };
     Some(match name {
         "smollm" => Ok(plain(vec![digits(), bytes(true)])),
         "gpt-2" | "gpt2" => Ok(plain(vec![bytes(true)])),
-        "llama-bpe" | "llama3" | "llama-v3" => split(LLAMA3_REGEX)
-            .map(|regex| Scheme { ignore_merges: true, ..plain(vec![regex, bytes(false)]) }),
+        "llama-bpe" | "llama3" | "llama-v3" => split(LLAMA3_REGEX).map(|regex| Scheme {
+            ignore_merges: true,
+            adds_bos_by_default: true,
+            ..plain(vec![regex, bytes(false)])
+        }),
         "qwen2" => {
             split(QWEN2_REGEX).map(|regex| Scheme { normal_form_c: true, ..plain(vec![regex, bytes(false)]) })
         }
@@ -201,11 +210,11 @@ impl<'a> Vocabulary<'a> {
             let Some(value) = self.gguf.metadata(key) else { continue };
             let token = value.as_integer().and_then(|id| self.tokens.get(usize::try_from(id).ok()?));
             let token = token.ok_or_else(|| self.malformed(format!("metadata `{key}` is no token")))?;
-            roles.insert(role.to_owned(), token.clone());
+            roles.insert(role.to_owned(), Some(token.clone()));
         }
         let digest = format!("xxh3:{:032x}", self.hasher.digest128());
         let mut tokenizer = Tokenizer::new(&self.file, inner, &roles, digest)?;
-        if self.flag("tokenizer.ggml.add_bos_token", options.adds_bos_by_default) {
+        if self.flag(ADD_BOS, options.adds_bos_by_default) {
             tokenizer.special.before.extend(tokenizer.special.bos);
         }
         Ok(tokenizer)
@@ -237,7 +246,7 @@ fn build(gguf: &GgufWeights) -> Result<Tokenizer> {
 
 fn byte_level(mut vocabulary: Vocabulary<'_>) -> Result<Tokenizer> {
     let name = vocabulary.gguf.text("tokenizer.ggml.pre").unwrap_or_default();
-    let Scheme { parts, normal_form_c, ignore_merges } = scheme(name)
+    let Scheme { parts, normal_form_c, ignore_merges, adds_bos_by_default } = scheme(name)
         .ok_or_else(|| vocabulary.unknown("tokenizer.ggml.pre", KNOWN_SPLITS))?
         .map_err(|error| vocabulary.malformed(error.to_string()))?;
     let merges = vocabulary.texts("tokenizer.ggml.merges")?;
@@ -245,6 +254,9 @@ fn byte_level(mut vocabulary: Vocabulary<'_>) -> Result<Tokenizer> {
     vocabulary.hash_tokens();
     merges.iter().for_each(|merge| vocabulary.hash(merge.as_bytes()));
     vocabulary.hash_kinds();
+    if adds_bos_by_default && vocabulary.gguf.metadata(ADD_BOS).is_none() {
+        vocabulary.hash(b"begins with bos");
+    }
     let pairs = merges
         .iter()
         .map(|merge| {
@@ -267,5 +279,5 @@ fn byte_level(mut vocabulary: Vocabulary<'_>) -> Result<Tokenizer> {
     if normal_form_c {
         inner.with_normalizer(Some(NFC)).map_err(malformed)?;
     }
-    vocabulary.finish(inner, Finish { user_defined_normalized: false, adds_bos_by_default: false })
+    vocabulary.finish(inner, Finish { user_defined_normalized: false, adds_bos_by_default })
 }

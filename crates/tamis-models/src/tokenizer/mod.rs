@@ -7,11 +7,15 @@
 //! document can end our prompt or open a turn of its own. [`Tokenizer::encode_template`] is for rendered prompts and
 //! chat templates, where these spellings are meant.
 //!
+//! A text may be tokenized in pieces that go on from each other ([`Joint`]); only the first gets what some tokenizers write
+//! before a text.
+//!
 //! Truncation and padding that a `tokenizer.json` may ask for are switched off: MiniLM's cuts at 128 tokens and pads
 //! every text to 128. Calls are single-threaded.
 
 mod error;
 mod gguf;
+mod joined;
 mod pieces;
 mod sentencepiece;
 mod special;
@@ -21,16 +25,23 @@ mod tests;
 use std::path::Path;
 use std::sync::OnceLock;
 
+use tokenizers::OffsetType;
 use xxhash_rust::xxh3::xxh3_128;
 
 pub use error::TokenizerError;
+pub use joined::Joint;
 pub use special::SpecialTokens;
 
 use crate::error::Result;
+use joined::Prefixing;
 use pieces::Pieces;
 
 /// No real `tokenizer.json` is longer: the largest published ones have about 35 MB.
 const LARGEST_FILE_BYTES: u64 = 256 << 20;
+
+/// Raised when pieces of a text are put together otherwise. Named in the fingerprints of signals whose tokens are others than
+/// those of tamis 0.1.0, which wrote `▁` before each piece, and of no others.
+pub const PIECES_VERSION: &str = "joined-1";
 
 /// The beginning of a text in tokens.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -49,6 +60,7 @@ pub struct Tokenizer {
     template: OnceLock<tokenizers::Tokenizer>,
     special: SpecialTokens,
     pieces: Pieces,
+    prefixing: Prefixing,
     digest: String,
 }
 
@@ -110,7 +122,8 @@ impl Tokenizer {
         let special = SpecialTokens::new(&inner, roles).map_err(malformed)?;
         inner.set_encode_special_tokens(true);
         let pieces = Pieces::of(&inner).map_err(malformed)?;
-        Ok(Self { plain: inner, template: OnceLock::new(), special, pieces, digest })
+        let prefixing = Prefixing::of(&inner).map_err(malformed)?;
+        Ok(Self { plain: inner, template: OnceLock::new(), special, pieces, prefixing, digest })
     }
 
     /// Tokens of a document. No special token is added, and none is recognised in the text.
@@ -127,10 +140,17 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer fails on this text.
     pub fn encode_head(&self, text: &str, max_tokens: usize) -> Result<Head> {
+        self.encode_head_at(text, max_tokens, Joint::Apart)
+    }
+
+    /// The same of a document that begins at a joint of a longer text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on this text.
+    pub fn encode_head_at(&self, text: &str, max_tokens: usize, joint: Joint) -> Result<Head> {
         let mut tokens = Vec::new();
-        for piece in self.pieces.split(text) {
-            let encoding = self.plain.encode_fast(piece, false).map_err(failed)?;
-            tokens.extend_from_slice(encoding.get_ids());
+        for (piece, joint) in self.pieces_at(text, joint) {
+            tokens.extend_from_slice(self.encode_at(&self.plain, piece, joint)?.get_ids());
             if tokens.len() > max_tokens {
                 tokens.truncate(max_tokens);
                 return Ok(Head { tokens, truncated: true });
@@ -146,13 +166,28 @@ impl Tokenizer {
     /// When the tokenizer fails on this text.
     pub fn token_ends(&self, text: &str, tokens: usize) -> Result<Vec<usize>> {
         let (mut ends, mut before) = (Vec::new(), 0);
-        for piece in self.pieces.split(text) {
+        for (piece, joint) in self.pieces_at(text, Joint::Apart) {
             let wanted = tokens - ends.len();
             if wanted == 0 {
                 break;
             }
-            let encoding = self.plain.encode(piece, false).map_err(failed)?;
-            ends.extend(encoding.get_offsets().iter().take(wanted).map(|(_, end)| before + end));
+            let joined = match joint {
+                Joint::Apart => None,
+                Joint::Joined => {
+                    joined::encode_joined(&self.plain, piece, OffsetType::Byte).map_err(failed)?
+                }
+            };
+            match joined {
+                Some(encoding) => {
+                    // Offsets count the letter that the piece was joined to.
+                    let offsets = encoding.get_offsets().iter().take(wanted);
+                    ends.extend(offsets.map(|(_, end)| before + end.saturating_sub(1)));
+                }
+                None => {
+                    let encoding = self.plain.encode(piece, false).map_err(failed)?;
+                    ends.extend(encoding.get_offsets().iter().take(wanted).map(|(_, end)| before + end));
+                }
+            }
             before += piece.len();
         }
         Ok(ends)
@@ -163,11 +198,40 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer fails on this text.
     pub fn count(&self, text: &str) -> Result<u64> {
+        self.count_at(text, Joint::Apart)
+    }
+
+    /// The same of a document that begins at a joint of a longer text.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on this text.
+    pub fn count_at(&self, text: &str, joint: Joint) -> Result<u64> {
         let mut count = 0;
-        for piece in self.pieces.split(text) {
-            count += self.plain.encode_fast(piece, false).map_err(failed)?.get_ids().len() as u64;
+        for (piece, joint) in self.pieces_at(text, joint) {
+            count += self.encode_at(&self.plain, piece, joint)?.get_ids().len() as u64;
         }
         Ok(count)
+    }
+
+    /// The pieces of a document, each with how it begins.
+    fn pieces_at<'a>(&self, text: &'a str, first: Joint) -> impl Iterator<Item = (&'a str, Joint)> + use<'a> {
+        let joints = std::iter::once(first).chain(std::iter::repeat(self.pieces.joint()));
+        self.pieces.split(text).zip(joints)
+    }
+
+    fn encode_at(
+        &self,
+        tokenizer: &tokenizers::Tokenizer,
+        piece: &str,
+        joint: Joint,
+    ) -> Result<tokenizers::Encoding> {
+        if joint == Joint::Joined && self.prefixing != Prefixing::Nothing {
+            let joined = joined::encode_joined(tokenizer, piece, OffsetType::None).map_err(failed)?;
+            if let Some(encoding) = joined {
+                return Ok(encoding);
+            }
+        }
+        Ok(tokenizer.encode_fast(piece, false).map_err(failed)?)
     }
 
     /// Tokens of a rendered prompt or chat template: spellings of special tokens become these tokens; none is added.
@@ -176,12 +240,46 @@ impl Tokenizer {
     /// # Errors
     /// When the tokenizer fails on this text.
     pub fn encode_template(&self, text: &str) -> Result<Vec<u32>> {
-        let tokenizer = self.template.get_or_init(|| {
+        self.encode_template_at(text, Joint::Apart)
+    }
+
+    /// The same of text that begins at a joint.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on this text.
+    pub fn encode_template_at(&self, text: &str, joint: Joint) -> Result<Vec<u32>> {
+        let tokenizer = self.template();
+        if joint == Joint::Apart || self.prefixing == Prefixing::Nothing {
+            return Ok(self.encode_at(tokenizer, text, Joint::Apart)?.get_ids().to_vec());
+        }
+        // From the first special token on everything is as it is in a text of its own.
+        let (goes_on, rest) = text.split_at(joined::first_added_token(tokenizer, text));
+        let mut tokens = self.encode_at(tokenizer, goes_on, joint)?.get_ids().to_vec();
+        tokens.extend_from_slice(self.encode_at(tokenizer, rest, Joint::Apart)?.get_ids());
+        Ok(tokens)
+    }
+
+    /// How what follows a rendered prompt begins: apart where the tokenizer writes something before it all the same, as
+    /// Llama 2's writes `▁` behind a special token, or where nothing at all is before it.
+    ///
+    /// # Errors
+    /// When the tokenizer fails on this text.
+    pub fn joint_after(&self, text: &str) -> Result<Joint> {
+        Ok(joined::joint_after(self.template(), self.prefixing, text).map_err(failed)?)
+    }
+
+    /// The version of how this tokenizer reads long documents, where it is not the first: a fingerprint then holds it.
+    #[must_use]
+    pub fn pieces_version(&self) -> Option<&'static str> {
+        (self.pieces.joint() == Joint::Joined).then_some(PIECES_VERSION)
+    }
+
+    fn template(&self) -> &tokenizers::Tokenizer {
+        self.template.get_or_init(|| {
             let mut template = self.plain.clone();
             template.set_encode_special_tokens(false);
             template
-        });
-        Ok(tokenizer.encode_fast(text, false).map_err(failed)?.get_ids().to_vec())
+        })
     }
 
     /// Text of tokens, special ones included.

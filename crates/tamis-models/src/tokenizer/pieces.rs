@@ -15,12 +15,16 @@
 //! Normalizers of the list do not compose or remove anything across either border. A tokenizer whose parts are not all
 //! on the lists is given pieces of 1 MiB, and there may differ from Hugging Face's at a border.
 //!
+//! A tokenizer that writes `▁` even before a piece that begins with a space (Llama 2's, by its normalizer) is given each piece
+//! but the first as one that goes on from another.
+//!
 //! A run of 256 KiB without any border (a blob, a hundred megabytes of one letter) is cut all the same: the time for one
 //! word grows faster than its length. Only such a run is tokenized otherwise than by Hugging Face.
 
 use serde_json::Value;
 use tokenizers::AddedToken;
 
+use super::Joint;
 use super::gguf::{GPT2_REGEX, LLAMA_CPP_DEFAULT_PUNCTUATION, LLAMA3_REGEX, QWEN2_REGEX};
 use super::sentencepiece::SPACE;
 
@@ -49,6 +53,8 @@ pub(super) struct Pieces {
     borders: Borders,
     target: usize,
     longest: usize,
+    /// How each piece but the first begins.
+    joint: Joint,
 }
 
 impl Pieces {
@@ -57,6 +63,7 @@ impl Pieces {
         let pre_tokenizer = serde_json::to_value(tokenizer.get_pre_tokenizer())?;
         let normalizer = serde_json::to_value(tokenizer.get_normalizer())?;
         let added = tokenizer.get_added_tokens_decoder();
+        let joint = if prepends(&normalizer) { Joint::Joined } else { Joint::Apart };
         let borders = match borders_of(&pre_tokenizer) {
             Some(Splits { borders, always: true })
                 if is_local(&normalizer) && added.values().all(stays_within_a_word) =>
@@ -70,10 +77,15 @@ impl Pieces {
             }
             _ => {
                 let (target, longest) = (UNKNOWN_PIECE_BYTES, UNKNOWN_PIECE_BYTES + LONGEST_PIECE_BYTES);
-                return Ok(Self { borders: Borders::Spaces, target, longest });
+                return Ok(Self { borders: Borders::Spaces, target, longest, joint });
             }
         };
-        Ok(Self { borders, target: PIECE_BYTES, longest: LONGEST_PIECE_BYTES })
+        Ok(Self { borders, target: PIECE_BYTES, longest: LONGEST_PIECE_BYTES, joint })
+    }
+
+    /// How each piece but the first begins.
+    pub(super) fn joint(&self) -> Joint {
+        self.joint
     }
 
     /// The pieces of a text, in order; together they are the text.
@@ -190,8 +202,21 @@ fn is_local(normalizer: &Value) -> bool {
     }
 }
 
-/// Whether this is SentencePiece's BPE that writes spaces as U+2581 without adding one in front, and no token of the
-/// vocabulary has one behind another character: then no merge reaches across the border before a space.
+/// Whether a normalizer writes something before whatever it is given.
+fn prepends(normalizer: &Value) -> bool {
+    match normalizer.get("type").and_then(Value::as_str) {
+        Some("Prepend") => true,
+        Some("Sequence") => parts_of(normalizer).iter().any(prepends),
+        _ => false,
+    }
+}
+
+fn parts_of(normalizer: &Value) -> &[Value] {
+    normalizer.get("normalizers").and_then(Value::as_array).map_or(&[], Vec::as_slice)
+}
+
+/// Whether this is SentencePiece's BPE that writes spaces as U+2581, with or without one in front of a text, and no token of
+/// the vocabulary has one behind another character: then no merge reaches across the border before a space.
 fn keeps_spaces_in_front(
     tokenizer: &tokenizers::Tokenizer,
     pre_tokenizer: &Value,
@@ -199,6 +224,10 @@ fn keeps_spaces_in_front(
 ) -> bool {
     let text = |value: &Value, name: &str| value.get(name).and_then(Value::as_str).map(str::to_owned);
     let of_space = |value: &Value| value.get("pattern").and_then(|pattern| text(pattern, "String"));
+    let normalizer = match parts_of(normalizer) {
+        [first, second] if text(first, "prepend").as_deref() == Some(SPACE) => second,
+        _ => normalizer,
+    };
     let writes_spaces = text(normalizer, "type").as_deref() == Some("Replace")
         && of_space(normalizer).as_deref() == Some(" ")
         && text(normalizer, "content").as_deref() == Some(SPACE);

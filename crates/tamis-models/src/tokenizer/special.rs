@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::TokenizerError;
 
-/// Roles (`bos_token`, …) and the spelling of the token that has it.
-pub(super) type Roles = BTreeMap<String, String>;
+/// Roles (`bos_token`, …) and the spelling of the token that has it; `None` where the files say that none has.
+pub(super) type Roles = BTreeMap<String, Option<String>>;
 
 /// Special tokens by role; `None` where the model has none for it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -29,13 +29,25 @@ pub struct SpecialTokens {
     pub before: Vec<u32>,
     /// What the model expects after every sequence, e.g. `[SEP]`; often empty.
     pub after: Vec<u32>,
+    /// Spellings by role, of the roles that the model's files name; where they say nothing of `bos_token` and `eos_token`,
+    /// `<s>` and `</s>` if these are special. That is what a chat template knows by the names of the roles.
+    pub named: BTreeMap<String, String>,
     pub(super) vocab_size: usize,
 }
 
 impl SpecialTokens {
     pub(super) fn new(inner: &tokenizers::Tokenizer, roles: &Roles) -> tokenizers::Result<Self> {
-        let role = |name: &str, usual: &str| roles.get(name).map_or(usual, String::as_str).to_owned();
-        let id = |name: &str, usual: &str| inner.token_to_id(&role(name, usual));
+        let id = |name: &str, usual: &str| match roles.get(name) {
+            Some(named) => inner.token_to_id(named.as_deref()?),
+            None => inner.token_to_id(usual),
+        };
+        let mut named: BTreeMap<String, String> =
+            roles.iter().filter_map(|(name, token)| Some((name.clone(), token.clone()?))).collect();
+        for (name, usual) in [("bos_token", "<s>"), ("eos_token", "</s>")] {
+            if !roles.contains_key(name) && inner.get_added_vocabulary().is_special_token(usual) {
+                named.insert(name.to_owned(), usual.to_owned());
+            }
+        }
         // What the post-processor puts around a text is what the model was trained to see around it.
         let bare = inner.encode("a", false)?.get_ids().to_vec();
         let framed = inner.encode("a", true)?.get_ids().to_vec();
@@ -50,12 +62,14 @@ impl SpecialTokens {
             unk: id("unk_token", "[UNK]"),
             before: framed[..at].to_vec(),
             after: framed.get(at + bare.len()..).unwrap_or_default().to_vec(),
+            named,
             vocab_size,
         })
     }
 }
 
-/// Roles from Hugging Face's configuration files; a later file wins. A token is a string or an object with `content`.
+/// Roles from Hugging Face's configuration files; a later file wins. A token is a string, an object with `content`, or null
+/// where there is none.
 pub(super) fn roles_from_json(files: &[(String, Vec<u8>)]) -> Result<Roles, TokenizerError> {
     let mut roles = Roles::new();
     for (file, bytes) in files {
@@ -63,8 +77,8 @@ pub(super) fn roles_from_json(files: &[(String, Vec<u8>)]) -> Result<Roles, Toke
             .map_err(|error| TokenizerError::Malformed { file: file.clone(), problem: error.to_string() })?;
         for (name, value) in parsed.as_object().into_iter().flatten() {
             let content = value.as_str().or_else(|| value.get("content").and_then(Value::as_str));
-            if let (true, Some(content)) = (name.ends_with("_token"), content) {
-                roles.insert(name.clone(), content.to_owned());
+            if name.ends_with("_token") && (content.is_some() || value.is_null()) {
+                roles.insert(name.clone(), content.map(str::to_owned));
             }
         }
     }

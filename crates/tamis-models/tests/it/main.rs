@@ -2,9 +2,11 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod ask_llm;
+mod chat_templates;
 mod decoders;
 mod embed;
 mod folders;
+mod joined;
 mod perplexity;
 mod reference;
 mod settings;

@@ -9,7 +9,7 @@ use tamis_models::{Error, Result};
 use crate::weights::fixture;
 
 /// A Hugging Face folder of the tiny Llama.
-fn write_folder(folder: &Path) {
+pub(crate) fn write_folder(folder: &Path) {
     std::fs::create_dir_all(folder).unwrap();
     std::fs::copy(fixture("gguf_tiny.safetensors"), folder.join("model.safetensors")).unwrap();
     std::fs::copy(fixture("gguf_tiny_tokenizer.json"), folder.join("tokenizer.json")).unwrap();
@@ -37,7 +37,7 @@ fn a_folder_and_its_gguf_twin_are_the_same_model() {
     assert_eq!(from_folder.architecture, from_gguf.architecture);
     assert_eq!(from_folder.license, from_gguf.license);
     assert_eq!(from_folder.tokenizer.special().eos, from_gguf.tokenizer.special().eos);
-    assert_eq!(from_folder.chat_template.as_deref(), Some("yes"));
+    assert_eq!(from_folder.chat_template.unwrap().source, "yes");
     let text = "It's 2024: <|im_end|>\n";
     assert_eq!(from_folder.tokenizer.encode(text).unwrap(), from_gguf.tokenizer.encode(text).unwrap());
     assert_eq!(

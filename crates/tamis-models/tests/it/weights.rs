@@ -154,7 +154,7 @@ fn a_gguf_file_brings_configuration_licence_template_and_tokenizer() {
     assert_eq!((config.head_dim, config.feed_forward, config.context), (8, 64, 128));
     assert_eq!((config.norm_epsilon, config.rope.theta, config.head), (1e-5, 10_000.0, Head::Tied));
     assert_eq!(model.license.as_deref(), Some("mit"));
-    assert!(model.chat_template.unwrap().contains("<|im_start|>"));
+    assert!(model.chat_template.unwrap().source.contains("<|im_start|>"));
     assert_eq!(model.tokenizer.vocab_size(), config.vocabulary);
     assert_eq!(model.tokenizer.special().eos, model.tokenizer.token("<|im_end|>"));
     assert!(model.tokenizer.special().before.is_empty() && model.tokenizer.special().after.is_empty());

@@ -204,7 +204,7 @@ impl Model {
         let rendering = if chat { "chat" } else { "raw" };
         let (fields, candidate): (_, Box<dyn Candidate>) = match self {
             Self::Here(judge) => {
-                let signal = models::ask(Judge::clone(judge), &set, &own)?;
+                let signal = models::ask(Judge::clone(judge), &set, &own, observer)?;
                 (signal.info().fingerprint.fields().clone(), Box::new(signal))
             }
             Self::Server(_) => {
