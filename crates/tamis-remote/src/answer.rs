@@ -86,7 +86,7 @@ mod tests {
 
     fn seen(tokens: &[(&str, f64)]) -> Seen {
         let tokens = tokens.iter().map(|(text, p)| ((*text).to_owned(), p.ln())).collect();
-        Seen::new(&Shown { tokens }, &words(&["yes", " yes"]), &words(&["no", " no"]))
+        Seen::new(&Shown { tokens, ..Shown::default() }, &words(&["yes", " yes"]), &words(&["no", " no"]))
     }
 
     fn close(a: f64, b: f64) -> bool {
@@ -135,7 +135,7 @@ mod tests {
             let (yes, no) = (p("yes") + p(" yes"), p("no") + p(" no"));
             tokens.sort_by(|a, b| b.1.total_cmp(&a.1));
             tokens.truncate(k);
-            let seen = Seen::new(&Shown { tokens }, &words(&["yes", " yes"]), &words(&["no", " no"]));
+            let seen = Seen::new(&Shown { tokens, ..Shown::default() }, &words(&["yes", " yes"]), &words(&["no", " no"]));
             for (side, truth) in [(seen.yes, yes), (seen.no, no)] {
                 prop_assert!(side.shown.unwrap_or(f64::NEG_INFINITY).exp() <= truth + 1e-9);
                 prop_assert!(side.log_at_most.exp() >= truth - 1e-9);

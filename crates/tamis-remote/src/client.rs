@@ -12,7 +12,7 @@ use ureq::http::{HeaderMap, Response};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::key::ApiKey;
-use crate::replies::{error_message, says_too_long};
+use crate::replies::{error_message, parse, says_too_long};
 use crate::retry::{Failure, RetryPolicy, retry_after};
 use crate::server::ServerOptions;
 
@@ -171,7 +171,7 @@ impl Client {
         let body = response.body_mut().with_config().limit(limit).read_to_vec();
         if success {
             let body = body.map_err(|error| self.failure(&error))?;
-            return serde_json::from_slice(&body)
+            return parse(&body)
                 .map_err(|error| Failure::Unusable(format!("its answer is no JSON: {error}")));
         }
         // The status says enough where the body cannot be read.
@@ -206,7 +206,7 @@ impl Client {
     }
 
     /// What a server sent, fit to be shown: one line, not long, without the key.
-    fn shown(&self, text: &str) -> String {
+    pub(crate) fn shown(&self, text: &str) -> String {
         let text = self.key.as_ref().map_or_else(|| text.to_owned(), |key| key.redact(text));
         let line: String = text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect();
         let line = line.trim();
@@ -223,6 +223,11 @@ impl Client {
         match failure {
             Failure::Refused { status, message, .. } => Error::Refused { server, status, message },
             Failure::Redirect { to } => Error::Redirect { server, to },
+            Failure::Unusable(problem) => Error::Answer {
+                server,
+                problem: self.shown(&problem),
+                hint: "see what answers at this address: a proxy, another model, another version; what was scored stays".to_owned(),
+            },
             failure => Error::Down { server, problem: failure.describe() },
         }
     }

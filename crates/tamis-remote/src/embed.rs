@@ -23,9 +23,15 @@ use tamis_models::text_tokens::TextTokenizer;
 use crate::client::{Patience, Request, SMALL_ANSWER_BYTES};
 use crate::cut::{Cut, Limits, Piece};
 use crate::endpoint::Endpoint;
-use crate::error::{Error, Result};
+use crate::error::Result;
 use crate::retry::Failure;
 use crate::server::{Kind, Server, ServerOptions};
+use crate::streak::RowFailure;
+
+mod answer;
+mod start;
+
+use answer::{read, unit};
 
 /// Raised when the values that the same answers give change.
 const VERSION: u32 = 1;
@@ -85,6 +91,9 @@ pub struct RemoteEmbed {
     cut: Cut,
     precision: Precision,
     dimension: usize,
+    /// Texts of one request.
+    batch: usize,
+    remarks: Vec<String>,
 }
 
 impl fmt::Debug for RemoteEmbed {
@@ -94,13 +103,14 @@ impl fmt::Debug for RemoteEmbed {
 }
 
 /// A vector of length 1, or why there is none.
-type Row = Result<Vec<f32>, &'static str>;
+type Row = Result<Vec<f32>, RowFailure>;
 
 impl RemoteEmbed {
-    /// Finds the server and its model, and lets it embed one word.
+    /// Finds the server and its model, and lets it embed a few words.
     ///
     /// # Errors
-    /// A server that does not answer, refuses the key, has not the model, or embeds nothing; options that contradict.
+    /// A server that does not answer, refuses the key, has not the model, or gives no vector for a text; options that
+    /// contradict.
     pub fn new(endpoint: &Endpoint, server: &ServerOptions, options: &EmbedOptions) -> Result<Self> {
         let server = Server::connect_embedder(endpoint, server)?;
         let own_limit = server.kind == Kind::Tei
@@ -121,25 +131,17 @@ impl RemoteEmbed {
                 },
             )?,
         };
-        let probed = ask(&server, &[PROBE], None, Patience::Answering).map_err(|failure| match failure {
-            Failure::Refused { status: status @ (404 | 405 | 501), message, .. } => Error::Answer {
-                server: server.client.root().to_owned(),
-                problem: format!("has no `{}`: status {status}: {message}", path(server.kind)),
-                hint: "name a server that embeds: text-embeddings-inference, or one with `/v1/embeddings`"
-                    .to_owned(),
-            },
-            failure => server.client.error(failure),
-        })?;
-        let dimension = probed.first().map_or(0, Vec::len);
-        if dimension == 0 || dimension > MOST_DIMENSIONS {
-            return Err(Error::Answer {
-                server: server.client.root().to_owned(),
-                problem: format!("embeddings of {dimension} dimensions"),
-                hint: "name a server whose model embeds".to_owned(),
-            });
-        }
+        let found = start::check(&server)?;
+        let dimension = found.dimension;
         let info = info(&server, &cut, options, dimension);
-        Ok(Self { info, server, cut, precision: options.precision, dimension })
+        let batch = found.batch.or(server.batch).unwrap_or(BATCH).min(BATCH);
+        Ok(Self { info, server, cut, precision: options.precision, dimension, batch, remarks: found.remarks })
+    }
+
+    /// What a person should know of the server before hours go into it, although it can be used.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// The server's root, its kind, and its model's name.
@@ -155,8 +157,24 @@ impl RemoteEmbed {
     fn embed(&self, texts: &[&str]) -> Result<Vec<Row>> {
         let row = || ask(&self.server, texts, Some(self.dimension), Patience::Full);
         match self.server.for_row(row, || self.probe())? {
-            Ok(vectors) => Ok(vectors.into_iter().map(|vector| unit(&vector)).collect()),
-            Err(reason) if texts.len() <= 1 => Ok(vec![Err(reason)]),
+            Ok(vectors) => {
+                let rows: Vec<Row> = vectors
+                    .iter()
+                    .map(|vector| {
+                        let none = || {
+                            RowFailure::new(core_reason::NOT_FINITE, "a vector of zeros, or not of numbers")
+                        };
+                        unit(vector).ok_or_else(none)
+                    })
+                    .collect();
+                rows.iter().try_for_each(|row| self.server.count(row))?;
+                Ok(rows)
+            }
+            Err(failure) if texts.len() <= 1 => {
+                let row = Err(failure);
+                self.server.count(&row)?;
+                Ok(vec![row])
+            }
             Err(_) => {
                 let (left, right) = texts.split_at(texts.len() / 2);
                 let mut rows = self.embed(left)?;
@@ -168,29 +186,31 @@ impl RemoteEmbed {
 
     fn compute(&self, documents: &DocumentBatch) -> Result<RecordBatch> {
         let texts = documents.texts();
-        let mut pieces: Vec<Result<Piece<'_>, &'static str>> = Vec::with_capacity(documents.len());
+        let mut pieces: Vec<Result<Piece<'_>, RowFailure>> = Vec::with_capacity(documents.len());
         for at in 0..documents.len() {
             let text = texts.value(at);
             let piece = match self.cut.here(text)? {
                 Some(piece) => Ok(piece),
                 None => self.server.for_row(|| self.cut.by_server(&self.server, text), || self.probe())?,
             };
-            pieces.push(piece.and_then(|piece| {
-                if piece.text.is_empty() { Err(core_reason::NO_TOKENS) } else { Ok(piece) }
-            }));
+            if let Err(failure) = &piece {
+                self.server.count::<()>(&Err(failure.clone()))?;
+            }
+            let empty = || RowFailure::new(core_reason::NO_TOKENS, "nothing is left of its text");
+            pieces.push(piece.and_then(|piece| if piece.text.is_empty() { Err(empty()) } else { Ok(piece) }));
         }
         let asked: Vec<&str> = pieces.iter().flatten().map(|piece| piece.text).collect();
         let mut vectors = Vec::with_capacity(asked.len());
-        for batch in asked.chunks(self.server.batch.unwrap_or(BATCH).min(BATCH)) {
+        for batch in asked.chunks(self.batch) {
             vectors.extend(self.embed(batch)?);
         }
         let mut vectors = vectors.into_iter();
         let rows: Vec<Result<(Piece<'_>, Vec<f32>), &'static str>> = pieces
             .into_iter()
             .map(|piece| {
-                let piece = piece?;
-                let vector = vectors.next().expect("every piece was embedded or has a reason")?;
-                Ok((piece, vector))
+                let piece = piece.map_err(|failure| failure.reason)?;
+                let vector = vectors.next().expect("every piece was embedded or has a reason");
+                Ok((piece, vector.map_err(|failure| failure.reason)?))
             })
             .collect();
         Ok(self.batch(&rows))
@@ -260,6 +280,18 @@ fn ask(
     dimension: Option<usize>,
     patience: Patience,
 ) -> Result<Vec<Vec<f32>>, Failure> {
+    asked(server, texts, dimension, patience, |answer| {
+        read(server.kind, answer, texts.len(), dimension).map_err(|shape| shape.describe())
+    })
+}
+
+fn asked<T>(
+    server: &Server,
+    texts: &[&str],
+    dimension: Option<usize>,
+    patience: Patience,
+    read: impl Fn(&Value) -> Result<T, String>,
+) -> Result<T, Failure> {
     let body = match server.kind {
         Kind::Tei => json!({ "inputs": texts, "truncate": true, "normalize": true }),
         _ => json!({ "model": server.model, "input": texts, "encoding_format": "float" }),
@@ -267,52 +299,7 @@ fn ask(
     // A number and its comma rarely have more than 24 bytes; indentation may double that.
     let limit = SMALL_ANSWER_BYTES + dimension.unwrap_or(MOST_DIMENSIONS) as u64 * texts.len() as u64 * 64;
     let request = Request { limit, patience, ..Request::post(path(server.kind), &body) };
-    server.client.call(&request, |answer| read(server.kind, answer, texts.len(), dimension))
-}
-
-fn read(kind: Kind, answer: &Value, count: usize, dimension: Option<usize>) -> Result<Vec<Vec<f32>>, String> {
-    let list = match kind {
-        Kind::Tei => answer,
-        _ => &answer["data"],
-    };
-    let list = list.as_array().ok_or("its answer holds no list of embeddings")?;
-    if list.len() != count {
-        return Err(format!("expected {count} embeddings, got {}", list.len()));
-    }
-    let mut vectors: Vec<Option<Vec<f32>>> = vec![None; count];
-    for (at, item) in list.iter().enumerate() {
-        let (at, numbers) = match kind {
-            Kind::Tei => (at, item),
-            // The order is the server's own; an answer without numbers is in ours.
-            _ => (
-                item["index"].as_u64().map_or(at, |at| usize::try_from(at).unwrap_or(usize::MAX)),
-                &item["embedding"],
-            ),
-        };
-        let numbers = numbers.as_array().ok_or("an embedding that is no list of numbers")?;
-        if numbers.is_empty() || dimension.is_some_and(|dimension| dimension != numbers.len()) {
-            return Err(format!("expected {} dimensions, got {}", dimension.unwrap_or(1), numbers.len()));
-        }
-        let place =
-            vectors.get_mut(at).ok_or_else(|| format!("an embedding of number {at} for {count} texts"))?;
-        let numbers = numbers.iter().map(|number| number.as_f64().map_or(f32::NAN, |number| number as f32));
-        if place.replace(numbers.collect()).is_some() {
-            return Err(format!("two embeddings of number {at}"));
-        }
-    }
-    Ok(vectors
-        .into_iter()
-        .map(|vector| vector.expect("as many places as embeddings, each taken once"))
-        .collect())
-}
-
-/// The vector at length 1.
-fn unit(vector: &[f32]) -> Row {
-    let norm = vector.iter().map(|value| f64::from(*value) * f64::from(*value)).sum::<f64>().sqrt();
-    if !norm.is_finite() || norm < 1e-12 {
-        return Err(core_reason::NOT_FINITE);
-    }
-    Ok(vector.iter().map(|value| (f64::from(*value) / norm) as f32).collect())
+    server.client.call(&request, read)
 }
 
 fn item(precision: Precision) -> FieldRef {
@@ -360,38 +347,5 @@ fn info(server: &Server, cut: &Cut, options: &EmbedOptions, dimension: usize) ->
         ranking: None,
         part_bytes: options.part_bytes,
         notes,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn order_is_the_index_and_wrong_shapes_are_errors() {
-        let answer = json!({ "data": [{ "index": 1, "embedding": [3.0, 4.0] }, { "index": 0, "embedding": [1, null] }] });
-        let vectors = read(Kind::OpenAi, &answer, 2, Some(2)).unwrap();
-        assert_eq!(vectors[1], [3.0, 4.0]);
-        assert_eq!(unit(&vectors[1]).unwrap(), [0.6, 0.8]);
-        assert_eq!(unit(&vectors[0]), Err(core_reason::NOT_FINITE));
-        assert_eq!(unit(&[0.0, 0.0]), Err(core_reason::NOT_FINITE));
-        let bare = json!([[1.0], [2.0]]);
-        assert_eq!(read(Kind::Tei, &bare, 2, None).unwrap(), [[1.0], [2.0]]);
-        for (wrong, count, dimension) in [
-            (json!({ "data": [{ "embedding": [1] }] }), 2, None),
-            (
-                json!({ "data": [{ "index": 0, "embedding": [1] }, { "index": 0, "embedding": [2] }] }),
-                2,
-                None,
-            ),
-            (json!({ "data": [{ "index": 7, "embedding": [1] }] }), 1, None),
-            (json!({ "data": [{ "embedding": "AACAPw==" }] }), 1, None),
-            (json!({ "data": [{ "embedding": [] }] }), 1, None),
-            (json!({ "data": [{ "embedding": [1] }] }), 1, Some(2)),
-            (json!({ "data": {} }), 1, None),
-            (json!("text"), 1, None),
-        ] {
-            assert!(read(Kind::OpenAi, &wrong, count, dimension).is_err(), "{wrong}");
-        }
     }
 }

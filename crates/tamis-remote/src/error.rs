@@ -69,6 +69,20 @@ pub enum Error {
         /// What to do about it.
         hint: String,
     },
+    /// So many rows in a row have no value that no other row is likely to fare better.
+    #[error("server `{server}`: {rows} rows in a row have no value, the last one `{reason}`: {detail}")]
+    Streak {
+        /// The server.
+        server: String,
+        /// How many.
+        rows: u32,
+        /// Why the last one has none.
+        reason: &'static str,
+        /// What the server did there.
+        detail: String,
+        /// What helps against that.
+        remedy: &'static str,
+    },
     /// The options contradict each other or the server.
     #[error("{problem}")]
     Options {
@@ -109,6 +123,10 @@ impl Error {
             Self::Redirect { .. } => "name the address that the server redirects to".to_owned(),
             Self::Model { .. } => "write URL#MODEL or add --server-model MODEL".to_owned(),
             Self::Answer { hint, .. } => hint.clone(),
+            Self::Streak { remedy, .. } => format!(
+                "{remedy}; then give the same command again with --retry-failed: what was scored stays, and rows that failed are \
+                 asked again. --stop-after-failed N bears more of them"
+            ),
             Self::Models(error) => return error.hint(),
         })
     }

@@ -27,7 +27,7 @@ use tamis_models::prompt::{Prompt, PromptSet, Rendering};
 use tamis_models::text_tokens::TextTokenizer;
 
 use crate::answer::Seen;
-use crate::client::{Patience, Request};
+use crate::client::Request;
 use crate::cut::{Cut, Limits, assumed_context};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
@@ -36,8 +36,10 @@ use crate::reason;
 use crate::replies::prompt_tokens;
 use crate::retry::Failure;
 use crate::server::{Kind, Server, ServerOptions};
+use crate::streak::RowFailure;
 
 pub mod columns;
+mod start;
 
 use columns::Scored;
 
@@ -46,6 +48,9 @@ const VERSION: u32 = 1;
 
 /// A document that every server can judge: it tells what logprobs look like there, and later whether the server still lives.
 const PROBE: &str = "Water boils at 100 degrees Celsius at sea level.";
+
+/// So many of the most likely tokens are named where none of them is an answer.
+const NAMED: usize = 8;
 
 /// How documents are put to a judge behind a server.
 #[derive(Clone)]
@@ -100,6 +105,7 @@ pub struct RemoteJudge {
     no: Vec<String>,
     cut: Cut,
     delimiters: Vec<String>,
+    remarks: Vec<String>,
 }
 
 impl fmt::Debug for RemoteJudge {
@@ -109,10 +115,11 @@ impl fmt::Debug for RemoteJudge {
 }
 
 impl RemoteJudge {
-    /// Finds the server and its model, and asks it about one document.
+    /// Finds the server and its model, and asks it about a text or three.
     ///
     /// # Errors
-    /// A server that does not answer, refuses the key, has not the model, or shows no logprobs; options that contradict.
+    /// A server that does not answer, refuses the key, has not the model, shows no logprobs, or neither yes nor no among
+    /// them; options that contradict.
     pub fn new(
         endpoint: &Endpoint,
         set: &PromptSet,
@@ -145,7 +152,7 @@ impl RemoteJudge {
         delimiters.dedup();
         let (yes, no) = (spellings(&options.labels.yes), spellings(&options.labels.no));
         let info = info(&server, set, options, &cut, (&yes, &no));
-        let judge = Self {
+        let mut judge = Self {
             info,
             server,
             prompts: set.prompts().to_vec(),
@@ -155,9 +162,16 @@ impl RemoteJudge {
             no,
             cut,
             delimiters,
+            remarks: Vec::new(),
         };
-        judge.check()?;
+        judge.remarks = judge.check()?;
         Ok(judge)
+    }
+
+    /// What a person should know of the server before hours go into it, although it can be used.
+    #[must_use]
+    pub fn remarks(&self) -> &[String] {
+        &self.remarks
     }
 
     /// The server's root, its kind, and its model's name.
@@ -195,56 +209,6 @@ impl RemoteJudge {
             )
         });
         Ok(shown.collect::<Vec<_>>().join("\n\n"))
-    }
-
-    /// Asks about one document, so that what is wrong is said before any work.
-    fn check(&self) -> Result<()> {
-        let body = self.request(&self.prompts[0], PROBE);
-        let request = Request { patience: Patience::Answering, ..Request::post(self.path(), &body) };
-        let server = self.server.client.root().to_owned();
-        let shown = self.server.client.call(&request, Shown::read).map_err(|failure| match failure {
-            Failure::Refused { status, message, too_long: false } if message.contains("logprobs") => {
-                Error::Answer {
-                    server: server.clone(),
-                    problem: format!("status {status}: {message}"),
-                    hint: "ask for fewer with --top-logprobs 5, or allow more where the server is started"
-                        .to_owned(),
-                }
-            }
-            Failure::Refused { status: 404 | 405 | 501, message, .. } => Error::Answer {
-                server: server.clone(),
-                problem: format!("has no `{}`: {message}", self.path()),
-                hint: match self.rendering {
-                    Rendering::Raw => "ask it by chat: add --chat".to_owned(),
-                    Rendering::Chat => "leave --chat out".to_owned(),
-                },
-            },
-            failure => self.server.client.error(failure),
-        })?;
-        let problem = |problem: &str, hint: &str| {
-            Err(Error::Answer { server: server.clone(), problem: problem.to_owned(), hint: hint.to_owned() })
-        };
-        if shown.tokens.iter().any(|(text, _)| text.starts_with("token_id:")) {
-            return problem(
-                "shows numbers of tokens instead of their text",
-                "start it without --return-tokens-as-token-ids",
-            );
-        }
-        match shown.tokens.len() {
-            0 => problem(
-                "shows no logprobs",
-                match self.server.kind {
-                    Kind::LlamaCppPython => "start it with --logits_all true",
-                    Kind::Ollama => "Ollama shows logprobs from version 0.12.11 on",
-                    _ => "use a server that gives logprobs, or load the model here",
-                },
-            ),
-            1 if self.top_logprobs > 1 => problem(
-                "shows the logprob of the token it chose and no other",
-                "use a server that gives top logprobs, or load the model here",
-            ),
-            _ => Ok(()),
-        }
     }
 
     fn path(&self) -> &'static str {
@@ -300,41 +264,45 @@ impl RemoteJudge {
         })
     }
 
-    fn probe(&self) -> Result<(), Failure> {
-        let body = self.request(&self.prompts[0], PROBE);
-        let request = Request { patience: Patience::Answering, ..Request::post(self.path(), &body) };
-        self.server.client.call(&request, |answer| Shown::read(answer).map(drop))
+    /// What is shown of a good document by "yes", and of a bad one.
+    fn sides(&self, prompt: &Prompt) -> (&[String], &[String]) {
+        if prompt.is_reversed() { (&self.no, &self.yes) } else { (&self.yes, &self.no) }
     }
 
-    fn row(&self, text: &str) -> Result<Result<Scored, &'static str>> {
+    fn row(&self, text: &str) -> Result<Result<Scored, RowFailure>> {
         let probe = || self.probe();
         let piece = match self.cut.here(text)? {
             Some(piece) => piece,
             None => match self.server.for_row(|| self.cut.by_server(&self.server, text), probe)? {
                 Ok(piece) => piece,
-                Err(reason) => return Ok(Err(reason)),
+                Err(failure) => return Ok(Err(failure)),
             },
         };
         if piece.text.is_empty() {
-            return Ok(Err(core_reason::NO_TOKENS));
+            return Ok(Err(RowFailure::new(core_reason::NO_TOKENS, "nothing is left of its text")));
         }
         let mut seen = Vec::with_capacity(self.prompts.len());
         let mut tokens = Some(0_u32);
         for prompt in &self.prompts {
             let (shown, read) = match self.server.for_row(|| self.ask(prompt, piece.text), probe)? {
                 Ok(answer) => answer,
-                Err(reason) => return Ok(Err(reason)),
+                Err(failure) => return Ok(Err(failure)),
             };
             if shown.tokens.is_empty() {
-                return Ok(Err(reason::NO_LOGPROBS));
+                return Ok(Err(RowFailure::new(reason::NO_LOGPROBS, "its answer has none")));
             }
-            let (good, bad) =
-                if prompt.is_reversed() { (&self.no, &self.yes) } else { (&self.yes, &self.no) };
-            seen.push(Seen::new(&shown, good, bad));
+            let (good, bad) = self.sides(prompt);
+            let of_prompt = Seen::new(&shown, good, bad);
+            if of_prompt.score().is_none() {
+                let shown = self.server.client.shown(&shown.describe(NAMED));
+                return Ok(Err(RowFailure::new(reason::NO_ANSWER_SHOWN, format!("most likely are {shown}"))));
+            }
+            seen.push(of_prompt);
             tokens = tokens.zip(read).map(|(sum, read)| sum.saturating_add(read));
         }
         let delimiter_in_text = self.delimiters.iter().any(|delimiter| text.contains(delimiter));
-        Ok(Scored::new(&seen, tokens, &piece, delimiter_in_text).ok_or(reason::NO_ANSWER_SHOWN))
+        let scored = Scored::new(&seen, tokens, &piece, delimiter_in_text);
+        Ok(scored.ok_or_else(|| RowFailure::new(reason::NO_ANSWER_SHOWN, "neither answer is shown")))
     }
 }
 
@@ -348,7 +316,11 @@ impl Signal for RemoteJudge {
         let texts = documents.texts();
         let mut rows = Vec::with_capacity(documents.len());
         for at in 0..documents.len() {
-            rows.push(self.row(texts.value(at)).map_err(|error| tamis_core::Error::signal(NAME, error))?);
+            let row = self.row(texts.value(at)).and_then(|row| self.server.count(&row).map(|()| row));
+            rows.push(
+                row.map_err(|error| tamis_core::Error::signal(NAME, error))?
+                    .map_err(|failure| failure.reason),
+            );
         }
         Ok(columns::batch(&self.info.schema, &rows))
     }

@@ -3,7 +3,7 @@
 //! The only room that speaks HTTP in order to score. Outwards it blocks: a call of [`tamis_core::Signal::annotate`] makes
 //! one request at a time, and the driver has as many calls under way as [`ServerOptions::concurrency`] says. What a server
 //! may do wrong is met in one place each: the wire in [`client`](self), patience in `retry`, the meaning of an answer in
-//! `logprobs` and `answer`.
+//! `logprobs` and `answer`, rows that fail one after the other in `streak`.
 //!
 //! A server shows the most likely tokens and no others, so the probability of an answer is known from below and above
 //! ([`judge`]). Its low bits vary between batches: what was stored first stands, and is treated as input from then on.
@@ -22,6 +22,7 @@ mod logprobs;
 mod replies;
 mod retry;
 mod server;
+mod streak;
 
 pub use embed::{EmbedOptions, RemoteEmbed};
 pub use endpoint::{Endpoint, is_url};

@@ -6,17 +6,35 @@
 //! - `choices[0].logprobs.content[0].top_logprobs`, a list: every `/v1/chat/completions`, and `/v1/completions` of
 //!   llama-server.
 //! - `logprobs[0].top_logprobs`, a list: Ollama's own interface.
+//!
+//! A masked token (guided decoding, a ban) has the probability 0, and servers have many ways to write its logarithm: null
+//! (orjson, nlohmann), `-Infinity` (Python's json), the smallest 32-bit float (llama-server), −9999 (vLLM). It counts as not
+//! shown, and its row is none the worse. Where nothing but null is left, nobody knows what was meant: an error, as NaN is.
 
 use serde_json::Value;
 
 /// Below this ln P a token was masked rather than unlikely: some servers write −9999 for minus infinity.
 const MASKED: f64 = -1000.0;
 
+/// Most characters of a token that is named to a person.
+const LONGEST_NAMED: usize = 24;
+
+/// ln P of a token.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum LogP {
+    /// At most 0.
+    Of(f64),
+    /// Probability 0.
+    Masked,
+}
+
 /// The tokens that a server showed for the first position of its answer.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub(crate) struct Shown {
     /// Text, with a space where the token begins with one, and ln P.
     pub(crate) tokens: Vec<(String, f64)>,
+    /// Number of tokens that it listed, masked ones included.
+    pub(crate) listed: usize,
 }
 
 impl Shown {
@@ -43,31 +61,66 @@ impl Shown {
             }
         };
         let mut tokens: Vec<(String, f64)> = Vec::new();
+        let mut listed = 0;
         match list {
             Value::Null => {}
             Value::Object(map) => {
+                listed = map.len();
                 for (text, value) in map {
-                    tokens.push((plain(text), number(value)?));
-                }
-            }
-            Value::Array(items) => {
-                for item in items {
-                    let token = (text(item)?, number(&item["logprob"])?);
-                    // Some repeat the token that was drawn.
-                    if !tokens.contains(&token) {
-                        tokens.push(token);
+                    if let LogP::Of(log_p) = log_p(value)? {
+                        tokens.push((plain(text), log_p));
                     }
                 }
             }
+            Value::Array(items) => {
+                let mut before = Vec::with_capacity(items.len());
+                for item in items {
+                    // Some repeat the token that was drawn; two tokens that read alike have numbers or bytes of their own.
+                    let identity = (&item["id"], &item["token"], &item["logprob"]);
+                    if before.contains(&identity) {
+                        continue;
+                    }
+                    before.push(identity);
+                    let value = item.get("logprob").ok_or("a top token without `logprob`")?;
+                    if let LogP::Of(log_p) = log_p(value)? {
+                        tokens.push((text(item)?, log_p));
+                    }
+                }
+                listed = before.len();
+            }
             _ => return Err("its `top_logprobs` are neither a list nor an object".to_owned()),
         }
-        tokens.retain(|(_, log_p)| *log_p > MASKED);
-        let shown = Self { tokens };
+        if tokens.is_empty() && listed > 0 {
+            return Err(format!("none of the {listed} tokens that it shows has a logprob"));
+        }
+        let shown = Self { tokens, listed };
         let mass = shown.mass();
         if mass > 1.02 {
             return Err(format!("the probabilities of its top tokens add up to {mass:.3}"));
         }
         Ok(shown)
+    }
+
+    /// The most likely tokens, for people: what cannot be printed is escaped.
+    pub(crate) fn describe(&self, most: usize) -> String {
+        let mut tokens: Vec<&(String, f64)> = self.tokens.iter().collect();
+        tokens.sort_by(|a, b| b.1.total_cmp(&a.1).then_with(|| a.0.cmp(&b.0)));
+        let listed = tokens.iter().take(most).map(|(text, log_p)| {
+            let text: String = text.chars().take(LONGEST_NAMED).flat_map(printable).collect();
+            format!("`{text}` {:.2e}", libm::exp(*log_p))
+        });
+        listed.collect::<Vec<_>>().join(", ")
+    }
+
+    /// Whether one of the few most likely tokens opens a thought: `<think>` of Qwen3 and R1, `<|channel|>` of gpt-oss,
+    /// `[THINK]` of Magistral.
+    pub(crate) fn begins_a_thought(&self) -> bool {
+        let mut tokens: Vec<&(String, f64)> = self.tokens.iter().collect();
+        tokens.sort_by(|a, b| b.1.total_cmp(&a.1));
+        tokens.iter().take(3).any(|(text, _)| {
+            let text = text.to_lowercase();
+            ["think", "<|channel|>", "thought", "<reason"].iter().any(|mark| text.contains(mark))
+        })
     }
 
     /// Probability of all tokens that were shown.
@@ -76,9 +129,23 @@ impl Shown {
     }
 }
 
-fn number(value: &Value) -> Result<f64, String> {
+/// The character, or its escape where it would not be seen or would rule a terminal.
+fn printable(c: char) -> Vec<char> {
+    if matches!(c, '\'' | '"') { vec![c] } else { c.escape_debug().collect() }
+}
+
+fn log_p(value: &Value) -> Result<LogP, String> {
+    match value {
+        Value::Null => return Ok(LogP::Masked),
+        Value::String(text) if matches!(text.as_str(), "-Infinity" | "-infinity" | "-Inf" | "-inf") => {
+            return Ok(LogP::Masked);
+        }
+        _ => {}
+    }
     match value.as_f64() {
-        Some(log_p) if log_p <= 0.01 => Ok(log_p.min(0.0)),
+        Some(log_p) if log_p <= MASKED => Ok(LogP::Masked),
+        // Sums of 32-bit floats may lie a little above 0.
+        Some(log_p) if log_p <= 0.01 => Ok(LogP::Of(log_p.min(0.0))),
         _ => Err(format!("expected a logprob of at most 0, got `{value}`")),
     }
 }
@@ -154,12 +221,64 @@ mod tests {
             json!({ "choices": [{}, {}] }),
             json!({ "choices": [{ "logprobs": { "top_logprobs": ["yes"] } }] }),
             json!({ "choices": [{ "logprobs": { "top_logprobs": [{ "yes": null }] } }] }),
+            json!({ "choices": [{ "logprobs": { "top_logprobs": [{ "yes": -9999.0 }] } }] }),
+            json!({ "choices": [{ "logprobs": { "top_logprobs": [{ "yes": "Infinity", "no": -1.0 }] } }] }),
+            json!({ "done": true, "logprobs": [{ "top_logprobs": [{ "token": "yes" }] }] }),
             json!({ "choices": [{ "logprobs": { "top_logprobs": [{ "yes": 0.7 }] } }] }),
             json!({ "choices": [{ "logprobs": { "top_logprobs": [{ "yes": "NaN" }] } }] }),
             json!({ "choices": [{ "logprobs": { "top_logprobs": [{ "yes": -0.1, "no": -0.1 }] } }] }),
         ] {
             assert!(read(&wrong).is_err(), "{wrong}");
         }
+    }
+
+    #[test]
+    fn masked_tokens_are_not_shown_and_others_stay_what_they_are() {
+        let expected = Ok(vec![(" no".to_owned(), -1.5), (" yes".to_owned(), -0.25)]);
+        let lowest = f64::from(f32::MIN);
+        for masked in
+            [json!(null), json!("-Infinity"), json!("-inf"), json!(-9999.0), json!(lowest), json!(-1e300)]
+        {
+            let map = json!({ " yes": -0.25, " no": -1.5, " maybe": masked });
+            assert_eq!(
+                read(&json!({ "choices": [{ "logprobs": { "top_logprobs": [map] } }] })),
+                expected,
+                "{masked}"
+            );
+            let list = json!([
+                { "token": " maybe", "logprob": masked }, { "token": " yes", "logprob": -0.25 }, { "token": " no", "logprob": -1.5 },
+            ]);
+            let content = json!({ "content": [{ "token": " yes", "top_logprobs": list }] });
+            assert_eq!(read(&json!({ "choices": [{ "logprobs": content }] })), expected, "{masked}");
+            assert_eq!(
+                read(&json!({ "done": true, "logprobs": [{ "top_logprobs": list }] })),
+                expected,
+                "{masked}"
+            );
+        }
+        for wrong in [json!("NaN"), json!("nan"), json!("Infinity"), json!(0.5), json!(true), json!([])] {
+            let map = json!({ " yes": -0.25, " no": -1.5, " maybe": wrong });
+            assert!(
+                read(&json!({ "choices": [{ "logprobs": { "top_logprobs": [map] } }] })).is_err(),
+                "{wrong}"
+            );
+        }
+        // A sum of 32-bit floats.
+        let map = json!({ " yes": 1.19e-7, " no": -17.0 });
+        let shown = read(&json!({ "choices": [{ "logprobs": { "top_logprobs": [map] } }] })).unwrap();
+        assert_eq!(shown[1], (" yes".to_owned(), 0.0));
+    }
+
+    #[test]
+    fn tokens_of_a_list_that_read_alike_are_added_and_a_repeated_one_is_not() {
+        let list = json!([
+            { "id": 7, "token": "yes", "logprob": -1.0 },
+            { "id": 9, "token": "yes", "logprob": -1.0 },
+            { "id": 7, "token": "yes", "logprob": -1.0 },
+        ]);
+        let content = json!({ "content": [{ "token": "yes", "top_logprobs": list }] });
+        let shown = Shown::read(&json!({ "choices": [{ "logprobs": content }] })).unwrap();
+        assert_eq!((shown.tokens.len(), shown.listed), (2, 2));
     }
 
     proptest! {

@@ -2,6 +2,62 @@
 
 use serde_json::Value;
 
+/// Parses an answer. Python's own encoder writes minus infinity as `-Infinity`, which is no JSON: it is read as that string,
+/// and whoever takes numbers decides. Its `NaN` and `Infinity` stay an error.
+pub(crate) fn parse(body: &[u8]) -> Result<Value, serde_json::Error> {
+    const BARE: &[u8] = b"-Infinity";
+    serde_json::from_slice(body).or_else(|error| {
+        if !body.windows(BARE.len()).any(|window| window == BARE) {
+            return Err(error);
+        }
+        let mut quoted = Vec::with_capacity(body.len() + 64);
+        let (mut at, mut in_string) = (0, false);
+        while at < body.len() {
+            if !in_string && body[at..].starts_with(BARE) {
+                quoted.push(b'"');
+                quoted.extend_from_slice(BARE);
+                quoted.push(b'"');
+                at += BARE.len();
+                continue;
+            }
+            match body[at] {
+                b'"' => in_string = !in_string,
+                b'\\' if in_string && at + 1 < body.len() => {
+                    quoted.push(body[at]);
+                    at += 1;
+                }
+                _ => {}
+            }
+            quoted.push(body[at]);
+            at += 1;
+        }
+        serde_json::from_slice(&quoted)
+    })
+}
+
+/// Whether the answer begins with a thought that the server keeps apart: vLLM, SGLang and llama-server in
+/// `reasoning_content` or `reasoning`, Ollama in `thinking`.
+pub(crate) fn thinks(answer: &Value) -> bool {
+    let message = &answer["choices"][0]["message"];
+    let thoughts = [
+        &message["reasoning_content"],
+        &message["reasoning"],
+        &answer["message"]["thinking"],
+        &answer["thinking"],
+    ];
+    thoughts.into_iter().any(|thought| thought.as_str().is_some_and(|thought| !thought.is_empty()))
+}
+
+/// Whether the answer repeats what was sent: its first position is then not that of the answer.
+pub(crate) fn echoes(answer: &Value, sent: &str) -> bool {
+    let choice = &answer["choices"][0];
+    let texts = [&choice["text"], &choice["message"]["content"], &answer["response"]];
+    !sent.is_empty()
+        && texts
+            .into_iter()
+            .any(|text| text.as_str().is_some_and(|text| text.trim_start().starts_with(sent.trim_start())))
+}
+
 /// The explanation in the body of an error: `error.message`, `error`, `message` or `detail`, else the text itself.
 pub(crate) fn error_message(body: &[u8]) -> String {
     let parsed: Option<Value> = serde_json::from_slice(body).ok();
@@ -69,6 +125,25 @@ mod tests {
             assert_eq!(error_message(body.as_bytes()), message);
         }
         assert_eq!(error_message(b"\xff\xfe"), "\u{fffd}\u{fffd}");
+    }
+
+    #[test]
+    fn minus_infinity_is_read_where_it_is_a_value_and_nothing_else_is_mended() {
+        let parsed =
+            parse(br#"{"a": [-Infinity, -1], "b\\": "-Infinity \" -Infinity", "c":-Infinity}"#).unwrap();
+        assert_eq!(
+            parsed,
+            serde_json::json!({ "a": ["-Infinity", -1], "b\\": "-Infinity \" -Infinity", "c": "-Infinity" })
+        );
+        for wrong in [
+            &b"{\"a\": NaN}"[..],
+            b"{\"a\": Infinity}",
+            b"{\"a\": [-Infinity, NaN]}",
+            b"{\"a\": -Infinity",
+            b"-Infinity\"",
+        ] {
+            assert!(parse(wrong).is_err(), "{}", String::from_utf8_lossy(wrong));
+        }
     }
 
     #[test]

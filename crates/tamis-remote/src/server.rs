@@ -9,6 +9,7 @@ use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::reason;
 use crate::retry::Failure;
+use crate::streak::{RowFailure, Streak};
 
 /// How a server is asked. Nothing here changes a value, but for [`ServerOptions::model`].
 #[derive(Clone, Debug)]
@@ -23,6 +24,13 @@ pub struct ServerOptions {
     pub retries: u32,
     /// Wait before the second try, doubled for each next one, with jitter.
     pub back_off: Duration,
+    /// Rows without a value, one after the other, at which the signal stops; 0: never.
+    pub stop_after_failed: u32,
+}
+
+impl ServerOptions {
+    /// [`ServerOptions::stop_after_failed`] by default.
+    pub const STOP_AFTER_FAILED: u32 = 200;
 }
 
 impl Default for ServerOptions {
@@ -33,6 +41,7 @@ impl Default for ServerOptions {
             timeout: Duration::from_secs(120),
             retries: 6,
             back_off: Duration::from_millis(500),
+            stop_after_failed: Self::STOP_AFTER_FAILED,
         }
     }
 }
@@ -87,6 +96,8 @@ pub(crate) struct Server {
     pub(crate) batch: Option<usize>,
     /// Requests under way at once.
     pub(crate) concurrency: usize,
+    /// Rows that fail one after the other.
+    streak: Streak,
 }
 
 struct Listed {
@@ -130,6 +141,7 @@ impl Server {
             context: size(&info["max_input_length"]),
             batch: size(&info["max_client_batch_size"]),
             concurrency: options.concurrency,
+            streak: Streak::new(options.stop_after_failed),
             client,
         })
     }
@@ -177,6 +189,7 @@ impl Server {
             context: context.or(of_model),
             batch: None,
             concurrency: options.concurrency,
+            streak: Streak::new(options.stop_after_failed),
         })
     }
 
@@ -221,7 +234,7 @@ impl Server {
     }
 
     /// Runs what concerns one row. Where it fails, `probe`, which is known to work, tells the row's failure from the
-    /// server's: `Ok(Err(reason))` is the row's.
+    /// server's: `Ok(Err(_))` is the row's.
     ///
     /// # Errors
     /// The server's failure.
@@ -229,7 +242,7 @@ impl Server {
         &self,
         row: impl Fn() -> Result<T, Failure>,
         probe: impl Fn() -> Result<(), Failure>,
-    ) -> Result<Result<T, &'static str>> {
+    ) -> Result<Result<T, RowFailure>> {
         let mut rounds = 0;
         loop {
             let failure = match row() {
@@ -237,7 +250,9 @@ impl Server {
                 Err(failure) => failure,
             };
             let (reason, most_rounds) = match &failure {
-                Failure::Refused { too_long: true, .. } => return Ok(Err(reason::TOO_LONG)),
+                Failure::Refused { too_long: true, .. } => {
+                    return Ok(Err(RowFailure::new(reason::TOO_LONG, failure.describe())));
+                }
                 // None of these speaks of the row.
                 Failure::Refused { status: 401 | 403 | 404, .. }
                 | Failure::Redirect { .. }
@@ -257,9 +272,17 @@ impl Server {
             })?;
             rounds += 1;
             if rounds == most_rounds {
-                return Ok(Err(reason));
+                return Ok(Err(RowFailure::new(reason, failure.describe())));
             }
         }
+    }
+
+    /// Counts what became of a row.
+    ///
+    /// # Errors
+    /// [`Error::Streak`] when too many failed one after the other.
+    pub(crate) fn count<T>(&self, row: &Result<T, RowFailure>) -> Result<()> {
+        self.streak.count(self.client.root(), row)
     }
 }
 

@@ -8,7 +8,7 @@ use arrow_array::types::Float32Type;
 use serde_json::{Value, json};
 use tamis_core::{DocumentBatch, Signal, reason as core_reason};
 use tamis_models::embed::Precision;
-use tamis_remote::{EmbedOptions, Kind, RemoteEmbed, reason};
+use tamis_remote::{EmbedOptions, Error, Kind, RemoteEmbed, ServerOptions, reason};
 
 use crate::stub::{Asked, Reply, Stub, embedding, well_behaved};
 use crate::{check_nulls, endpoint, impatient, reasons};
@@ -156,4 +156,44 @@ fn text_embeddings_inference_cuts_by_itself_and_says_how_much_it_takes() {
     assert_eq!(most.load(Ordering::SeqCst), 3);
     let truncated = batch.column_by_name("truncated").unwrap().as_boolean();
     assert_eq!(truncated.iter().collect::<Vec<_>>(), [None, None, None, None, Some(true)]);
+}
+
+#[test]
+fn embedder_that_fails_on_every_row_or_changes_its_width_stops() {
+    let stub = Stub::start(|asked| match asked.body["input"].as_array() {
+        Some(texts) if texts.iter().any(|text| text.as_str().unwrap().contains("BAD")) => {
+            let data: Vec<Value> =
+                (0..texts.len()).map(|at| json!({ "index": at, "embedding": [0, 0, 0, 0] })).collect();
+            Reply::Json(200, json!({ "data": data }))
+        }
+        _ => well_behaved(asked),
+    });
+    let server = ServerOptions { stop_after_failed: 6, ..impatient() };
+    let embed = RemoteEmbed::new(&endpoint(&stub.url()), &server, &EmbedOptions::default()).unwrap();
+    annotate(&embed, &["BAD 1", "BAD 2", "BAD 3", "BAD 4", "BAD 5"]);
+    annotate(&embed, &["good"]);
+    annotate(&embed, &["BAD 1", "BAD 2", "BAD 3", "BAD 4", "BAD 5"]);
+    let error = embed.annotate(DocumentBatch::from_texts(["BAD"]).as_arrow()).unwrap_err();
+    assert!(
+        error.to_string().contains("6 rows in a row have no value, the last one `model-output-not-finite`"),
+        "{error}"
+    );
+
+    // Another model under the same name: no row fares better, and none is lost.
+    let count = AtomicUsize::new(0);
+    let stub = Stub::start(move |asked| match asked.body["input"].as_array() {
+        Some(texts) if count.fetch_add(1, Ordering::SeqCst) > 3 => {
+            let data: Vec<Value> =
+                (0..texts.len()).map(|at| json!({ "index": at, "embedding": [0.6, 0.8] })).collect();
+            Reply::Json(200, json!({ "data": data }))
+        }
+        _ => well_behaved(asked),
+    });
+    let embed = open(&stub);
+    annotate(&embed, &["one", "two"]);
+    annotate(&embed, &["three"]);
+    let error = embed.annotate(DocumentBatch::from_texts(["four"]).as_arrow()).unwrap_err();
+    assert!(error.to_string().contains("expected 4 dimensions, got 2"), "{error}");
+    let tamis_core::Error::Signal { source, .. } = error else { panic!("{error}") };
+    assert!(source.downcast_ref::<Error>().unwrap().hint().unwrap().contains("another model"));
 }

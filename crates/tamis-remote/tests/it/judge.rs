@@ -10,10 +10,10 @@ use tamis_core::{DocumentBatch, Signal, reason as core_reason};
 use tamis_models::ask_llm::columns::{P_NO, P_YES, TOKENS, TRUNCATED};
 use tamis_models::prompt::Rendering;
 use tamis_remote::columns::{BOUNDED, P_NO_AT_MOST, P_UNSEEN};
-use tamis_remote::{Error, JudgeOptions, RemoteJudge, reason};
+use tamis_remote::{Error, JudgeOptions, RemoteJudge, ServerOptions, reason};
 
 use crate::stub::{Asked, Reply, Stub, completion, well_behaved};
-use crate::{check_nulls, floats, judge, reasons};
+use crate::{check_nulls, endpoint, floats, impatient, judge, prompts, reasons};
 
 fn annotate(judge: &RemoteJudge, texts: &[&str]) -> arrow_array::RecordBatch {
     let batch = judge.annotate(DocumentBatch::from_texts(texts.iter().copied()).as_arrow()).unwrap();
@@ -164,6 +164,13 @@ fn rows_that_the_server_cannot_do_are_null_with_their_reason_and_others_are_not(
         ("no choices", Box::new(|| Reply::Json(200, json!({ "choices": [] }))), reason::UNUSABLE),
         ("two choices", Box::new(|| Reply::Json(200, json!({ "choices": [{}, {}] }))), reason::UNUSABLE),
         ("null logprob", Box::new(move || shown(json!({ "yes": null }))), reason::UNUSABLE),
+        (
+            "NaN beside both",
+            Box::new(raw(
+                b"{\"choices\":[{\"logprobs\":{\"top_logprobs\":[{\"yes\":-0.5,\"no\":-1.5,\"x\":NaN}]}}]}",
+            )),
+            reason::UNUSABLE,
+        ),
         ("more than 1", Box::new(move || shown(json!({ "yes": -0.1, "no": -0.1 }))), reason::UNUSABLE),
         ("no logprobs", Box::new(move || shown(json!({}))), reason::NO_LOGPROBS),
         ("no answer", Box::new(move || shown(json!({ "Well": -0.1, "So": -3.0 }))), reason::NO_ANSWER_SHOWN),
@@ -283,5 +290,89 @@ fn rows_do_not_depend_on_their_batch_and_empty_text_is_no_request() {
     assert_eq!(reasons(&all)[2].as_deref(), Some(core_reason::NO_TOKENS));
     for (at, text) in texts.iter().enumerate() {
         assert_eq!(annotate(&judge, &[text]), all.slice(at, 1), "{text}");
+    }
+}
+
+/// Guided decoding masks all tokens but a few: how a server writes the logarithm of 0 loses no row.
+#[test]
+fn masked_tokens_beside_both_answers_lose_no_row() {
+    let bodies: [&[u8]; 5] = [b"null", b"-Infinity", b"\"-Infinity\"", b"-9999.0", b"-3.4028234663852886e38"];
+    for masked in bodies {
+        let body = [
+            &b"{\"choices\":[{\"logprobs\":{\"top_logprobs\":[{\"yes\":-0.5,\"no\":-1.5,\"x\":"[..],
+            masked,
+            b"}]}}]}",
+        ]
+        .concat();
+        let what = String::from_utf8_lossy(masked).into_owned();
+        let stub = wrong_on_bad(move |_| Reply::Raw(200, vec![], body.clone()));
+        let judge = judge(&stub.url(), &JudgeOptions::default()).unwrap();
+        let batch = annotate(&judge, &["BAD"]);
+        assert_eq!(reasons(&batch), [None], "{what}");
+        assert!(close(floats(&batch, "log_odds")[0].unwrap(), 1.0), "{what}");
+        assert!(close(floats(&batch, P_YES)[0].unwrap(), (-0.5_f64).exp()), "{what}");
+    }
+}
+
+#[test]
+fn rows_that_all_fail_stop_the_signal_and_one_that_does_not_begins_anew() {
+    type Then = fn(&Asked) -> Reply;
+    let cases: [(&str, Then, &str, &str, &str); 4] = [
+        (
+            "thinks from now on",
+            |asked| Reply::Json(200, completion(asked, &[("<think>", 0.9), ("x", 0.01)])),
+            reason::NO_ANSWER_SHOWN,
+            "most likely are `<think>` 9.00e-1",
+            "thinking",
+        ),
+        (
+            "400 on each",
+            |_| Reply::Json(400, json!({ "error": "bad adapter" })),
+            reason::REFUSED,
+            "status 400: bad adapter",
+            "log",
+        ),
+        (
+            "a shorter context than it says",
+            |_| Reply::Json(400, json!({ "error": "the request exceeds the available context size" })),
+            reason::TOO_LONG,
+            "available context size",
+            "--max-document-characters",
+        ),
+        (
+            "no logprobs from now on",
+            |_| Reply::Json(200, json!({ "choices": [{ "text": "yes", "logprobs": null }] })),
+            reason::NO_LOGPROBS,
+            "none",
+            "log",
+        ),
+    ];
+    for (name, then, stored, detail, remedy) in cases {
+        let stub = wrong_on_bad(then);
+        let server = ServerOptions { stop_after_failed: 5, ..impatient() };
+        let judge =
+            RemoteJudge::new(&endpoint(&stub.url()), &prompts(), &server, &JudgeOptions::default()).unwrap();
+        // Four, a value, four with an empty one between: nothing stops; in any number of batches.
+        let texts = ["BAD 1", "BAD 2", "BAD 3", "BAD 4", "good", "BAD 5", "BAD 6", "", "BAD 7", "BAD 8"];
+        let batch = annotate(&judge, &texts);
+        assert_eq!(
+            reasons(&batch).iter().filter(|reason| reason.as_deref() == Some(stored)).count(),
+            8,
+            "{name}"
+        );
+        let error = judge.annotate(DocumentBatch::from_texts(["BAD 9", "good"]).as_arrow()).unwrap_err();
+        assert!(
+            error.to_string().contains(&format!("5 rows in a row have no value, the last one `{stored}`")),
+            "{error}"
+        );
+        assert!(error.to_string().contains(detail), "{name}: {error}");
+        let tamis_core::Error::Signal { source, .. } = error else { panic!("{name}: {error}") };
+        let hint = source.downcast_ref::<Error>().unwrap().hint().unwrap();
+        assert!(hint.contains(remedy) && hint.contains("--retry-failed"), "{name}: {hint}");
+        // 0 bears all of them.
+        let server = ServerOptions { stop_after_failed: 0, ..impatient() };
+        let judge =
+            RemoteJudge::new(&endpoint(&stub.url()), &prompts(), &server, &JudgeOptions::default()).unwrap();
+        assert_eq!(reasons(&annotate(&judge, &["BAD"; 20])), vec![Some(stored.to_owned()); 20]);
     }
 }
