@@ -57,6 +57,18 @@ pub enum CorpusError {
         /// What is wrong.
         problem: String,
     },
+    /// A Parquet shard has something that cannot be read, or not be kept as it is.
+    #[error("shard `{shard}`: {part}: {problem}")]
+    Unsupported {
+        /// Path of the shard.
+        shard: String,
+        /// The column, or what else of the file.
+        part: String,
+        /// What is not supported.
+        problem: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// The place did not give the bytes of a shard; nothing is known about its content.
     #[error("shard `{shard}`, row {row}: could not read: {problem}")]
     Read {
@@ -138,6 +150,7 @@ impl CorpusError {
                 "fetch or make the file again; the rows before this one can be read, those after it cannot"
                     .into()
             }
+            Self::Unsupported { remedy, .. } => (*remedy).into(),
             Self::Read { .. } => AGAIN.into(),
             Self::SchemaDiffers { .. } => {
                 "put shards of different schemas into different folders and read them as two corpora".into()

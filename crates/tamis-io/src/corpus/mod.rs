@@ -20,6 +20,8 @@ mod json;
 mod kept;
 mod line_reader;
 mod lines;
+mod parquet_copy;
+mod parquet_footer;
 mod parquet_shard;
 mod parquet_values;
 mod plain_json;
@@ -101,7 +103,7 @@ impl Corpus {
     }
 
     /// Starts the file of kept documents of a shard: the same format and compression (zstd level 3 with checksum, gzip
-    /// level 6; Parquet the same schema, zstd level 3). The same rows give the same bytes.
+    /// level 6; Parquet the same schema, key-value pairs and codec of each column). The same rows give the same bytes.
     ///
     /// # Errors
     /// A Parquet shard that cannot be opened, or a place that cannot be written.
