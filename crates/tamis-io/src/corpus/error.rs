@@ -31,6 +31,18 @@ pub enum CorpusError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Something that the location names cannot be read as a file of the corpus, and is not left out either.
+    #[error("corpus `{location}`: `{path}`: {problem}")]
+    NotRead {
+        /// What the user gave.
+        location: String,
+        /// Its path in the corpus.
+        path: String,
+        /// What it is.
+        problem: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// Two shards would have the same name in a run directory, where endings are dropped.
     #[error("shards `{first}` and `{second}` differ only in their endings")]
     Collision {
@@ -150,7 +162,7 @@ impl CorpusError {
                 "fetch or make the file again; the rows before this one can be read, those after it cannot"
                     .into()
             }
-            Self::Unsupported { remedy, .. } => (*remedy).into(),
+            Self::NotRead { remedy, .. } | Self::Unsupported { remedy, .. } => (*remedy).into(),
             Self::Read { .. } => AGAIN.into(),
             Self::SchemaDiffers { .. } => {
                 "put shards of different schemas into different folders and read them as two corpora".into()

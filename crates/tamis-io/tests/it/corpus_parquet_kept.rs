@@ -16,6 +16,7 @@ use parquet::schema::types::{Type, TypePtr};
 use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::{Rng, SeedableRng};
+use tamis_io::corpus::CorpusError;
 
 use crate::corpus_support::{corpus_of, in_memory, kept};
 
@@ -433,6 +434,98 @@ fn a_long_file_is_copied_in_several_batches_and_row_groups() {
     check(input.clone(), &|row| row % 40 == 0);
     check(input.clone(), &|row| row % 3 == 0);
     check(input, &|row| row == 5499);
+}
+
+/// A file with bytes of its footer replaced.
+fn patched(file: &[u8], from: &[u8], to: &[u8]) -> Vec<u8> {
+    let end = file.len() - 8;
+    let length = u32::from_le_bytes(file[end..end + 4].try_into().unwrap()) as usize;
+    let start = end - length;
+    let footer = &file[start..end];
+    let at = find(footer, from).expect("the footer has the bytes that are replaced");
+    let footer = [&footer[..at], to, &footer[at + from.len()..]].concat();
+    let length = (footer.len() as u32).to_le_bytes();
+    [&file[..start], &footer, &length, b"PAR1"].concat()
+}
+
+fn find(bytes: &[u8], part: &[u8]) -> Option<usize> {
+    bytes.windows(part.len()).position(|window| window == part)
+}
+
+/// A file of two columns, `text` and `x` of a type of [`leaves`], not compressed.
+fn two_columns(of: usize) -> Vec<u8> {
+    let string = leaves().iter().position(|leaf| leaf.1 == Some(LogicalType::String)).unwrap();
+    let fields =
+        vec![leaf("text", string, Repetition::REQUIRED, None), leaf("x", of, Repetition::REQUIRED, None)];
+    let schema = Arc::new(Type::group_type_builder("schema").with_fields(fields).build().unwrap());
+    let mut writer = SerializedFileWriter::new(Vec::new(), Arc::clone(&schema), Arc::default()).unwrap();
+    let mut group = writer.next_row_group().unwrap();
+    let mut rng = StdRng::seed_from_u64(1);
+    while let Some(mut column) = group.next_column().unwrap() {
+        let descriptor = match column.untyped() {
+            ColumnWriter::ByteArrayColumnWriter(to) => Arc::clone(to.get_descriptor()),
+            ColumnWriter::FixedLenByteArrayColumnWriter(to) => Arc::clone(to.get_descriptor()),
+            ColumnWriter::Int32ColumnWriter(to) => Arc::clone(to.get_descriptor()),
+            _ => unreachable!("no test has another type"),
+        };
+        let value = value(descriptor.physical_type(), descriptor.type_length(), &mut rng);
+        let values = Column { values: vec![value; 3], ..Column::default() };
+        write(column.untyped(), &values, (false, false));
+        column.close().unwrap();
+    }
+    group.close().unwrap();
+    writer.into_inner().unwrap()
+}
+
+#[test]
+fn what_cannot_be_kept_is_refused_by_name_when_the_file_is_opened() {
+    let plain = two_columns(1);
+    // The last fields of a footer are the orders of its columns, 7; then comes 8, the algorithm of encryption.
+    let signed = |file: &[u8]| {
+        patched(file, b"\x1c\x00\x00\x1c\x00\x00\x00", b"\x1c\x00\x00\x1c\x00\x00\x1c\x1c\x00\x00\x00")
+    };
+    let cases = [
+        ("column `x`: compressed with Brotli", patched(&plain, b"x\x15\x00", b"x\x15\x08")),
+        ("column `x`: compressed with LZO", patched(&plain, b"x\x15\x00", b"x\x15\x06")),
+        ("the file: encrypted", signed(&plain)),
+        ("the footer: encrypted", [&plain[..plain.len() - 4], b"PARE"].concat()),
+        (
+            "column `text`: its data are in another file, `b`",
+            patched(&plain, b"\x19\x2c\x26", b"\x19\x2c\x18\x01b\x16"),
+        ),
+        // An integer of a logical type that is not known.
+        ("column `x`: of a type that is not read", {
+            let date = leaves().iter().position(|leaf| leaf.1 == Some(LogicalType::Date)).unwrap();
+            patched(&two_columns(date), b"x\x25\x0c\x4c\x6c\x00\x00", b"x\x6c\x9c\x00\x00")
+        }),
+    ];
+    let folder = tempfile::tempdir().unwrap();
+    for (expected, input) in cases {
+        let corpus = corpus_of(folder.path(), "a.parquet", &input);
+        let error = corpus.check_schemas().expect_err(expected);
+        assert!(error.to_string().starts_with(&format!("shard `a.parquet`: {expected}")), "{error}");
+        assert!(matches!(error, CorpusError::Unsupported { .. }) && error.hint().is_some(), "{error}");
+    }
+    assert!(corpus_of(folder.path(), "a.parquet", &plain).check_schemas().is_ok());
+}
+
+#[test]
+fn a_schema_is_kept_to_the_byte_where_the_reader_of_the_crate_would_mend_it() {
+    // A string that is stated by its logical type alone: the old name of the type is not put in.
+    let converted = b"text\x25\x00\x4c\x1c\x00\x00";
+    let alone = b"text\x6c\x1c\x00\x00";
+    let input = patched(&two_columns(1), converted, alone);
+    // A logical type that is not known yet.
+    let uuid = leaves().iter().position(|leaf| leaf.1 == Some(LogicalType::Uuid)).unwrap();
+    let unknown = b"x\x6c\x9c\x00\x00";
+    let younger = patched(&two_columns(uuid), b"x\x6c\xec\x00\x00", unknown);
+    let folder = tempfile::tempdir().unwrap();
+    for (input, part, not) in [(input, &alone[..], &converted[..]), (younger, unknown, b"\xec\x00\x00")] {
+        let corpus = corpus_of(folder.path(), "a.parquet", &input);
+        let written = kept(&corpus, &in_memory(), &mut |row| row == 1);
+        assert!(find(&written, part).is_some() && find(&written, not).is_none());
+        check(input, &|row| row > 0);
+    }
 }
 
 proptest! {
