@@ -72,6 +72,10 @@ impl Project<'_> {
                 None => fresh.push(shard),
             }
         }
+        // What of a shard cannot be read or kept is told before a pass over any.
+        let check = |shard: &Shard, _: &pool::Feed<'_, ()>| Ok(self.corpus.check_schema(shard)?);
+        let parquet = fresh.iter().copied().filter(|shard: &&Shard| shard.container == Container::Parquet);
+        pool::run(parquet.collect(), self.threads, check, |()| Ok(()))?;
         let read = fresh.len();
         if read > 0 {
             self.observer.begin("read corpus", fresh.iter().map(|shard| shard.size_bytes).sum());

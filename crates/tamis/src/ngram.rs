@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tamis_io::corpus::{Columns, IdMode, MAX_LINE_BYTES, Shard};
+use tamis_io::corpus::{Columns, Corpus, IdMode, MAX_LINE_BYTES, Shard};
 use tamis_io::store::Created;
 use tamis_io::{TextFile, TextWriter, temporary_file};
 use tamis_models::tokenizer::Tokenizer;
@@ -16,6 +16,7 @@ use tamis_samplers::ngram::{
 };
 
 use crate::options::{NgramOptions, NgramWords, TrainNgramOptions};
+use crate::project::tell_left_out;
 use crate::{Error, Observer, Result, models, pool};
 
 /// What training made.
@@ -27,6 +28,8 @@ pub struct TrainNgramReport {
     pub estimated: Estimated,
     /// Rows that could not be read, by reason.
     pub failed: BTreeMap<String, u64>,
+    /// Files among those of the corpus that were not read, by reason.
+    pub left_out: BTreeMap<&'static str, u64>,
     /// Time of all of it.
     pub seconds: f64,
 }
@@ -133,6 +136,9 @@ pub fn train_ngram(options: &TrainNgramOptions, observer: &dyn Observer) -> Resu
         )
     };
     let writer = TextWriter::create(out)?.ok_or_else(taken)?;
+    let max_line_bytes = options.corpus.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
+    let corpus = tamis_io::corpus::discover(&options.corpus.location)?.with_max_line_bytes(max_line_bytes);
+    tell_left_out(&corpus, &options.corpus.location, observer);
     let fallback = options.discount_fallback.map(FallbackDiscounts::new).transpose()?;
     let threads = if options.threads > 0 {
         options.threads
@@ -154,7 +160,7 @@ pub fn train_ngram(options: &TrainNgramOptions, observer: &dyn Observer) -> Resu
     drop(scratch.create().map_err(tamis_samplers::ngram::TrainError::from)?);
     let estimator =
         Estimator { prune: options.prune.clone(), fallback, memory_bytes: options.memory_bytes, threads };
-    let (counters, failed) = count(options, threads, &*segment, &scratch, observer)?;
+    let (counters, failed) = count(options, &corpus, threads, &*segment, &scratch, observer)?;
     if counters.iter().all(|counter| counter.tally().documents == 0) {
         let reasons: Vec<String> = failed.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
         let message = format!("the corpus has no document that can be read: {}", reasons.join(", "));
@@ -171,19 +177,20 @@ pub fn train_ngram(options: &TrainNgramOptions, observer: &dyn Observer) -> Resu
     if writer.commit()? == Created::Existed {
         return Err(taken());
     }
-    Ok(TrainNgramReport { out: out.clone(), estimated, failed, seconds: began.elapsed().as_secs_f64() })
+    let left_out = corpus.left_out().counts();
+    let seconds = began.elapsed().as_secs_f64();
+    Ok(TrainNgramReport { out: out.clone(), estimated, failed, left_out, seconds })
 }
 
 /// Counters of all documents, one a thread at most, and the rows that could not be read.
 fn count(
     options: &TrainNgramOptions,
+    corpus: &Corpus,
     threads: usize,
     segment: &dyn Segment,
     scratch: &Folder,
     observer: &dyn Observer,
 ) -> Result<(Vec<Counter>, BTreeMap<String, u64>)> {
-    let max_line_bytes = options.corpus.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
-    let corpus = tamis_io::corpus::discover(&options.corpus.location)?.with_max_line_bytes(max_line_bytes);
     let columns = Columns {
         text: options.corpus.text_or_default(),
         id: IdMode::FromText,

@@ -1,5 +1,7 @@
 //! What a command would do, before it does it.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 use tamis_io::run::ShardRecord;
 
@@ -14,6 +16,7 @@ pub struct Plan {
     shards: usize,
     bytes: u64,
     unread_shards: usize,
+    left_out: BTreeMap<&'static str, u64>,
     documents: Option<u64>,
     /// Signal, documents without a value, bytes of text of these.
     signal: Option<(String, u64, u64)>,
@@ -56,6 +59,7 @@ impl Project<'_> {
             shards: self.corpus.shards().len(),
             bytes: self.corpus.shards().iter().map(|shard| shard.size_bytes).sum(),
             unread_shards,
+            left_out: self.left_out(),
             documents: (unread_shards == 0).then(|| read.iter().map(|shard| shard.documents).sum()),
             signal,
         })
@@ -71,6 +75,7 @@ impl Plan {
             "shards": self.shards,
             "bytes": self.bytes,
             "unread_shards": self.unread_shards,
+            "left_out": self.left_out,
             "documents": self.documents,
             "signal": self.signal.as_ref().map(|(name, documents, bytes)| {
                 json!({ "name": name, "documents_to_compute": documents, "text_bytes_to_compute": bytes })

@@ -1,10 +1,11 @@
 //! A corpus and the run directory that belongs to it, opened together.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Mutex;
 
-use tamis_io::corpus::{Columns, Corpus, MAX_LINE_BYTES, ResolvedIds};
-use tamis_io::run::{CorpusColumns, IdColumn, RunDirectory};
+use tamis_io::corpus::{Columns, Corpus, MAX_LINE_BYTES, ResolvedIds, discover_beside};
+use tamis_io::run::{CorpusColumns, CorpusVersion, IdColumn, RunDirectory};
 use tamis_io::store::Store;
 
 use crate::options::CorpusOptions;
@@ -42,7 +43,10 @@ impl<'a> Project<'a> {
         threads: usize,
         observer: &'a dyn Observer,
     ) -> Result<Self> {
-        Self::open_with(corpus, Store::local(run), threads, observer, RunDirectory::open_or_create)
+        let project =
+            Self::open_with(corpus, Store::local(run), threads, observer, RunDirectory::open_or_create)?;
+        project.tell_left_out();
+        Ok(project)
     }
 
     /// Where the corpus of a run is, for a call that names other options of it alone.
@@ -65,10 +69,12 @@ impl<'a> Project<'a> {
         threads: usize,
         observer: &'a dyn Observer,
     ) -> Result<Self> {
-        Self::open_with(corpus, run, threads, observer, RunDirectory::open_or_create)
+        let project = Self::open_with(corpus, run, threads, observer, RunDirectory::open_or_create)?;
+        project.tell_left_out();
+        Ok(project)
     }
 
-    /// Opens a corpus and its run directory to look and not to write: nothing is made.
+    /// Opens a corpus and its run directory to look and not to write: nothing is made, and nothing is said of what is left out.
     ///
     /// # Errors
     /// As [`Project::open`].
@@ -88,14 +94,19 @@ impl<'a> Project<'a> {
         observer: &'a dyn Observer,
         open_run: impl FnOnce(Store) -> tamis_io::run::RunResult<RunDirectory>,
     ) -> Result<Self> {
-        // What is wrong with the corpus is told before a run directory is made for it.
+        // What is wrong with the corpus is told before a run directory is made for it. What the run has read stays a shard.
+        let find = |location: &str, stored: &Option<CorpusVersion>| {
+            let shards = stored.iter().flat_map(|version| &version.shards);
+            discover_beside(location, &shards.map(|shard| shard.path.clone()).collect())
+        };
         let (run_directory, found) = match &corpus {
             None => (RunDirectory::open(store)?, None),
             Some(options) => {
                 if let Some(run) = store.local_path("") {
                     refuse_inside_corpus(&options.location, "--run", &run)?;
                 }
-                let found = tamis_io::corpus::discover(&options.location)?;
+                let stored = RunDirectory::peek(store.clone())?.latest_corpus()?;
+                let found = find(&options.location, &stored)?;
                 (open_run(store)?, Some(found))
             }
         };
@@ -116,7 +127,7 @@ impl<'a> Project<'a> {
         let max_line_bytes = options.max_line_bytes.unwrap_or(MAX_LINE_BYTES);
         let found = match found {
             Some(found) => found,
-            None => tamis_io::corpus::discover(&options.location)?,
+            None => find(&options.location, &stored)?,
         };
         let corpus = found.with_max_line_bytes(max_line_bytes);
         let text = options.text_or_default();
@@ -160,6 +171,17 @@ impl<'a> Project<'a> {
         }
         project.refuse_output_inside_corpus(None)?;
         Ok(project)
+    }
+
+    /// Says what lies among the shards and is not read. [`Project::open`] has done so.
+    pub fn tell_left_out(&self) {
+        tell_left_out(&self.corpus, &self.location, self.observer);
+    }
+
+    /// What lies among the shards and is not read: how many files, by reason.
+    #[must_use]
+    pub fn left_out(&self) -> BTreeMap<&'static str, u64> {
+        self.corpus.left_out().counts()
     }
 
     /// The same project that also reads a column from the corpus, for a signal that needs it. Which rows are documents stays
@@ -223,6 +245,13 @@ impl<'a> Project<'a> {
             max_line_bytes: self.max_line_bytes,
         }
     }
+}
+
+/// Says what lies among the shards of a corpus and is not read.
+pub(crate) fn tell_left_out(corpus: &Corpus, location: &str, observer: &dyn Observer) {
+    let left_out = corpus.left_out();
+    left_out.notes().iter().for_each(|note| observer.note(&format!("corpus `{location}`: {note}")));
+    left_out.warnings().iter().for_each(|warning| observer.warn(&format!("corpus `{location}`: {warning}")));
 }
 
 /// [`Project::refuse_output_inside_corpus`] before a project is opened.

@@ -33,6 +33,12 @@ pub(crate) enum Outcome {
     TooManyFailed,
 }
 
+/// A report for programs, with what of the corpus was not read.
+pub(crate) fn with_left_out(mut report: Value, project: &Project<'_>) -> Value {
+    report["left_out"] = serde_json::json!(project.left_out());
+    report
+}
+
 /// What a command may write.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Writes {
@@ -66,6 +72,10 @@ impl<'a> Context<'a> {
             Writes::Run => Project::open(named, run, threads, self.terminal)?,
             Writes::Nothing => Project::peek(named, run, threads, self.terminal)?,
         };
+        // A command that takes a corpus says what of it is not read, under `--dry-run` too.
+        if writes == Writes::Nothing && corpus.is_some() {
+            project.tell_left_out();
+        }
         Ok(if corpus.is_some_and(|corpus| corpus.no_text) {
             project.without_text_in_quarantine()
         } else {

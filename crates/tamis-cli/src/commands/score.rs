@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::json;
 use tamis::{CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker};
 
-use super::{Context, Outcome, Writes};
+use super::{Context, Outcome, Writes, with_left_out};
 use crate::args::Score;
 use crate::options;
 use crate::progress::{count, duration, rate};
@@ -49,7 +49,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         if !context.global.json {
             report.findings.iter().for_each(|finding| context.terminal.warn(finding));
         }
-        context.print(|| json_of_sample(&report), || text_of_sample(&report));
+        context.print(|| with_left_out(json_of_sample(&report), &project), || text_of_sample(&report));
         return Ok(Outcome::Done);
     }
     let (version, reports) = context.audited(&project, |changed| {
@@ -81,7 +81,10 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         }
     }
     context.print(
-        || one_or_list(reports.iter().map(|report| json_of(report, &version, failed(report))).collect()),
+        || {
+            let objects = reports.iter().map(|report| json_of(report, &version, failed(report))).collect();
+            with_left_out(one_or_list(objects), &project)
+        },
         || {
             let texts = reports.iter().map(|report| text_of(report, &version, failed(report)));
             texts.collect::<Vec<_>>().join("\n")

@@ -4,7 +4,7 @@ use serde_json::json;
 use tamis::options::{SelectOptions, SignalOptions};
 use tamis::{Observer, Project, ScoreOptions, SelectReport, VetoRecord};
 
-use super::{Context, Outcome, Writes};
+use super::{Context, Outcome, Writes, with_left_out};
 use crate::args::Select;
 use crate::options;
 use crate::output::table;
@@ -63,7 +63,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         changed.push(format!("selected {} documents as `{}`", report.manifest.counts.kept, report.name));
         Ok(report)
     })?;
-    context.print(|| json_of(&report), || text_of(&report));
+    context.print(|| with_left_out(json_of(&report), &project), || text_of(&report));
     let counts = &report.manifest.counts;
     Ok(context.judge_failures(counts.failed_rows(), counts.documents_in, max_failed))
 }

@@ -33,6 +33,7 @@ fn json_of(report: &TrainNgramReport) -> serde_json::Value {
         "fallback_orders": estimated.fallbacks,
         "failed": report.failed.values().sum::<u64>(),
         "failed_by_reason": report.failed,
+        "left_out": report.left_out,
         "seconds": report.seconds,
     })
 }

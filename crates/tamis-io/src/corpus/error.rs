@@ -31,6 +31,18 @@ pub enum CorpusError {
         /// What is wrong with it.
         problem: String,
     },
+    /// Something that the location names cannot be read as a file of the corpus, and is not left out either.
+    #[error("corpus `{location}`: `{path}`: {problem}")]
+    NotRead {
+        /// What the user gave.
+        location: String,
+        /// Its path in the corpus.
+        path: String,
+        /// What it is.
+        problem: String,
+        /// What to do about it.
+        remedy: &'static str,
+    },
     /// Two shards would have the same name in a run directory, where endings are dropped.
     #[error("shards `{first}` and `{second}` differ only in their endings")]
     Collision {
@@ -56,6 +68,18 @@ pub enum CorpusError {
         byte: u64,
         /// What is wrong.
         problem: String,
+    },
+    /// A Parquet shard has something that cannot be read, or not be kept as it is.
+    #[error("shard `{shard}`: {part}: {problem}")]
+    Unsupported {
+        /// Path of the shard.
+        shard: String,
+        /// The column, or what else of the file.
+        part: String,
+        /// What is not supported.
+        problem: String,
+        /// What to do about it.
+        remedy: &'static str,
     },
     /// The place did not give the bytes of a shard; nothing is known about its content.
     #[error("shard `{shard}`, row {row}: could not read: {problem}")]
@@ -138,6 +162,7 @@ impl CorpusError {
                 "fetch or make the file again; the rows before this one can be read, those after it cannot"
                     .into()
             }
+            Self::NotRead { remedy, .. } | Self::Unsupported { remedy, .. } => (*remedy).into(),
             Self::Read { .. } => AGAIN.into(),
             Self::SchemaDiffers { .. } => {
                 "put shards of different schemas into different folders and read them as two corpora".into()

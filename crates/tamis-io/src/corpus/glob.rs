@@ -1,5 +1,7 @@
 //! Patterns for paths: `*` and `?` within a segment, `**` across segments, `[a-z]` and `[!a-z]`, `{one,other}`.
 //!
+//! What a pattern *spells* (a segment without special characters) is meant by the user; what it only matches may be left out.
+//!
 //! As in shells, a segment that starts with a dot is matched only by a pattern that says so. A pattern that matches a
 //! folder matches everything in it that is not hidden. Linear in the path for each star: no pattern is slow.
 
@@ -54,6 +56,55 @@ impl Pattern {
             })
         })
     }
+
+    /// Whether files in this folder may match.
+    pub(super) fn leads_into(&self, folder: &str) -> bool {
+        let names: Vec<&str> = folder.split('/').collect();
+        self.matches(folder)
+            || self
+                .alternatives
+                .iter()
+                .any(|pattern| (1..=pattern.len()).any(|length| match_segments(&pattern[..length], &names)))
+    }
+
+    /// Whether a name is written out in the pattern.
+    pub(super) fn spells(&self, name: &str) -> bool {
+        let literal = |segment: &Segment| match segment {
+            Segment::AnyFolders => false,
+            Segment::Name(tokens) => literal(tokens).is_some_and(|literal| literal == name),
+        };
+        self.alternatives.iter().flatten().any(literal)
+    }
+
+    /// Whether a name that starts with a dot is matched by a segment that does.
+    pub(super) fn shows_hidden(&self, name: &str) -> bool {
+        let shows = |segment: &Segment| match segment {
+            Segment::AnyFolders => false,
+            Segment::Name(tokens) => match_name(tokens, name),
+        };
+        name.starts_with('.') && self.alternatives.iter().flatten().any(shows)
+    }
+
+    /// Whether the path matches itself and not only by a folder that it is in, by a last segment that states the ending.
+    pub(super) fn states_the_ending_of(&self, path: &str) -> bool {
+        let names: Vec<&str> = path.split('/').collect();
+        let states = |pattern: &[Segment]| match pattern.last() {
+            Some(Segment::Name(tokens)) => {
+                let wild = |token: &Token| !matches!(token, Token::Character(_));
+                match tokens.iter().rposition(wild) {
+                    None => true,
+                    Some(last) => tokens[last..].iter().any(|token| matches!(token, Token::Character('.'))),
+                }
+            }
+            _ => false,
+        };
+        self.alternatives.iter().any(|pattern| states(pattern) && match_segments(pattern, &names))
+    }
+}
+
+/// The one name that tokens match, where there are no special characters among them.
+fn literal(tokens: &[Token]) -> Option<String> {
+    tokens.iter().map(|token| if let Token::Character(only) = token { Some(*only) } else { None }).collect()
 }
 
 fn expand(pattern: &str, out: &mut Vec<String>) -> Result<(), String> {
@@ -235,6 +286,37 @@ mod tests {
             ("a/b", "a"),
         ] {
             assert!(!matches(pattern, path), "{pattern} {path}");
+        }
+    }
+
+    #[test]
+    fn what_a_pattern_spells_and_where_it_leads_is_told_from_what_it_matches() {
+        let pattern = |pattern: &str| Pattern::new(pattern).unwrap();
+        assert!(pattern("a/{*,_temporary}/x.jsonl").spells("_temporary"));
+        assert!(!pattern("a/*/_temporar[y]").spells("_temporary") && !pattern("**").spells("a"));
+        for (pattern_text, folder, leads) in [
+            ("a/*/x", "a", true),
+            ("a/*/x", "a/b", true),
+            ("a/*/x", "b", false),
+            ("a/*/x", "a/b/x/deeper", true),
+            ("a/*/x", "a/b/y", false),
+            ("**/x", "any/where", true),
+            ("**/x", ".hidden", false),
+            ("a*", "ab/c", true),
+            ("a*", "ab/.c", false),
+        ] {
+            assert_eq!(pattern(pattern_text).leads_into(folder), leads, "{pattern_text} {folder}");
+        }
+        for (pattern_text, path, states) in [
+            ("*.xz", "a.xz", true),
+            ("b/a.xz", "b/a.xz", true),
+            ("*.{jsonl,xz}", "a.xz", true),
+            ("**/*.xz", "b/a.xz", true),
+            ("*", "a.xz", false),
+            ("*.*", "a.xz", false),
+            ("b", "b/a.xz", false),
+        ] {
+            assert_eq!(pattern(pattern_text).states_the_ending_of(path), states, "{pattern_text} {path}");
         }
     }
 

@@ -1,15 +1,13 @@
 //! Files of kept documents.
 
 use std::io::{self, Write};
+use std::ops::Range;
+use std::sync::Arc;
 
-use arrow_array::RecordBatch;
 use flate2::write::GzEncoder;
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression as ParquetCompression, ZstdLevel};
-use parquet::errors::ParquetError;
-use parquet::file::properties::WriterProperties;
 
+use super::parquet_copy::ParquetCopy;
+use super::parquet_shard::ParquetShard;
 use super::{Compression, Container, Corpus, CorpusError, CorpusResult, Shard};
 use crate::store::{Created, PendingFile, Store, StoreError};
 
@@ -18,9 +16,6 @@ const GZIP_LEVEL: u32 = 6;
 
 /// Compressors are fed pieces of this size whatever the caller writes, so that the same lines give the same bytes.
 const PIECE_BYTES: usize = 1 << 20;
-
-/// A Parquet row group is closed when it has about so many bytes, encoded.
-const ROW_GROUP_BYTES: usize = 64 << 20;
 
 /// Writes the kept documents of one shard. Dropping it leaves nothing behind.
 pub struct KeptWriter {
@@ -31,7 +26,7 @@ pub struct KeptWriter {
 
 enum Sink {
     Lines { encoder: Box<Encoder>, piece: Vec<u8> },
-    Parquet(Box<ArrowWriter<PendingFile>>),
+    Parquet(Box<ParquetCopy>),
 }
 
 enum Encoder {
@@ -69,17 +64,8 @@ impl KeptWriter {
                 Sink::Lines { encoder: Box::new(encoder), piece: Vec::new() }
             }
             Container::Parquet => {
-                let source = corpus.open_parquet(shard)?;
-                let compression = ZstdLevel::try_new(ZSTD_LEVEL).map(ParquetCompression::ZSTD);
-                let properties = WriterProperties::builder()
-                    .set_compression(compression.map_err(|error| failed(&location, &error))?)
-                    .set_key_value_metadata(source.key_values())
-                    .build();
-                let options = ArrowWriterOptions::new().with_properties(properties);
-                let file = out.writer(path)?;
-                let writer = ArrowWriter::try_new_with_options(file, source.schema(), options)
-                    .map_err(|error| refused_parquet(&location, error))?;
-                Sink::Parquet(Box::new(writer))
+                let source = Arc::new(corpus.open_parquet(shard)?);
+                Sink::Parquet(Box::new(ParquetCopy::new(source, out.writer(path)?, &location)?))
             }
         };
         Ok(Self { location, rows: 0, sink })
@@ -108,16 +94,18 @@ impl KeptWriter {
         Ok(())
     }
 
-    pub(super) fn write_batch(&mut self, batch: &RecordBatch) -> CorpusResult<()> {
-        let Sink::Parquet(writer) = &mut self.sink else {
+    /// Rows of a row group, counted within it, that come after all that were written before.
+    pub(super) fn write_rows(
+        &mut self,
+        file: &Arc<ParquetShard>,
+        row_group: usize,
+        runs: Vec<Range<u64>>,
+    ) -> CorpusResult<()> {
+        let Sink::Parquet(copy) = &mut self.sink else {
             return Err(failed(&self.location, &"rows of Parquet cannot go to a file of lines"));
         };
-        self.rows += batch.num_rows() as u64;
-        writer.write(batch).map_err(|error| refused_parquet(&self.location, error))?;
-        if writer.in_progress_size() >= ROW_GROUP_BYTES {
-            writer.flush().map_err(|error| refused_parquet(&self.location, error))?;
-        }
-        Ok(())
+        self.rows += runs.iter().map(|run| run.end - run.start).sum::<u64>();
+        copy.keep(file, row_group, runs)
     }
 
     /// Publishes the file unless the name is taken.
@@ -146,7 +134,7 @@ impl KeptWriter {
                 .write(&piece)
                 .and_then(|()| encoder.finish())
                 .map_err(|error| refused(&location, error)),
-            Sink::Parquet(writer) => writer.into_inner().map_err(|error| refused_parquet(&location, error)),
+            Sink::Parquet(copy) => copy.finish(),
         }
     }
 }
@@ -183,13 +171,6 @@ impl Encoder {
 
 fn refused(location: &str, error: io::Error) -> CorpusError {
     StoreError::written(location, error).into()
-}
-
-fn refused_parquet(location: &str, error: ParquetError) -> CorpusError {
-    match StoreError::written_parquet(location, error) {
-        Ok(error) => error.into(),
-        Err(error) => failed(location, &error),
-    }
 }
 
 fn failed(location: &str, problem: &dyn std::fmt::Display) -> CorpusError {

@@ -18,8 +18,11 @@ mod ids;
 mod input;
 mod json;
 mod kept;
+mod left_out;
 mod line_reader;
 mod lines;
+mod parquet_copy;
+mod parquet_footer;
 mod parquet_shard;
 mod parquet_values;
 mod plain_json;
@@ -30,13 +33,14 @@ mod spool;
 pub use block::Block;
 pub use columns::{Columns, DEFAULT_ID, IdMode};
 pub use decoded::{Decoded, FailedRow, Measured, RAW_LIMIT};
-pub use discover::discover;
+pub use discover::{discover, discover_beside};
 pub use error::{CorpusError, CorpusResult};
 pub(crate) use format::stem;
 pub use format::{Compression, Container, Shard};
 pub use ids::{IdFinding, ResolvedIds};
 pub(crate) use input::explain;
 pub use kept::{KeptFile, KeptWriter};
+pub use left_out::{LeftOut, LeftOutReason};
 pub use reader::ShardReader;
 pub use spool::{Chunk, Picked, Spool};
 
@@ -55,6 +59,7 @@ const MAX_MAX_LINE_BYTES: u64 = 1 << 30;
 pub struct Corpus {
     store: Store,
     shards: Vec<Shard>,
+    left_out: Arc<LeftOut>,
     max_line_bytes: u64,
     /// Schema of the first Parquet shard, once it was looked at.
     schema: Arc<OnceLock<parquet_shard::FirstSchema>>,
@@ -67,10 +72,15 @@ impl Corpus {
         Self {
             store,
             shards,
+            left_out: Arc::default(),
             max_line_bytes: MAX_LINE_BYTES,
             schema: Arc::default(),
             buffers: Arc::default(),
         }
+    }
+
+    pub(crate) fn with_left_out(self, left_out: LeftOut) -> Self {
+        Self { left_out: Arc::new(left_out), ..self }
     }
 
     /// Changes the limit above which a line is a failed row (1 byte to 1 GiB; values outside are brought inside).
@@ -93,6 +103,12 @@ impl Corpus {
         &self.shards
     }
 
+    /// What lies among the shards and is not read.
+    #[must_use]
+    pub fn left_out(&self) -> &LeftOut {
+        &self.left_out
+    }
+
     /// Opens a shard for reading from a row on. Rows before it are skipped without being parsed.
     ///
     /// # Errors
@@ -102,7 +118,7 @@ impl Corpus {
     }
 
     /// Starts the file of kept documents of a shard: the same format and compression (zstd level 3 with checksum, gzip
-    /// level 6; Parquet the same schema, zstd level 3). The same rows give the same bytes.
+    /// level 6; Parquet the same schema, key-value pairs and codec of each column). The same rows give the same bytes.
     ///
     /// # Errors
     /// A Parquet shard that cannot be opened, or a place that cannot be written.
@@ -113,9 +129,19 @@ impl Corpus {
     /// Looks at the schema of every Parquet shard, so that a different one is found before hours of work and not after.
     ///
     /// # Errors
-    /// [`CorpusError::SchemaDiffers`], or a file that cannot be opened.
+    /// As [`Self::check_schema`].
     pub fn check_schemas(&self) -> CorpusResult<()> {
-        let parquet = self.shards.iter().filter(|shard| shard.container == Container::Parquet);
-        parquet.map(|shard| self.open_parquet(shard)).try_for_each(|opened| opened.map(|_| ()))
+        self.shards.iter().try_for_each(|shard| self.check_schema(shard))
+    }
+
+    /// Looks at the schema of a Parquet shard; lines have none.
+    ///
+    /// # Errors
+    /// [`CorpusError::SchemaDiffers`], [`CorpusError::Unsupported`], or a file that cannot be opened.
+    pub fn check_schema(&self, shard: &Shard) -> CorpusResult<()> {
+        match shard.container {
+            Container::Parquet => self.open_parquet(shard).map(drop),
+            Container::Jsonl => Ok(()),
+        }
     }
 }

@@ -1,20 +1,26 @@
 //! Parquet shards: slices of row groups, of which only the columns that are needed are decoded.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Fields, SchemaRef};
-use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
     RowSelection, RowSelector,
 };
-use parquet::file::metadata::{KeyValue, PageIndexPolicy};
+use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema_by_columns};
+use parquet::basic::Compression;
+use parquet::column::reader::{ColumnReader, get_column_reader};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
+use parquet::file::serialized_reader::SerializedPageReader;
 use tamis_core::{Digest, reason};
 
 use super::columns::NoText;
 use super::decoded::Builder;
 use super::input::open_shard;
+use super::parquet_footer::{self, Encryption};
 use super::parquet_values::{AN_ID, Values, find};
 use super::{Container, Corpus, CorpusError, CorpusResult, KeptWriter, Shard};
 use crate::store::ChunkFile;
@@ -42,6 +48,8 @@ pub(super) struct ParquetShard {
     file: ChunkFile,
     metadata: ArrowReaderMetadata,
     digest: Digest,
+    /// The schema as the footer has it.
+    schema_bytes: Vec<u8>,
 }
 
 /// Consecutive rows of one row group.
@@ -129,24 +137,99 @@ impl Corpus {
                 None => CorpusError::Damaged { shard, row: 0, byte: 0, problem },
             }
         };
-        let options = ArrowReaderOptions::new().with_offset_index_policy(PageIndexPolicy::Optional);
-        let metadata = ArrowReaderMetadata::load(&file, options)
-            .map_err(|error| damaged(format!("not a readable Parquet file: {error}")))?;
-        let digest =
-            footer_digest(&file).map_err(|error| damaged(format!("could not read the footer: {error}")))?;
-        Ok(ParquetShard { path: shard.path.clone(), file, metadata, digest })
+        let unreadable =
+            |error: &dyn std::fmt::Display| damaged(format!("not a readable Parquet file: {error}"));
+        let (digest, footer) = read_footer(&file).map_err(|error| unreadable(&error))?;
+        if footer.ends_with(ENCRYPTED) {
+            return Err(encrypted(shard, "the footer"));
+        }
+        let metadata = ParquetMetaDataReader::new()
+            .with_offset_index_policy(PageIndexPolicy::Optional)
+            .parse_and_finish(&file)
+            .map_err(|error| unreadable(&error))?;
+        let footer = &footer[..footer.len().saturating_sub(8)];
+        let schema_bytes = parquet_footer::schema(footer).map(<[u8]>::to_vec);
+        let schema_bytes = schema_bytes.ok_or_else(|| unreadable(&"its footer has no schema"))?;
+        refuse_what_cannot_be_kept(shard, &metadata, footer)?;
+        let metadata = Arc::new(metadata);
+        let metadata = ArrowReaderMetadata::try_new(Arc::clone(&metadata), ArrowReaderOptions::new())
+            .map_err(|error| unmapped(shard, &metadata, &error))?;
+        Ok(ParquetShard { path: shard.path.clone(), file, metadata, digest, schema_bytes })
     }
 }
 
-/// Digest of the size of the file and of its footer.
-fn footer_digest(file: &ChunkFile) -> std::io::Result<Digest> {
+/// What ends a file whose footer is encrypted.
+const ENCRYPTED: &[u8] = b"PARE";
+
+/// Digest of the size of the file and of its footer; the footer, with its length and the magic number.
+fn read_footer(file: &ChunkFile) -> std::io::Result<(Digest, bytes::Bytes)> {
     let tail = file.read_at(file.size().saturating_sub(8), 8)?;
     let length = u64::from(u32::from_le_bytes([tail[0], tail[1], tail[2], tail[3]])) + 8;
     let footer =
         file.read_at(file.size().saturating_sub(length), usize::try_from(length).unwrap_or(usize::MAX))?;
     let mut bytes = file.size().to_le_bytes().to_vec();
     bytes.extend_from_slice(&footer);
-    Ok(Digest::of(&bytes))
+    Ok((Digest::of(&bytes), footer))
+}
+
+fn encrypted(shard: &Shard, part: &str) -> CorpusError {
+    CorpusError::Unsupported {
+        shard: shard.path.clone(),
+        part: part.to_owned(),
+        problem: "encrypted".to_owned(),
+        remedy: "decrypt the file: write it anew without encryption",
+    }
+}
+
+/// What could be opened and then not be read, or not be kept: told before the first row.
+fn refuse_what_cannot_be_kept(shard: &Shard, metadata: &ParquetMetaData, footer: &[u8]) -> CorpusResult<()> {
+    let descriptor = metadata.file_metadata().schema_descr();
+    let name = |leaf: usize| format!("column `{}`", descriptor.column(leaf).path().string());
+    let refuse = |leaf: usize, problem: String, remedy: &'static str| {
+        let (shard, part) = (shard.path.clone(), name(leaf));
+        Err(CorpusError::Unsupported { shard, part, problem, remedy })
+    };
+    if let Some(Encryption::Columns(columns)) = parquet_footer::encryption(footer) {
+        let names: Vec<String> =
+            columns.into_iter().filter(|leaf| *leaf < descriptor.num_columns()).map(name).collect();
+        let part = if names.is_empty() { "the file".to_owned() } else { names.join(", ") };
+        return Err(encrypted(shard, &part));
+    }
+    for group in metadata.row_groups() {
+        for (leaf, column) in group.columns().iter().enumerate() {
+            if let Some(path) = column.file_path() {
+                let remedy = "read the files that hold the data instead";
+                return refuse(leaf, format!("its data are in another file, `{path}`"), remedy);
+            }
+            if let codec @ (Compression::BROTLI(_) | Compression::LZO) = column.compression() {
+                let codec = if codec == Compression::LZO { "LZO" } else { "Brotli" };
+                let remedy = "write the file anew with zstd, snappy, gzip, lz4 or no compression";
+                return refuse(leaf, format!("compressed with {codec}, which is not read"), remedy);
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Why a schema is not read: the first column that has no type in Arrow, where it is one.
+fn unmapped(shard: &Shard, metadata: &ParquetMetaData, error: &ParquetError) -> CorpusError {
+    let descriptor = metadata.file_metadata().schema_descr();
+    let alone = |leaf: usize| {
+        let one = ProjectionMask::leaves(descriptor, [leaf]);
+        parquet_to_arrow_schema_by_columns(descriptor, one, None).err().map(|error| (leaf, error))
+    };
+    let (part, problem) = match (0..descriptor.num_columns()).find_map(alone) {
+        Some((leaf, error)) => {
+            (format!("column `{}`", descriptor.column(leaf).path().string()), error.to_string())
+        }
+        None => ("the schema".to_owned(), error.to_string()),
+    };
+    CorpusError::Unsupported {
+        shard: shard.path.clone(),
+        part,
+        problem: format!("of a type that is not read: {problem}"),
+        remedy: "write the file anew without this column, or with another type of it",
+    }
 }
 
 /// How two lists of columns differ, `None` when they are the same. Order, nullability and metadata do not count.
@@ -195,10 +278,52 @@ impl ParquetShard {
         self.digest
     }
 
-    /// Key-value metadata of the file, but for the encoded schema, which a writer makes itself.
-    pub(super) fn key_values(&self) -> Option<Vec<KeyValue>> {
-        let pairs = self.metadata.metadata().file_metadata().key_value_metadata()?;
-        Some(pairs.iter().filter(|pair| pair.key != "ARROW:schema").cloned().collect())
+    pub(super) fn metadata(&self) -> &ParquetMetaData {
+        self.metadata.metadata()
+    }
+
+    /// The schema as it lies in the footer.
+    pub(super) fn schema_bytes(&self) -> &[u8] {
+        &self.schema_bytes
+    }
+
+    /// Bytes that so many rows of a row group have in the file, on average.
+    pub(super) fn compressed_bytes(&self, row_group: usize, rows: u64) -> u64 {
+        let group = self.metadata().row_group(row_group);
+        share(group.compressed_size(), group.num_rows()).saturating_mul(rows)
+    }
+
+    /// Bytes that a row has in a column, on average.
+    pub(super) fn bytes_a_record(&self, row_group: usize, leaf: usize) -> u64 {
+        let group = self.metadata().row_group(row_group);
+        share(group.column(leaf).uncompressed_size(), group.num_rows())
+    }
+
+    /// The largest definition and repetition level of a column.
+    pub(super) fn max_levels(&self, leaf: usize) -> (i16, i16) {
+        let column = self.metadata.parquet_schema().column(leaf);
+        (column.max_def_level(), column.max_rep_level())
+    }
+
+    /// The values and levels of a column in a row group, from its first row on.
+    pub(super) fn column_reader(&self, row_group: usize, leaf: usize) -> Result<ColumnReader, ParquetError> {
+        let metadata = self.metadata();
+        let group = metadata.row_group(row_group);
+        let pages = metadata.page_index_for_row_group(row_group).page_locations(leaf).cloned();
+        let rows = usize::try_from(group.num_rows()).unwrap_or(0);
+        let pages = SerializedPageReader::new(Arc::new(self.file.clone()), group.column(leaf), rows, pages)?;
+        Ok(get_column_reader(self.metadata.parquet_schema().column(leaf), Box::new(pages)))
+    }
+
+    /// An error at a row of a row group, of the place where that is to blame.
+    pub(super) fn damaged(&self, row_group: usize, row: u64, problem: String) -> CorpusError {
+        let before = self.metadata().row_groups().iter().take(row_group);
+        let first: u64 = before.map(|group| u64::try_from(group.num_rows()).unwrap_or(0)).sum();
+        let (shard, row) = (self.path.clone(), first + row);
+        match self.file.take_failure() {
+            Some(problem) => CorpusError::Read { shard, row, problem },
+            None => CorpusError::Damaged { shard, row, byte: self.start_of(row_group), problem },
+        }
     }
 
     pub(super) fn slices(&self) -> Slices {
@@ -298,29 +423,27 @@ impl ParquetShard {
     }
 
     pub(super) fn write_kept(
-        &self,
+        self: &Arc<Self>,
         slice: Slice,
         first_row: u64,
         keep: &mut dyn FnMut(u64) -> bool,
         out: &mut KeptWriter,
     ) -> CorpusResult<()> {
-        let mut selection = vec![RowSelector::skip(index(slice.offset))];
-        let mut any = false;
-        for row in first_row..first_row + slice.rows {
-            let kept = keep(row);
-            any |= kept;
-            match selection.last_mut() {
-                Some(run) if run.skip != kept => run.row_count += 1,
-                _ if kept => selection.push(RowSelector::select(1)),
-                _ => selection.push(RowSelector::skip(1)),
+        let mut runs: Vec<Range<u64>> = Vec::new();
+        for at in (0..slice.rows).filter(|at| keep(first_row + at)) {
+            let row = slice.offset + at;
+            match runs.last_mut() {
+                Some(run) if run.end == row => run.end += 1,
+                _ => runs.push(row..row + 1),
             }
         }
-        if !any {
-            return Ok(());
-        }
-        let all = ProjectionMask::all();
-        self.each_batch(slice, first_row, all, selection, &mut |_, batch| out.write_batch(batch))
+        if runs.is_empty() { Ok(()) } else { out.write_rows(self, slice.row_group, runs) }
     }
+}
+
+/// A size that a header states, by row.
+fn share(bytes: i64, rows: i64) -> u64 {
+    u64::try_from(bytes).unwrap_or(0) / u64::try_from(rows).unwrap_or(0).max(1)
 }
 
 /// Rows of one row group fit: they were counted against a header that was read.

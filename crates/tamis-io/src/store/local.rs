@@ -9,7 +9,7 @@ use bytes::Bytes;
 
 use super::error::{StoreError, StoreResult};
 use super::watch::{Action, Watched};
-use super::{Entry, Store, TEMPORARY};
+use super::{Entry, Found, Oddity, Store, TEMPORARY};
 
 /// Where the files are, and who is told of what is done to them.
 #[derive(Clone, Debug)]
@@ -57,14 +57,39 @@ fn describe(path: String, metadata: &Metadata) -> Entry {
     let modified = metadata.modified().ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let version =
         modified.map_or_else(String::new, |time| format!("{}.{:09}", time.as_secs(), time.subsec_nanos()));
-    Entry { path, size: metadata.len(), version }
+    Entry { path, size: metadata.len(), version, identity: identity(metadata) }
+}
+
+#[cfg(unix)]
+fn identity(metadata: &Metadata) -> Option<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    Some((metadata.dev(), metadata.ino()))
+}
+
+#[cfg(not(unix))]
+fn identity(_metadata: &Metadata) -> Option<(u64, u64)> {
+    None
 }
 
 pub(super) fn list(root: &Path, folder: &str) -> StoreResult<Vec<Entry>> {
     let mut found = Vec::new();
     let start = if folder.is_empty() { root.to_owned() } else { root.join(folder) };
-    walk(&start, folder, &mut Vec::new(), &mut |path, _, metadata| {
-        found.push(describe(path, metadata));
+    walk(&start, folder, &|_| true, &mut Vec::new(), &mut |path, _, seen| {
+        if let Seen::File(metadata) = seen {
+            found.push(describe(path, metadata));
+        }
+        Ok(())
+    })?;
+    Ok(found)
+}
+
+pub(super) fn survey(root: &Path, enter: &dyn Fn(&str) -> bool) -> StoreResult<Vec<Found>> {
+    let mut found = Vec::new();
+    walk(root, "", enter, &mut Vec::new(), &mut |path, _, seen| {
+        found.push(match seen {
+            Seen::File(metadata) => Found::File(describe(path, metadata)),
+            Seen::Odd(oddity) => Found::Odd { path, oddity },
+        });
         Ok(())
     })?;
     Ok(found)
@@ -91,12 +116,20 @@ pub(super) fn folders(folder: &Path) -> StoreResult<Vec<String>> {
     Ok(names)
 }
 
-/// Calls `visit` with the relative path, the full path and the metadata of every file under `folder`.
+/// What a walk comes by.
+enum Seen<'m> {
+    File(&'m Metadata),
+    Odd(Oddity),
+}
+
+/// Calls `visit` with the relative path and the full path of everything under `folder` that is no folder, and of folders that
+/// are not entered.
 fn walk(
     folder: &Path,
     relative: &str,
+    enter: &dyn Fn(&str) -> bool,
     ancestors: &mut Vec<PathBuf>,
-    visit: &mut dyn FnMut(String, &Path, &Metadata) -> StoreResult<()>,
+    visit: &mut dyn FnMut(String, &Path, Seen<'_>) -> StoreResult<()>,
 ) -> StoreResult<()> {
     let failed = |source| StoreError::io("list", folder.display().to_string(), source);
     let entries = match fs::read_dir(folder) {
@@ -107,26 +140,43 @@ fn walk(
     // A symbolic link may lead back to a folder above: it is not entered twice on one path.
     let identity = folder.canonicalize().map_err(failed)?;
     if ancestors.contains(&identity) {
-        return Ok(());
+        return visit(relative.to_owned(), folder, Seen::Odd(Oddity::FolderAbove));
     }
     ancestors.push(identity);
     for entry in entries {
         let entry = entry.map_err(failed)?;
         let full = entry.path();
-        // A file may vanish between the two calls, and a link may dangle.
-        let Ok(metadata) = fs::metadata(&full) else { continue };
         let name = entry.file_name();
+        let join = |name: &str| {
+            if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") }
+        };
+        let metadata = match fs::metadata(&full) {
+            Ok(metadata) => metadata,
+            Err(error) => {
+                let link = fs::symlink_metadata(&full).is_ok_and(|metadata| metadata.is_symlink());
+                // A file may vanish between the two calls.
+                if link || !absent(&error) {
+                    let problem = error.to_string();
+                    let oddity = Oddity::Unreachable { link, problem };
+                    visit(join(&name.to_string_lossy()), &full, Seen::Odd(oddity))?;
+                }
+                continue;
+            }
+        };
         let Some(name) = name.to_str() else {
             return Err(StoreError::InvalidPath {
                 path: full.display().to_string(),
                 problem: "its name is not UTF-8",
             });
         };
-        let path = if relative.is_empty() { name.to_owned() } else { format!("{relative}/{name}") };
-        if metadata.is_dir() {
-            walk(&full, &path, ancestors, visit)?;
-        } else if metadata.is_file() {
-            visit(path, &full, &metadata)?;
+        let path = join(name);
+        if !metadata.is_dir() {
+            let special = Seen::Odd(Oddity::Special);
+            visit(path, &full, if metadata.is_file() { Seen::File(&metadata) } else { special })?;
+        } else if enter(&path) {
+            walk(&full, &path, enter, ancestors, visit)?;
+        } else {
+            visit(path, &full, Seen::Odd(Oddity::NotEntered))?;
         }
     }
     ancestors.pop();
@@ -158,7 +208,8 @@ pub(super) fn remove(folder: &Folder, path: &str) -> StoreResult<()> {
 
 pub(super) fn remove_stale(root: &Path, age: Duration) -> StoreResult<usize> {
     let mut removed = 0;
-    walk(root, "", &mut Vec::new(), &mut |path, full, metadata| {
+    walk(root, "", &|_| true, &mut Vec::new(), &mut |path, full, seen| {
+        let Seen::File(metadata) = seen else { return Ok(()) };
         let temporary = path.rsplit('/').next().is_some_and(|name| name.starts_with(TEMPORARY));
         let old = metadata.modified().is_ok_and(|time| time.elapsed().is_ok_and(|since| since >= age));
         if temporary && old && !in_use(full) && fs::remove_file(full).is_ok() {

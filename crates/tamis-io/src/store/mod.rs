@@ -49,6 +49,41 @@ pub struct Entry {
     pub size: u64,
     /// Changes when the file does: modification time of a local file, entity tag of an object. Compare for equality only.
     pub version: String,
+    /// Device and number of a local file, where the system has them: two entries of one identity are one file.
+    pub identity: Option<(u64, u64)>,
+}
+
+/// What [`Store::survey`] came by.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Found {
+    /// A file.
+    File(Entry),
+    /// Something else, which no listing gives.
+    Odd {
+        /// As of an entry.
+        path: String,
+        /// What it is.
+        oddity: Oddity,
+    },
+}
+
+/// What is neither a file nor a folder whose files are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Oddity {
+    /// It cannot be looked at: a symbolic link that leads nowhere or in a circle, or a name in a folder that may not be
+    /// entered.
+    Unreachable {
+        /// Whether it is a symbolic link.
+        link: bool,
+        /// What the system says.
+        problem: String,
+    },
+    /// A link to a folder that it is in, whose files are listed there.
+    FolderAbove,
+    /// A folder that was not to be entered.
+    NotEntered,
+    /// A pipe, a socket or a device.
+    Special,
 }
 
 /// A folder or an object-store prefix. Cheap to clone; all methods block.
@@ -217,6 +252,19 @@ impl Store {
         Ok(entries)
     }
 
+    /// As [`Store::list`] of the whole store, with what else is there, and without what lies in local folders that `enter`,
+    /// given their path, does not want to look into.
+    pub(crate) fn survey(&self, enter: &dyn Fn(&str) -> bool) -> StoreResult<Vec<Found>> {
+        let mut found = match &self.inner {
+            Inner::Local(local) => local::survey(&local.root, enter)?,
+            Inner::Object(objects) => objects.list("")?.into_iter().map(Found::File).collect(),
+        };
+        found
+            .retain(|found| !found.path().rsplit('/').next().is_some_and(|name| name.starts_with(TEMPORARY)));
+        found.sort_unstable_by(|a, b| a.path().cmp(b.path()));
+        Ok(found)
+    }
+
     /// Names of the folders directly under a folder, sorted; nothing below them is looked at. Empty when it does not exist.
     ///
     /// # Errors
@@ -317,6 +365,15 @@ impl Store {
         match &self.inner {
             Inner::Local(local) => local::remove_stale(&local.root, age),
             Inner::Object(_) => Ok(0),
+        }
+    }
+}
+
+impl Found {
+    pub(crate) fn path(&self) -> &str {
+        match self {
+            Self::File(entry) => &entry.path,
+            Self::Odd { path, .. } => path,
         }
     }
 }

@@ -144,6 +144,7 @@ fn describe(path: String, meta: &ObjectMeta) -> Entry {
         path,
         size: meta.size,
         version: version.unwrap_or_else(|| meta.last_modified.timestamp_micros().to_string()),
+        identity: None,
     }
 }
 

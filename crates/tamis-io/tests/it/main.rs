@@ -7,6 +7,7 @@ mod corpus_bad_input;
 mod corpus_discovery;
 mod corpus_lines;
 mod corpus_parquet;
+mod corpus_parquet_kept;
 mod corpus_support;
 mod run_files;
 mod run_resume;
