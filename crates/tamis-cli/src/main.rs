@@ -6,6 +6,7 @@ mod args;
 mod commands;
 mod options;
 mod output;
+mod printable;
 mod progress;
 
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ const TOO_MANY_FAILED: u8 = 3;
 fn main() -> ExitCode {
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
-        Err(error) => return refuse(&error),
+        Err(error) => return refuse(error),
     };
     let terminal = Terminal::new(cli.global.quiet);
     let context = Context { global: &cli.global, terminal: &terminal };
@@ -43,14 +44,23 @@ fn main() -> ExitCode {
     }
 }
 
-/// Prints what clap says: help, or an argument that is wrong, which may be a secret in the wrong place.
-fn refuse(error: &clap::Error) -> ExitCode {
+/// Prints what clap says: help, or an argument that is wrong, which may be a secret in the wrong place, or hold control
+/// characters.
+fn refuse(error: clap::Error) -> ExitCode {
+    let arguments: Vec<String> =
+        std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
+    let printable: Vec<_> = arguments.iter().map(|argument| printable::one_line(argument)).collect();
+    // clap takes such characters out of what it quotes, or prints them; asked again with escaped ones, it says what was wrong.
+    let error = match printable.iter().zip(&arguments).all(|(shown, argument)| *shown == **argument) {
+        true => error,
+        false => Cli::try_parse_from(printable.iter().map(|shown| shown.as_ref())).err().unwrap_or(error),
+    };
     let message = error.to_string();
     let redacted = tamis::without_secrets(&message);
-    if redacted == message {
+    if redacted == message && !message.chars().any(|c| printable::is_control(c) && c != '\n') {
         error.exit();
     }
-    output::error_line(redacted.trim_end());
+    output::error_lines(redacted.trim_end());
     ExitCode::from(WRONG_USAGE)
 }
 

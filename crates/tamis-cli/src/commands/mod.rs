@@ -77,7 +77,8 @@ impl<'a> Context<'a> {
         body: impl FnOnce(&mut Vec<String>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let started = Started::now();
-        let arguments: Vec<String> = std::env::args().collect();
+        let arguments: Vec<String> =
+            std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let mut changed = Vec::new();
         let result = body(&mut changed);
         let outcome = match &result {

@@ -8,6 +8,7 @@ use tamis::{CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, 
 use super::{Context, Outcome, Writes};
 use crate::args::Score;
 use crate::options;
+use crate::printable::one_line;
 use crate::progress::{count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
@@ -23,7 +24,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
             Some(id.as_str()).filter(|id| !id.is_empty()),
             context.terminal,
         )?;
-        crate::output::print_line(&shown);
+        context.print(|| json!({ "prompt": shown }), || shown.clone());
         return Ok(Outcome::Done);
     }
     let run = options::run(args.run.run.as_ref(), None)?;
@@ -140,7 +141,7 @@ fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String
     };
     let mut text = format!(
         "{}: {} of {} documents done ({} computed now{speed}) in {}",
-        map.signal,
+        one_line(&map.signal),
         count(map.documents),
         count(version.documents()),
         count(map.computed),
@@ -177,8 +178,8 @@ fn text_of_sample(report: &SampleReport) -> String {
     let mut text = format!(
         "{} against {}: {} of {} drawn documents compared\nKendall's tau {:.3} (1: the same order, 0: none in common, -1: the \
          opposite)",
-        report.new,
-        report.old,
+        one_line(&report.new),
+        one_line(&report.old),
         count(report.compared as u64),
         count(report.drawn as u64),
         report.kendall_tau

@@ -8,6 +8,7 @@ use super::{Context, Outcome, Writes};
 use crate::args::Select;
 use crate::options;
 use crate::output::table;
+use crate::printable::one_line;
 use crate::progress::{count, duration};
 
 pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcome> {
@@ -160,8 +161,12 @@ fn text_of(report: &SelectReport) -> String {
     };
     let mut lines = vec![
         format!(
-            "{}{column}, rule {}, seed {}: selection `{}`",
-            manifest.by, manifest.rule, manifest.seed, report.name
+            "{}{}, rule {}, seed {}: selection `{}`",
+            one_line(&manifest.by),
+            one_line(&column),
+            manifest.rule,
+            manifest.seed,
+            one_line(&report.name)
         ),
         String::new(),
         table(&["keep", "documents", "of candidates", "tokens", "bytes", "threshold"], &rows),
@@ -204,7 +209,9 @@ fn text_of(report: &SelectReport) -> String {
         }
     }
     match &report.out {
-        Some(out) => lines.push(format!("kept documents: {out}   in {}", duration(report.seconds))),
+        Some(out) => {
+            lines.push(format!("kept documents: {}   in {}", one_line(out), duration(report.seconds)))
+        }
         None => lines.push(format!("decisions only, no documents written   in {}", duration(report.seconds))),
     }
     lines.join("\n")
