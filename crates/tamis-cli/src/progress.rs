@@ -6,6 +6,8 @@ use std::time::{Duration, Instant};
 
 use tamis::Observer;
 
+use crate::printable::one_line;
+
 /// Writes progress, remarks and warnings to standard error.
 pub(crate) struct Terminal {
     quiet: bool,
@@ -44,6 +46,7 @@ impl Terminal {
     }
 
     fn line(&self, state: &mut State, text: &str, keep_open: bool) {
+        let text = one_line(text);
         let mut stderr = std::io::stderr().lock();
         let lead = if state.line_open { "\r\x1b[K" } else { "" };
         let end = if keep_open { "" } else { "\n" };
@@ -86,7 +89,8 @@ impl Observer for Terminal {
     fn begin(&self, stage: &str, total: u64) {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let now = Instant::now();
-        stage.clone_into(&mut state.stage);
+        // The width of the column is that of what is seen.
+        state.stage = one_line(stage).into_owned();
         (state.total, state.documents, state.tokens, state.units, state.skipped) = (total, 0, 0, 0, 0);
         (state.began, state.printed) = (now, now);
     }

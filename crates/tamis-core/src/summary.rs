@@ -87,6 +87,14 @@ impl<S: Summary> Sharded<S> {
     /// # Errors
     /// [`Error::Corrupt`]; never a panic or a large allocation, whatever the bytes.
     pub fn decode(bytes: &[u8]) -> Result<Self> {
+        Self::decode_with(bytes, S::decode)
+    }
+
+    /// As [`Sharded::decode`], with another way to read the summary: within limits that the caller knows.
+    ///
+    /// # Errors
+    /// [`Error::Corrupt`], and what `inner` says.
+    pub fn decode_with(bytes: &[u8], inner: impl FnOnce(&[u8]) -> Result<S>) -> Result<Self> {
         let corrupt =
             |problem: &str| Error::Corrupt { what: "summary of parts", problem: problem.to_owned() };
         let mut at = 0_usize;
@@ -118,7 +126,7 @@ impl<S: Summary> Sharded<S> {
         if parts.len() as u64 != count {
             return Err(corrupt("a part stands in it twice"));
         }
-        Ok(Self { parts, inner: S::decode(&bytes[at..])? })
+        Ok(Self { parts, inner: inner(&bytes[at..])? })
     }
 
     /// Merges two disjoint summaries.

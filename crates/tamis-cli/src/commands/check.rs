@@ -8,6 +8,7 @@ use super::{Context, Outcome};
 use crate::args::{Check, HalfArg};
 use crate::options;
 use crate::output::table;
+use crate::printable::one_line;
 use crate::progress::{count, duration, rate};
 
 /// Baselines that are printed; all are in the JSON.
@@ -26,9 +27,20 @@ pub(crate) fn run(context: &Context<'_>, args: &Check) -> anyhow::Result<Outcome
         raw_only: args.raw,
         most_of_a_kind: args.most_of_a_kind.map(|most| most as usize),
         dtype: options::dtype(args.dtype),
-        engine: options::engine(args.engine, None)?.0,
+        engine: options::engine(args.engine, None, args.dtype)?.0,
         server: options::server(&args.model, &args.server, args.tokenizer.as_deref())?,
     };
+    if !tamis::is_server(&args.model)
+        && let Some(flag) = ["concurrency", "request_timeout", "retries", "tokenizer"]
+            .into_iter()
+            .find(|flag| context.given.has(flag))
+    {
+        let message =
+            format!("`{}` is loaded here, and `--{}` is for a server", args.model, flag.replace('_', "-"));
+        return Err(
+            tamis::Error::usage(message, "leave it out, or name a server as http://HOST:PORT/v1").into()
+        );
+    }
     let report = check_model(&options, context.global.threads.unwrap_or(0), context.terminal)?;
     context.print(|| json_of(&report), || text_of(&report));
     Ok(Outcome::Done)
@@ -88,7 +100,13 @@ fn name(judge: &CheckedJudge) -> String {
 
 fn text_of(report: &CheckReport) -> String {
     let mut lines = vec![
-        format!("{} on {}: {} good documents, {} bad", report.model, report.labelled, report.good, report.bad),
+        format!(
+            "{} on {}: {} good documents, {} bad",
+            one_line(&report.model),
+            one_line(&report.labelled),
+            report.good,
+            report.bad
+        ),
         "AUC: chance that a good document is ranked above a bad one; 0.5 is a coin, below it the judge is upside down"
             .to_owned(),
         String::new(),
@@ -148,7 +166,8 @@ fn text_of(report: &CheckReport) -> String {
     lines
         .push("!: the 95 % interval reaches 0.5; the judge does not see this kind, or prefers it".to_owned());
     lines.push(String::new());
-    lines.extend(report.judges.iter().map(|judge| format!("{}: {}", name(judge), judge.sentence())));
-    lines.extend(report.left_out.iter().map(|reason| format!("left out: {reason}")));
+    let sentences = report.judges.iter().map(|judge| format!("{}: {}", name(judge), judge.sentence()));
+    let left_out = report.left_out.iter().map(|reason| format!("left out: {reason}"));
+    lines.extend(sentences.chain(left_out).map(|line| one_line(&line).into_owned()));
     lines.join("\n")
 }

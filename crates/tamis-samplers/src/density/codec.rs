@@ -2,7 +2,8 @@
 //!
 //! Magic, version, parameters, fingerprint of the embeddings, N; then the counters as zstd of, for each row, the number of
 //! counters that are not 0 and for each of these the distance from the one before and its value, as LEB128; then a checksum.
-//! Every row must add up to N, so a file that decodes is one that counting can have made.
+//! Every row must add up to N, so a file that decodes is one that counting can have made. The counters are checked as a stream
+//! before memory is taken for them: a file of a few bytes cannot claim gigabytes by its header alone.
 
 use std::io::{BufReader, Read};
 use std::sync::Arc;
@@ -16,9 +17,6 @@ use crate::bytes::{Reader, finish, start};
 const MAGIC: [u8; 8] = *b"tamis-RS";
 const VERSION: u32 = 1;
 const LEVEL: i32 = 3;
-/// What the counters of a file may take unless the caller allows more: 1 GiB.
-pub(super) const DEFAULT_MEMORY_BYTES: u64 = 1 << 30;
-
 impl RaceSketch {
     /// Everything before the counters.
     pub(super) fn header(&self) -> Vec<u8> {
@@ -67,7 +65,8 @@ impl RaceSketch {
         finish(out)
     }
 
-    /// Reads a sketch whose counters take at most `memory_bytes`. [`tamis_core::Summary::decode`] allows 1 GiB.
+    /// Reads a sketch whose counters take at most `memory_bytes`. [`tamis_core::Summary::decode`] allows what parameters
+    /// can ask for, so that whatever was written can be read; a caller that knows how large its sketch is says so here.
     ///
     /// # Errors
     /// [`Error::Corrupt`]; never a panic, and never more memory than allowed, whatever the bytes.
@@ -106,30 +105,50 @@ impl RaceSketch {
                 reader.corrupt(format!("its counters take {needed} bytes, {memory_bytes} are allowed"))
             );
         }
-        let counters = read_counters(reader.rest(), repetitions, buckets, documents)
+        let counters = checked_counters(reader.rest(), repetitions, buckets, documents)
             .map_err(|problem| Error::Corrupt { what: WHAT, problem })?;
         Ok(Self { hasher: Arc::new(hasher), embedding, documents, counters })
     }
 }
 
-fn read_counters(
+/// The counters, once it is sure that they are all there.
+fn checked_counters(
     compressed: &[u8],
     repetitions: u32,
     buckets: u32,
     documents: u64,
 ) -> std::result::Result<Vec<u32>, String> {
+    for_each_counter(compressed, repetitions, buckets, documents, |_, _| {})?;
+    let count = repetitions as usize * buckets as usize;
+    // Whether so much can be had is asked before it is taken: a refusal is an error, and does not end the process.
+    Vec::<u32>::new()
+        .try_reserve_exact(count)
+        .map_err(|_| format!("there is no memory for its {count} counters"))?;
+    // Zeroed memory that is not touched is not taken.
+    let mut counters = vec![0u32; count];
+    for_each_counter(compressed, repetitions, buckets, documents, |at, value| counters[at] = value)?;
+    Ok(counters)
+}
+
+/// Calls `each` with the place and value of every counter that is not 0, in memory that does not depend on their number.
+fn for_each_counter(
+    compressed: &[u8],
+    repetitions: u32,
+    buckets: u32,
+    documents: u64,
+    mut each: impl FnMut(usize, u32),
+) -> std::result::Result<(), String> {
     let unreadable = |error: std::io::Error| format!("the counters cannot be read: {error}");
     let mut plain = BufReader::new(zstd::Decoder::new(compressed).map_err(unreadable)?);
-    // Zeroed memory that is not touched is not taken.
-    let mut counters = vec![0u32; repetitions as usize * buckets as usize];
-    for row in counters.chunks_exact_mut(buckets as usize) {
+    for row in 0..repetitions as usize {
         let (mut next, mut sum) = (0u64, 0u64);
         for _ in 0..read_varint(&mut plain)? {
             let bucket = next.saturating_add(read_varint(&mut plain)?);
             let count = read_varint(&mut plain)?;
-            let counter = usize::try_from(bucket).ok().and_then(|bucket| row.get_mut(bucket));
-            match (counter, u32::try_from(count)) {
-                (Some(counter), Ok(count @ 1..)) => *counter = count,
+            match u32::try_from(count) {
+                Ok(count @ 1..) if bucket < u64::from(buckets) => {
+                    each(row * buckets as usize + bucket as usize, count);
+                }
                 _ => return Err("a counter is impossible".to_owned()),
             }
             next = bucket + 1;
@@ -140,7 +159,7 @@ fn read_counters(
         }
     }
     match plain.read(&mut [0]) {
-        Ok(0) => Ok(counters),
+        Ok(0) => Ok(()),
         Ok(_) => Err("there are more counters than the header says".to_owned()),
         Err(error) => Err(unreadable(error)),
     }

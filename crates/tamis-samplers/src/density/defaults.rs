@@ -60,6 +60,19 @@ impl Default for DensityOptions {
     }
 }
 
+impl DensityOptions {
+    /// What the counters of a sketch take at most that is made with these options, in bytes: what a reader of its file has
+    /// to allow. The rule chooses at least [`RaceParameters::DEFAULT_BUCKETS`], whatever memory is allowed.
+    #[must_use]
+    pub fn largest_sketch_bytes(&self) -> u64 {
+        let of = |buckets: u32| (4 * u64::from(self.repetitions)).saturating_mul(u64::from(buckets));
+        match self.buckets {
+            Some(buckets) => of(buckets),
+            None => of(RaceParameters::DEFAULT_BUCKETS).max(self.sketch_memory_bytes),
+        }
+    }
+}
+
 /// Parameters with what led to them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ChosenParameters {

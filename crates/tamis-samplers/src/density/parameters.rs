@@ -122,6 +122,10 @@ impl RaceParameters {
     pub const DEFAULT_REPETITIONS: u32 = 1_000;
     /// B of the paper.
     pub const DEFAULT_BUCKETS: u32 = 20_000;
+    /// Counters that a sketch can have.
+    const MOST_COUNTERS: u64 = 1 << 32;
+    /// What the counters of any sketch take at most: 16 GiB.
+    pub const MOST_MEMORY_BYTES: u64 = 4 * Self::MOST_COUNTERS;
 
     /// The paper's sketch as printed: one hash a row, R = 1,000, B = 20,000.
     #[must_use]
@@ -153,8 +157,8 @@ impl RaceParameters {
         check("dimension", self.dimension.into(), 1..=1 << 16, "1 to 65536")?;
         check("repetitions", self.repetitions.into(), 1..=1 << 20, "1 to 1048576")?;
         check("buckets", self.buckets.into(), 2..=1 << 30, "2 to 1073741824")?;
-        let counters = u64::from(self.repetitions) * u64::from(self.buckets);
-        check("repetitions × buckets", counters, 2..=1 << 32, "at most 4294967296 counters")?;
+        let counters = 2..=Self::MOST_COUNTERS;
+        check("repetitions × buckets", self.counters(), counters, "at most 4294967296 counters")?;
         match (self.preset, self.kernel) {
             (Preset::Literal, Kernel::L2 { .. }) => {
                 check("hashes", self.hashes.into(), 1..=1, "1 with the preset `literal`")?;
@@ -177,10 +181,16 @@ impl RaceParameters {
         Ok(())
     }
 
+    /// R · B.
+    #[must_use]
+    pub fn counters(&self) -> u64 {
+        u64::from(self.repetitions) * u64::from(self.buckets)
+    }
+
     /// Memory of the counters, in bytes.
     #[must_use]
     pub fn memory_bytes(&self) -> u64 {
-        4 * u64::from(self.repetitions) * u64::from(self.buckets)
+        self.counters().saturating_mul(4)
     }
 
     /// Adds every parameter to a fingerprint.

@@ -11,7 +11,6 @@ const WHAT: &str = "embedding sample";
 const MAGIC: [u8; 8] = *b"tamis-ES";
 const VERSION: u32 = 1;
 const STAGE: &str = "density-sample";
-const MAX_VALUES: u64 = 1 << 28;
 
 /// The embeddings of the documents with the smallest keyed hashes: the same sample whatever the order of shards.
 #[derive(Clone, Debug)]
@@ -75,7 +74,7 @@ impl EmbeddingSample {
             if self.bound.is_none_or(|bound| (bits, key) <= bound) {
                 let values = values.iter().map(|value| value.to_bits()).collect();
                 self.entries.push(Entry { bits, key, values });
-                if self.entries.len() >= 2 * self.capacity {
+                if self.entries.len() >= self.capacity.saturating_mul(2) {
                     self.cut();
                 }
             }
@@ -143,17 +142,19 @@ impl Summary for EmbeddingSample {
         let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
         let (seed, documents) = (reader.u64()?, reader.u64()?);
         let (capacity, dimension, count) = (reader.u64()?, reader.u64()?, reader.u64()?);
-        let sound = (1..=MAX_VALUES).contains(&capacity)
-            && (1..=MAX_VALUES).contains(&dimension)
-            && capacity * dimension <= MAX_VALUES
-            && count <= documents.min(capacity);
-        if !sound {
+        // Memory is taken entry by entry, for bytes that are there: what was written can be read, however large.
+        let size = |value: u64| usize::try_from(value).ok().filter(|size| *size > 0);
+        let (Some(capacity), Some(dimension), true) =
+            (size(capacity), size(dimension), count <= documents.min(capacity))
+        else {
             return Err(reader.corrupt("sizes are impossible"));
-        }
-        let mut sample = Self::new(capacity as usize, dimension as usize, seed);
+        };
+        let entry_bytes =
+            dimension.checked_mul(4).ok_or_else(|| reader.corrupt("an embedding is too long"))?;
+        let mut sample = Self::new(capacity, dimension, seed);
         for _ in 0..count {
             let key = DocKey::from_bytes(reader.u128()?.to_le_bytes());
-            let values = reader.take(4 * sample.dimension)?;
+            let values = reader.take(entry_bytes)?;
             let values: Box<[u32]> = values
                 .chunks_exact(4)
                 .map(|bytes| u32::from_le_bytes(bytes.try_into().expect("chunks of four")))

@@ -44,8 +44,8 @@ impl RaceSketch {
         parameters: RaceParameters,
         embedding: &Fingerprint,
     ) -> std::result::Result<Self, ParameterError> {
-        let counters = vec![0; parameters.repetitions as usize * parameters.buckets as usize];
         let hasher = Arc::new(RaceHasher::new(parameters)?);
+        let counters = vec![0; hasher.parameters().counters() as usize];
         Ok(Self { hasher, embedding: embedding.digest(), documents: 0, counters })
     }
 
@@ -218,6 +218,6 @@ impl Summary for RaceSketch {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        Self::decode_within(bytes, super::codec::DEFAULT_MEMORY_BYTES)
+        Self::decode_within(bytes, RaceParameters::MOST_MEMORY_BYTES)
     }
 }

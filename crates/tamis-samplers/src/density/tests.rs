@@ -327,6 +327,72 @@ fn a_file_may_not_take_more_memory_than_allowed() {
 }
 
 #[test]
+fn whatever_parameters_can_be_counted_with_can_be_read_again() {
+    // Empty counters are memory that nobody touches, so that sketches of 1.2 and 4 GB can be had here too. They are written as
+    // their header and a 0 a row: `encode` would look at every counter.
+    for (repetitions, buckets) in [(1 << 12, 75_000), (1 << 12, 1 << 18)] {
+        let parameters = RaceParameters { repetitions, buckets, ..parameters(1, 1) };
+        let mut sketch =
+            RaceSketch::new(RaceParameters { buckets: 2, ..parameters.clone() }, &fingerprint()).unwrap();
+        sketch.hasher = Arc::new(RaceHasher::new(parameters.clone()).unwrap());
+        let mut bytes = sketch.header();
+        bytes.extend(zstd::bulk::compress(&vec![0; repetitions as usize], 3).unwrap());
+        let bytes = crate::bytes::finish(bytes);
+        let read = RaceSketch::decode(&bytes).unwrap();
+        assert_eq!((read.parameters(), read.documents()), (&parameters, 0));
+        assert_eq!(read.counters.len() as u64, parameters.counters());
+        assert!(RaceSketch::decode_within(&bytes, parameters.memory_bytes() - 1).is_err());
+    }
+    // One counter in each of a few rows of more than 1 GiB.
+    let parameters = RaceParameters { repetitions: 3, buckets: 100_000_000, ..parameters(1, 1) };
+    let mut sketch = RaceSketch::new(parameters, &fingerprint()).unwrap();
+    sketch.add_embeddings(&[0.5; D]).unwrap();
+    let read = RaceSketch::decode(&sketch.encode()).unwrap();
+    assert_eq!(read.documents(), 1);
+    assert_eq!(read.estimate(&[0.5; D])[0].density, sketch.estimate(&[0.5; D])[0].density);
+}
+
+#[test]
+fn a_sample_of_many_wide_embeddings_can_be_read_again() {
+    // As many values as an encoder of 65,536 dimensions and the sample of a corpus could have; two are enough to write it.
+    let mut sample = EmbeddingSample::new(1 << 20, D, 1);
+    sample.add_batch(&batch(0, &[Some(vec![1.0; D]), Some(vec![0.5; D])], false)).unwrap();
+    for capacity in [1_u64 << 28, 1 << 40] {
+        // Behind magic, version, seed and number of documents.
+        let mut bytes = sample.encode();
+        bytes[28..36].copy_from_slice(&capacity.to_le_bytes());
+        bytes.truncate(bytes.len() - 8);
+        let read = EmbeddingSample::decode(&crate::bytes::finish(bytes)).unwrap();
+        assert_eq!((read.documents(), read.embeddings()), (2, sample.embeddings()));
+    }
+}
+
+proptest! {
+    #[test]
+    fn no_sketch_is_larger_than_its_options_say(
+        memory in prop_oneof![1..1_000u64, 1_000..1_000_000_000_000u64],
+        repetitions in 1..2_000u32,
+        buckets in prop::option::of(2..100_000u32),
+        documents in 2..u64::MAX,
+    ) {
+        let options = super::DensityOptions { sketch_memory_bytes: memory, repetitions, buckets, ..super::DensityOptions::default() };
+        let mut sample = EmbeddingSample::new(40, D, 1);
+        for (at, row) in corpus(40, 10, 2, 3).into_iter().enumerate() {
+            sample.add_batch(&batch(at as u64, &[Some(row)], false)).unwrap();
+        }
+        // The number of documents, behind magic, version and seed.
+        let mut bytes = sample.encode();
+        bytes[20..28].copy_from_slice(&documents.to_le_bytes());
+        bytes.truncate(bytes.len() - 8);
+        let sample = EmbeddingSample::decode(&crate::bytes::finish(bytes)).unwrap();
+        let chosen = super::default_parameters(&sample, &options);
+        if let Ok(chosen) = chosen {
+            prop_assert!(chosen.parameters.memory_bytes() <= options.largest_sketch_bytes());
+        }
+    }
+}
+
+#[test]
 fn sketches_of_other_parameters_or_embeddings_do_not_add() {
     let rows = corpus(10, 0, 0, 1);
     let mut sketch = sketch_of(&parameters(2, 1), &rows);

@@ -36,6 +36,7 @@ impl Project<'_> {
                 "write --rule band, or leave --around and --stratum out",
             ));
         }
+        self.refuse_output_inside_corpus(options.out.as_deref())?;
         Vetoes::read(&options.vetoes)?;
         if let Some(asked) = asked {
             self.check_signal(asked)?;
@@ -57,6 +58,9 @@ impl Project<'_> {
                 self.check_columns(&[name.as_str()], "column:")?;
             }
             return Ok(());
+        }
+        if let SignalOptions::Density(density) = asked {
+            crate::density::check_parameters(density)?;
         }
         let columns = self.corpus_columns();
         for shard in self.corpus.shards() {

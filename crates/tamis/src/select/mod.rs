@@ -30,6 +30,7 @@ pub(crate) use aside::Aside;
 pub(crate) use foresee::Foreseen;
 pub use manifest::{Counts, Manifest, TargetRecord};
 pub use veto_matches::VetoRecord;
+pub(crate) use write::CLAIM;
 
 use crate::options::{ExactDuplicates, SelectOptions};
 use crate::project::Project;

@@ -21,6 +21,7 @@ mod ids;
 mod judge;
 #[cfg(unix)]
 mod kill;
+mod plan;
 mod resume;
 mod selection;
 mod sharing;
