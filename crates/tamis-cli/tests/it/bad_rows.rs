@@ -113,7 +113,7 @@ fn of_equal_ids_one_stays_whatever_the_shards_are_called() {
                 "one id occurs more than once, such as that of shard `",
                 ".jsonl`, line 1",
                 "duplicate-id",
-                "one row is dropped as `duplicate-id`, of which 1 have another text",
+                "one row is dropped as `duplicate-id`, with another text than the one that stays",
                 "`--qualify-ids`",
             ],
         );

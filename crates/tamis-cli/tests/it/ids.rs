@@ -136,7 +136,7 @@ fn ids_that_restart_in_every_shard_are_refused_before_anything_is_scored() {
     assert!(run.stdout.contains("300 in = 100 kept + 200 dropped (200 duplicate-id)"), "{}", run.stdout);
     assert!(run.stderr.contains("warning: 100 ids occur more than once"), "{}", run.stderr);
     assert!(
-        run.stderr.contains("200 have another text") && !run.stderr.contains("--namespace"),
+        run.stderr.contains("200 of them with another text") && !run.stderr.contains("--namespace"),
         "{}",
         run.stderr
     );
@@ -231,7 +231,7 @@ fn documents_that_came_twice_are_dropped_with_a_word() {
         0,
         &[
             "200 ids occur more than once",
-            "200 rows are dropped as `duplicate-id`, of which 1 have another text",
+            "200 rows are dropped as `duplicate-id`, 1 of them with another text",
         ],
     );
     assert!(run.stdout.contains("400 in = 200 kept + 200 dropped (200 duplicate-id)"), "{}", run.stdout);
@@ -242,7 +242,7 @@ fn documents_that_came_twice_are_dropped_with_a_word() {
     let run = world.says(
         &format!("select corpus {ALL} --run run"),
         0,
-        &["15 ids occur", "of which 15 have another text"],
+        &["15 ids occur", "15 of them with another text"],
     );
     assert!(run.stdout.contains("2,015 in = 2,000 kept + 15 dropped"), "{}", run.stdout);
 }
@@ -295,7 +295,7 @@ fn ten_ways_in_which_ids_go_wrong() {
             "17 and \"17\"",
             vec![lines("a", numbers(5)), lines("a", quoted(&["0", "1", "2", "3", "4"]))],
             0,
-            "of which 0 have another text",
+            "0 of them with another text",
             "10 in = 5 kept + 5 dropped (5 duplicate-id)",
         ),
         // 8. White space and case make other ids: nothing is guessed.

@@ -55,7 +55,13 @@ fn a_veto_that_matches_nothing_is_loud_and_says_why() {
             ],
         ),
         ("[\"d0-0\"]\n", vec!["1 entry is JSON", "did you mean `d0-0`"]),
-        ("d0-0,d0-1\n", vec!["1 entry is like a row of a table", "did you mean `d0-0` for `d0-0,d0-1`?"]),
+        (
+            "d0-0,d0-1\n",
+            vec![
+                "1 entry is like a row of a table",
+                "did you mean one of 2 documents, such as `d0-0`, for `d0-0,d0-1`?",
+            ],
+        ),
         ("d0-0\tlaw\n", vec!["1 entry is like a row of a table", "did you mean `d0-0`"]),
         (
             "id;why\nd0-0;law\n",

@@ -77,10 +77,15 @@ impl RepeatedIds {
             return Ok(None);
         }
         let count = if groups == 1 { "one id occurs".to_owned() } else { format!("{groups} ids occur") };
-        let dropped = if documents == 1 { "one row is".to_owned() } else { format!("{documents} rows are") };
+        let dropped = match (documents, different) {
+            (1, 0) => "one row is dropped as `duplicate-id`, with the same text as".to_owned(),
+            (1, _) => "one row is dropped as `duplicate-id`, with another text than".to_owned(),
+            _ => format!(
+                "{documents} rows are dropped as `duplicate-id`, {different} of them with another text than"
+            ),
+        };
         Ok(Some(format!(
-            "{count} more than once{}: of each the row with the smallest text digest stays; {dropped} dropped as \
-             `duplicate-id`, of which {different} have another text than the row that stays; {}",
+            "{count} more than once{}: of each the row with the smallest text digest stays; {dropped} the one that stays; {}",
             self.place(),
             self.remedy("to keep them all, begin a new run")
         )))

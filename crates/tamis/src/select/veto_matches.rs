@@ -118,15 +118,12 @@ fn entries(number: u64) -> String {
 }
 
 /// Calls `each` with key and id of all documents of a shard, shard by shard.
-fn over_documents<R: Send>(
+fn over_documents<R: Merge + Send>(
     run: &RunDirectory,
     version: &CorpusVersion,
     threads: usize,
     each: impl Fn(&ShardRecord, &mut dyn Iterator<Item = (DocKey, Option<&str>)>) -> R + Sync,
-) -> Result<Vec<R>>
-where
-    R: Merge,
-{
+) -> Result<Vec<R>> {
     const COLUMNS: [&str; 2] = [column::ID, column::DOC_KEY];
     pool::map(version.shards.iter().collect(), threads, |shard: &ShardRecord| {
         let mut all = R::default();

@@ -3,7 +3,7 @@
 //! A veto names a document by its id or its key, not by its text. Files are read line by line, so that whatever is no list of
 //! names (UTF-16, Parquet, an archive) is refused by name instead of matching nothing.
 //!
-//! Memory: the bytes of all entries and 24 bytes for each, 24 more for each of 32 hex digits.
+//! Memory: the bytes of all entries and 24 bytes for each, 32 more for each of 32 hex digits; while they are read twice that.
 
 use std::path::{Path, PathBuf};
 

@@ -253,7 +253,10 @@ fn of_each_text_exactly_one_row_stays_where_one_can() {
             vetoes: vec![list.path().to_owned()],
             ..selecting("random", None, rates(&["100%"]))
         };
-        let (_, decided) = ready.select(None, options);
+        let (report, decided) = ready.select(None, options);
+        let found = vetoed.iter().filter(|id| documents.iter().any(|document| document.id == **id)).count();
+        let record = &report.vetoes[0];
+        assert_eq!((record.entries, record.matched), (vetoed.len() as u64, found as u64), "round {round}");
         let rows: Vec<(&Document, &str)> =
             documents.iter().zip(&decided).map(|(document, row)| (document, row.reason.as_str())).collect();
         for (document, row) in documents.iter().zip(&decided) {
@@ -304,7 +307,8 @@ fn kept_documents_are_the_lines_of_the_corpus() {
         assert_eq!(found.iter().collect::<Vec<_>>(), expected, "{label}");
     }
     // A folder belongs to one selection.
-    let other = SelectOptions { seed: 8, rule: Some(Rule::Ips), ..options };
+    let duplicate_ids = DuplicateIds::One;
+    let other = SelectOptions { seed: 8, rule: Some(Rule::Ips), duplicate_ids, ..options };
     let signal = ready.project.run_directory().resolve("column-quality").unwrap();
     let error = ready.project.select(&ready.version, Some((&signal, "score")), None, &other).unwrap_err();
     assert!(error.to_string().contains("seed"), "{error}");
