@@ -23,6 +23,9 @@ const LARGEST_INDEX_BYTES: u64 = 64 << 20;
 const COMPARED_BYTES: u64 = 4 << 20;
 const KNOWN_TYPES: &str = "F32, F16, BF16";
 
+/// How the bytes of a tensor become numbers.
+type Widen = fn(&[u8]) -> Vec<f32>;
+
 /// Where a tensor is.
 #[derive(Clone, Debug)]
 struct Entry {
@@ -105,11 +108,7 @@ impl SafetensorsWeights {
 
 impl SafetensorsWeights {
     /// A tensor that can be read, and how its bytes become numbers.
-    fn readable(
-        &self,
-        name: &str,
-        expected_shape: &[usize],
-    ) -> Result<(&Entry, fn(&[u8]) -> Vec<f32>), WeightsError> {
+    fn readable(&self, name: &str, expected_shape: &[usize]) -> Result<(&Entry, Widen), WeightsError> {
         let Some(entry) = self.entries.get(name) else {
             return Err(missing(&self.place(name), name, &self.names()));
         };

@@ -98,11 +98,14 @@ fn biases_that_the_configuration_is_silent_about_are_refused_and_the_remedy_work
     assert!(error.to_string().contains("self_attn.q_proj.bias` is missing"), "{error}");
 }
 
+/// A fixture, what is added to it, why that is refused, and what the remedy must name.
+type Case = (&'static str, Vec<(String, Tensor)>, UnusedCause, &'static str);
+
 #[test]
 fn what_would_change_the_result_is_refused_by_name_with_a_remedy() {
     let small = || Tensor::filled(&[4, 32], 0.1);
     let layer = "model.layers.1.self_attn.q_proj";
-    let cases: Vec<(&str, Vec<(String, Tensor)>, UnusedCause, &str)> = vec![
+    let cases: Vec<Case> = vec![
         (
             "decoders/llama-linear",
             vec![

@@ -202,6 +202,7 @@ fn age(run: &Path, full_name: &str) -> String {
             } else {
                 let mut receipt = parse(&path);
                 receipt["fingerprint"] = json!(earlier.digest());
+                receipt["signal"] = json!(full_name);
                 std::fs::write(path, receipt.to_string()).unwrap();
             }
         }
