@@ -16,6 +16,7 @@ mod perplexity;
 mod runs;
 mod secrets;
 mod servers;
+mod stored_runs;
 mod sure;
 mod usage;
 mod world;
