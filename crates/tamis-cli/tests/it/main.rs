@@ -8,6 +8,7 @@
 mod bad_files;
 mod bad_models;
 mod bad_rows;
+mod chat;
 mod formats;
 mod help;
 mod ngram;
