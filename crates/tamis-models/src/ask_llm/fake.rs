@@ -113,7 +113,7 @@ impl CausalLm for FakeModel {
     }
 
     fn vocabulary(&self) -> usize {
-        300
+        600
     }
 
     fn numeric_path(&self) -> String {

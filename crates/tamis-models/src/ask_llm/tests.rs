@@ -273,6 +273,107 @@ fn chat_template_wraps_the_prompt() {
     assert_ne!(chat.info().fingerprint.digest(), raw.info().fingerprint.digest());
 }
 
+/// A judge that reads by a tokenizer of `fixtures/make_joined.py`.
+fn judge_of_family(name: &str) -> Judge {
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/joined");
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::copy(fixtures.join(format!("{name}.json")), folder.path().join("tokenizer.json")).unwrap();
+    Judge {
+        tokenizer: Arc::new(crate::tokenizer::Tokenizer::from_folder(folder.path()).unwrap()),
+        ..judge(200).1
+    }
+}
+
+#[test]
+fn fingerprint_names_how_pieces_are_joined_only_where_tokens_are_others_than_they_were() {
+    let pieces = |family: &str, text: &str| {
+        let signal = AskLlm::new(judge_of_family(family), &set(&[text]), &AskLlmOptions::default()).unwrap();
+        signal.info().fingerprint.fields().get("pieces").cloned()
+    };
+    for family in ["llama2-legacy", "llama2-first", "llama2-always", "roberta"] {
+        for text in ["{document}\nGood?", "Text:\n{document}\nGood?"] {
+            assert_eq!(pieces(family, text).as_deref(), Some("joined-1"), "{family}");
+        }
+    }
+    for family in ["gpt2", "llama3", "qwen2", "gemma", "t5-published", "t5-converted", "t5-first"] {
+        assert_eq!(pieces(family, "###\n{document}\n###\n\nGood?"), None, "{family}");
+    }
+    assert_eq!(pieces("t5-published", "Text: ({document}) Good?").as_deref(), Some("joined-1"));
+}
+
+#[test]
+fn shown_tokens_are_those_of_the_whole_prompt() {
+    for (family, before) in
+        [("llama2-legacy", 1), ("llama2-first", 1), ("gemma", 1), ("gpt2", 0), ("t5-published", 0)]
+    {
+        let judge = judge_of_family(family);
+        let signal =
+            AskLlm::new(judge.clone(), &set(&["Text:\n{document}\nGood?"]), &AskLlmOptions::default());
+        let shown = signal.unwrap().show_prompt("The cat.").unwrap().remove(0);
+        let whole = judge.tokenizer.encode_template("Text:\nThe cat.\nGood?").unwrap().len();
+        assert_eq!(shown.prefix.1 + shown.windows[0].1 + shown.suffix.1, before + whole, "{family}");
+    }
+}
+
+#[test]
+fn windows_of_a_document_are_shown_with_the_spaces_that_they_begin_with() {
+    let options = AskLlmOptions {
+        long: Long::Windows { most: 9 },
+        max_document_tokens: Some(3),
+        ..AskLlmOptions::default()
+    };
+    let signal = AskLlm::new(judge_of_family("llama2-legacy"), &set(&["Text:\n{document}\nGood?"]), &options);
+    let document = "The cat sat on the mat, yes or no";
+    let shown = signal.unwrap().show_prompt(document).unwrap().remove(0);
+    assert!(shown.windows.len() > 2);
+    assert_eq!(shown.windows.iter().map(|(text, _)| text.as_str()).collect::<String>(), document);
+}
+
+#[test]
+fn nothing_is_added_around_what_a_chat_template_writes() {
+    let prefix_tokens = |source: &str, rendering| {
+        let mut judge = judge_of_family("llama2-legacy");
+        judge.chat_template = Some(ChatTemplate { source: source.to_owned(), ..ChatTemplate::default() });
+        let options = AskLlmOptions { rendering, ..AskLlmOptions::default() };
+        let signal = AskLlm::new(judge, &set(&["Text:\n{document}\nGood?"]), &options).unwrap();
+        signal.show_prompt("x").unwrap()[0].prefix.1
+    };
+    let without = prefix_tokens("{{ messages[0].content }}", Rendering::Chat);
+    assert_eq!(prefix_tokens("{{ messages[0].content }}", Rendering::Raw), without + 1, "<s>");
+    let with = prefix_tokens("<s>{{ messages[0].content }}", Rendering::Chat);
+    assert_eq!(with, without + 1, "once");
+}
+
+#[test]
+fn prompts_after_which_documents_begin_otherwise_are_scored_as_each_alone() {
+    let texts = ["{document}\nGood?", "Text:\n{document}\nGood?"];
+    let documents = ["The cat.", "yes or no, the dog", "é"];
+    let of = |texts: &[&str]| {
+        let signal = AskLlm::new(judge_of_family("llama2-legacy"), &set(texts), &AskLlmOptions::default());
+        annotate(&signal.unwrap(), &documents)
+    };
+    let (both, each) = (of(&texts), texts.map(|text| of(&[text])));
+    for at in 0..documents.len() {
+        let list = both.column_by_name(columns::LOG_ODDS_BY_PROMPT).unwrap().as_list::<i32>().value(at);
+        let expected: Vec<f64> = each.iter().map(|batch| float(batch, columns::LOG_ODDS, at)).collect();
+        assert_eq!(list.as_primitive::<Float64Type>().values().to_vec(), expected);
+        let tokens: u32 = each.iter().map(|batch| count(batch, columns::TOKENS, at)).sum();
+        assert_eq!(count(&both, columns::TOKENS, at), tokens);
+    }
+}
+
+#[test]
+fn a_prompt_that_ends_within_a_thought_is_warned_of() {
+    let warnings = |source: &str| {
+        let mut judge = judge(200).1;
+        judge.chat_template = Some(ChatTemplate { source: source.to_owned(), ..ChatTemplate::default() });
+        let options = AskLlmOptions { rendering: Rendering::Chat, ..AskLlmOptions::default() };
+        AskLlm::new(judge, &set(&["{document}\nGood?"]), &options).unwrap().warnings()
+    };
+    assert!(warnings("{{ messages[0].content }}<think>\n")[0].contains("open `<think>`"));
+    assert!(warnings("{{ messages[0].content }}<think>\n</think>\n").is_empty());
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
 

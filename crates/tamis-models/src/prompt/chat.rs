@@ -18,7 +18,7 @@ use super::{Prompt, PromptError, jinja};
 
 /// Stands for the document while the template is rendered: private-use characters that no template writes, around what a
 /// template that escapes, strips or recases text would not leave as it is.
-const MARK: &str = "\u{f8f1}tamis \"\\ \n\n <&>' É\u{f8f2}";
+const MARK: &str = "\u{f8f1}taMis \"\\ \n\n <&>' É\u{f8f2}";
 
 /// A model's chat template and the special tokens that it may name.
 #[derive(Clone, Debug, Default)]
@@ -101,7 +101,7 @@ mod tests {
 
     #[test]
     fn templates_that_change_what_the_message_says_are_refused() {
-        for filter in ["tojson", "e", "upper", "lower", "title", "replace('\\n', ' ')", "replace('\"', '')"] {
+        for filter in ["tojson", "e", "upper", "lower", "title", "replace('\\n', ' ')", "capitalize"] {
             let error = render(&format!("{{{{ messages[0].content | {filter} }}}}")).unwrap_err();
             assert!(error.to_string().ends_with("unchanged in what it renders, got it 0 times"), "{filter}");
         }

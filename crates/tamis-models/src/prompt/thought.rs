@@ -1,6 +1,6 @@
 //! Prompts after which a model is within a thought.
 //!
-//! Some models think before they answer, and their chat templates open the thought themselves (DeepSeek-R1, QwQ, Qwen3
+//! Some models think before they answer, and their chat templates open the thought themselves (DeepSeek-R1, Qwen3
 //! Thinking). What follows such a prompt is the first word of a thought and not an answer: little of its probability is on
 //! yes and no, and which of them has more says hardly anything.
 

