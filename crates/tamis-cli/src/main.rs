@@ -4,6 +4,7 @@
 
 mod args;
 mod commands;
+mod flags;
 mod options;
 mod output;
 mod printable;
@@ -11,10 +12,11 @@ mod progress;
 
 use std::process::ExitCode;
 
-use clap::Parser;
+use clap::{CommandFactory, FromArgMatches};
 
 use args::{Cli, Command};
 use commands::Context;
+use flags::Given;
 use progress::Terminal;
 
 const FAILED: u8 = 1;
@@ -22,12 +24,12 @@ const WRONG_USAGE: u8 = 2;
 const TOO_MANY_FAILED: u8 = 3;
 
 fn main() -> ExitCode {
-    let cli = match Cli::try_parse() {
-        Ok(cli) => cli,
+    let (cli, given) = match parse(std::env::args_os()) {
+        Ok(parsed) => parsed,
         Err(error) => return refuse(error),
     };
     let terminal = Terminal::new(cli.global.quiet);
-    let context = Context { global: &cli.global, terminal: &terminal };
+    let context = Context { global: &cli.global, terminal: &terminal, given: &given };
     let result = match &cli.command {
         Command::Select(select) => commands::select::run(&context, select),
         Command::Score(score) => commands::score::run(&context, score),
@@ -44,6 +46,16 @@ fn main() -> ExitCode {
     }
 }
 
+/// The command, and which of its flags were given.
+fn parse(
+    arguments: impl IntoIterator<Item = impl Into<std::ffi::OsString> + Clone>,
+) -> Result<(Cli, Given), clap::Error> {
+    let mut command = Cli::command();
+    let matches = command.try_get_matches_from_mut(arguments)?;
+    let cli = Cli::from_arg_matches(&matches).map_err(|error| error.format(&mut command))?;
+    Ok((cli, Given::of(&matches)))
+}
+
 /// Prints what clap says: help, or an argument that is wrong, which may be a secret in the wrong place, or hold control
 /// characters.
 fn refuse(error: clap::Error) -> ExitCode {
@@ -53,7 +65,7 @@ fn refuse(error: clap::Error) -> ExitCode {
     // clap takes such characters out of what it quotes, or prints them; asked again with escaped ones, it says what was wrong.
     let error = match printable.iter().zip(&arguments).all(|(shown, argument)| *shown == **argument) {
         true => error,
-        false => Cli::try_parse_from(printable.iter().map(|shown| shown.as_ref())).err().unwrap_or(error),
+        false => parse(printable.iter().map(|shown| shown.as_ref())).err().unwrap_or(error),
     };
     let message = error.to_string();
     let redacted = tamis::without_secrets(&message);

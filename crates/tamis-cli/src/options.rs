@@ -206,9 +206,20 @@ pub(crate) fn dtype(flag: Option<DtypeArg>) -> Dtype {
     }
 }
 
-/// Implementation and device; another device than the processor has one implementation.
-pub(crate) fn engine(flag: Option<EngineArg>, device: Option<&str>) -> Result<(Engine, Device)> {
+/// Implementation and device; another device than the processor has one implementation, and that one number format.
+pub(crate) fn engine(
+    flag: Option<EngineArg>,
+    device: Option<&str>,
+    dtype: Option<DtypeArg>,
+) -> Result<(Engine, Device)> {
     let device = device.map(Device::parse).transpose()?.unwrap_or_default();
+    let native = device == Device::Cpu && !matches!(flag, Some(EngineArg::Candle));
+    if matches!(dtype, Some(DtypeArg::Bf16)) && !native {
+        return Err(Error::usage(
+            "the candle engine computes in f32",
+            "leave --dtype out, or compute on the processor by the native engine, without --engine and --device",
+        ));
+    }
     match (flag, device) {
         (None | Some(EngineArg::Native), Device::Cpu) => Ok((Engine::Native, device)),
         (Some(EngineArg::Native), _) => Err(Error::usage(
@@ -220,6 +231,12 @@ pub(crate) fn engine(flag: Option<EngineArg>, device: Option<&str>) -> Result<(E
 }
 
 pub(crate) fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) -> Result<ServerOptions> {
+    let pace = ServerOptions {
+        concurrency: args.concurrency,
+        timeout_seconds: args.request_timeout,
+        retries: args.retries,
+        ..ServerOptions::default()
+    };
     if !tamis::is_server(model) {
         let ServerArgs { server_model, top_logprobs, max_document_characters, .. } = args;
         if server_model.is_some() || top_logprobs.is_some() || max_document_characters.is_some() {
@@ -229,22 +246,21 @@ pub(crate) fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) ->
                 "name a server as --model http://HOST:PORT/v1 (or --embedder)",
             ));
         }
-        return Ok(ServerOptions::default());
+        // A stored signal that a selection goes on with may be a server's.
+        return Ok(pace);
     }
     Ok(ServerOptions {
         model: args.server_model.clone(),
-        concurrency: args.concurrency,
-        top_logprobs: args.top_logprobs.unwrap_or(ServerOptions::default().top_logprobs),
+        top_logprobs: args.top_logprobs.unwrap_or(pace.top_logprobs),
         tokenizer: tokenizer.map(str::to_owned),
         max_characters: args.max_document_characters,
-        timeout_seconds: args.request_timeout,
-        retries: args.retries,
+        ..pace
     })
 }
 
 fn ask(args: &SignalArgs, tokenizer: Option<&str>) -> Result<AskOptions> {
     let default = AskOptions::default();
-    let (engine, device) = engine(args.engine, args.device.as_deref())?;
+    let (engine, device) = engine(args.engine, args.device.as_deref(), args.dtype)?;
     let model = args.model.clone().unwrap_or(default.model);
     Ok(AskOptions {
         server: server(&model, &args.server, tokenizer)?,
@@ -264,7 +280,7 @@ fn ask(args: &SignalArgs, tokenizer: Option<&str>) -> Result<AskOptions> {
 
 /// One set of options for each checkpoint of `--model`, and those of a named one alone where the signal has a name.
 fn perplexity(named: &PerplexityOptions, args: &SignalArgs) -> Result<Vec<PerplexityOptions>> {
-    let (engine, device) = engine(args.engine, args.device.as_deref())?;
+    let (engine, device) = engine(args.engine, args.device.as_deref(), args.dtype)?;
     let of = |name: Option<String>, model: Option<String>| PerplexityOptions {
         name,
         model,
@@ -305,7 +321,7 @@ fn perplexity(named: &PerplexityOptions, args: &SignalArgs) -> Result<Vec<Perple
 
 fn embed(args: &SignalArgs, tokenizer: Option<&str>) -> Result<EmbedOptions> {
     let default = EmbedOptions::default();
-    let (engine, device) = engine(args.engine, args.device.as_deref())?;
+    let (engine, device) = engine(args.engine, args.device.as_deref(), args.dtype)?;
     let model = args.embedder.clone().unwrap_or(default.model);
     Ok(EmbedOptions {
         server: server(&model, &args.server, tokenizer)?,
@@ -318,9 +334,47 @@ fn embed(args: &SignalArgs, tokenizer: Option<&str>) -> Result<EmbedOptions> {
     })
 }
 
+/// Refuses parameters of a sketch of which one leaves the other without effect.
+fn refuse_contradictions(args: &SignalArgs, repetitions: usize, memory: Option<u64>) -> Result<()> {
+    let cosine = matches!(args.kernel, Some(KernelArg::Cosine));
+    if matches!(args.preset, Some(PresetArg::Literal)) {
+        if cosine {
+            return Err(Error::usage(
+                "the literal preset is the paper's l2 sketch",
+                "leave --kernel cosine out",
+            ));
+        }
+        if args.hashes.is_some_and(|hashes| hashes != 1) {
+            return Err(Error::usage(
+                "the literal preset has one hash a row",
+                "leave --hashes out, or --preset literal",
+            ));
+        }
+    }
+    if cosine && args.bandwidth.is_some() {
+        return Err(Error::usage(
+            "the cosine kernel has no bandwidth",
+            "leave --bandwidth out, or --kernel cosine",
+        ));
+    }
+    if let (Some(buckets), Some(memory)) = (args.buckets, memory) {
+        let needed = 4 * repetitions as u128 * buckets as u128;
+        if needed > u128::from(memory) {
+            return Err(Error::usage(
+                format!(
+                    "{repetitions} rows of {buckets} counters take {needed} bytes, --sketch-memory allows {memory}"
+                ),
+                "leave --buckets out, so that they are chosen within the memory, or allow as much",
+            ));
+        }
+    }
+    Ok(())
+}
+
 fn density(args: &SignalArgs, tokenizer: Option<&str>) -> Result<DensityOptions> {
     let default = DensityOptions::default();
     let memory = args.sketch_memory.as_deref().map(|text| size("--sketch-memory", text)).transpose()?;
+    refuse_contradictions(args, args.repetitions.unwrap_or(default.repetitions), memory)?;
     Ok(DensityOptions {
         embed: embed(args, tokenizer)?,
         repetitions: args.repetitions.unwrap_or(default.repetitions),

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tamis_core::{EmbeddingBatch, Fingerprint, Sharded, Signal, Summary};
+use tamis_core::{EmbeddingBatch, Sharded, Signal, Summary};
 use tamis_io::run::{CorpusVersion, Repeatability, RunError, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::{
@@ -15,7 +15,7 @@ use tamis_samplers::{
 use crate::map::Worker;
 use crate::options::{DensityKernel, DensityOptions, DensityProjection, SignalOptions};
 use crate::project::Project;
-use crate::signals::{OPTIONS_NOTE, ScoreOptions, ScoreReport, options_text};
+use crate::signals::{ScoreOptions, ScoreReport};
 use crate::{Error, Result, pool};
 
 /// Documents from which parameters are chosen.
@@ -39,13 +39,15 @@ impl Project<'_> {
                 "score `embed` with --worker, then `density` without it: its two passes take minutes",
             ));
         }
+        check_parameters(density)?;
         let embed = SignalOptions::Embed(density.embed.clone());
         // Other embeddings may stand beside those that are there where another density may.
         let own = ScoreOptions { beside: options.beside, ..ScoreOptions::default() };
         let (embedding, _) = self.score(version, &embed, own)?;
         let began = Instant::now();
         let asked = SignalOptions::Density(density.clone());
-        let (sketch, notes, findings) = match self.frozen(&asked, &embedding)? {
+        let stored = self.stored_sketches(density, embedding.full_name())?;
+        let (sketch, notes, findings) = match stored.frozen {
             Some((_, earlier)) if options.refit => {
                 // Sketches of different p do not add, nor do their scores compare.
                 let kept = earlier.inner.parameters().hashes as usize;
@@ -67,8 +69,10 @@ impl Project<'_> {
                 (sketch, notes, findings)
             }
             None => {
-                if !options.beside && !options.refit {
-                    self.refuse_other_density(density, &embedding)?;
+                // What would be refused once it is sketched is refused before.
+                if let (Some((other, changes)), false) = (stored.other, options.beside || options.refit) {
+                    let (stored, asked) = (other.full_name().to_owned(), "density".to_owned());
+                    return Err(RunError::FingerprintChanged { stored, asked, changes }.into());
                 }
                 self.fit(version, density, &embedding)?
             }
@@ -95,69 +99,6 @@ impl Project<'_> {
         }
         map.seconds = began.elapsed().as_secs_f64();
         Ok((directory, ScoreReport { map, findings }))
-    }
-
-    /// Refuses before anything is sketched what would be refused afterwards: other options than the stored ones. One that was
-    /// left to the rule then may be named now, so that only what differs for certain counts.
-    fn refuse_other_density(&self, density: &DensityOptions, embedding: &SignalDir) -> Result<()> {
-        for stored in self.run.signals()? {
-            let record = stored.record();
-            let options = record.notes.get(OPTIONS_NOTE).map(|text| serde_json::from_str(text));
-            let (Some(Ok(SignalOptions::Density(then))), "density") = (options, record.name.as_str()) else {
-                continue;
-            };
-            let fields = |options: &DensityOptions, other: &DensityOptions, input: &str| {
-                let chosen = |own: Option<String>, other: bool| {
-                    own.filter(|_| other).unwrap_or_else(|| "default".to_owned())
-                };
-                Fingerprint::new("density", 1)
-                    .with("input", input)
-                    .with("repetitions", options.repetitions)
-                    .with("buckets", chosen(options.buckets.map(|b| b.to_string()), other.buckets.is_some()))
-                    .with("hashes", chosen(options.hashes.map(|p| p.to_string()), other.hashes.is_some()))
-                    .with(
-                        "bandwidth",
-                        chosen(options.bandwidth.map(|r| r.to_string()), other.bandwidth.is_some()),
-                    )
-                    .with("kernel", format!("{:?}", options.kernel).to_lowercase())
-                    .with("projection", format!("{:?}", options.projection).to_lowercase())
-                    .with("literal", options.literal)
-                    .with("seed", options.seed)
-            };
-            let before = fields(&then, density, &record.input);
-            let changes = before.changes(&fields(density, &then, embedding.full_name()));
-            if !changes.is_empty() {
-                let (stored, asked) = (record.full_name.clone(), "density".to_owned());
-                return Err(RunError::FingerprintChanged { stored, asked, changes }.into());
-            }
-        }
-        Ok(())
-    }
-
-    /// The sketch of an earlier call with the same options over the same embeddings; the newest where `--refit` made several.
-    fn frozen(
-        &self,
-        asked: &SignalOptions,
-        embedding: &SignalDir,
-    ) -> Result<Option<(SignalDir, Sharded<RaceSketch>)>> {
-        let asked = options_text(asked)?;
-        let mut found: Option<(SignalDir, Sharded<RaceSketch>)> = None;
-        for directory in self.run.signals()? {
-            let record = directory.record();
-            let same = record.name == "density"
-                && record.notes.get(OPTIONS_NOTE) == Some(&asked)
-                && record.input == embedding.full_name();
-            if !same || !self.run.has_sketch(directory.full_name())? {
-                continue;
-            }
-            let bytes = self.run.read_sketch(directory.full_name())?;
-            let sketch = Sharded::<RaceSketch>::decode(&bytes)?;
-            let larger = found.as_ref().is_none_or(|(_, other)| sketch.parts.len() > other.parts.len());
-            if larger {
-                found = Some((directory, sketch));
-            }
-        }
-        Ok(found)
     }
 
     /// Samples, chooses parameters, sketches and probes.
@@ -255,15 +196,36 @@ impl Project<'_> {
 }
 
 /// A shard as the sketch remembers it: a copy of its file under another name is another shard.
-fn part_name(shard: &ShardRecord) -> String {
+pub(crate) fn part_name(shard: &ShardRecord) -> String {
     format!("{} {}", shard.digest, shard.path)
 }
 
 /// Embeddings that are hashed together.
 const ROWS_A_TILE: usize = 1024;
 
-fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenParameters> {
-    let options = tamis_samplers::DensityOptions {
+/// Refuses numbers that make no sketch of any embeddings, before these are computed.
+pub(crate) fn check_parameters(density: &DensityOptions) -> Result<()> {
+    let options = rule_options(density);
+    let kernel = match options.cosine {
+        true => Kernel::Cosine,
+        false => Kernel::L2 { bandwidth: options.bandwidth.unwrap_or(1.0) },
+    };
+    let draft = RaceParameters {
+        dimension: 1,
+        repetitions: options.repetitions,
+        buckets: options.buckets.unwrap_or(RaceParameters::DEFAULT_BUCKETS),
+        hashes: options.hashes.unwrap_or(1),
+        kernel,
+        projection: options.projection,
+        preset: tamis_samplers::Preset::Mixed,
+        seed: options.seed,
+    };
+    Ok(draft.validate()?)
+}
+
+/// Options of the rule that chooses parameters.
+pub(crate) fn rule_options(density: &DensityOptions) -> tamis_samplers::DensityOptions {
+    tamis_samplers::DensityOptions {
         cosine: density.kernel == DensityKernel::Cosine,
         bandwidth: density.bandwidth,
         hashes: if density.literal {
@@ -283,8 +245,11 @@ fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenPa
         },
         sketch_memory_bytes: density.sketch_memory_bytes,
         seed: density.seed,
-    };
-    let mut chosen = default_parameters(sample, &options)?;
+    }
+}
+
+fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenParameters> {
+    let mut chosen = default_parameters(sample, &rule_options(density))?;
     if density.literal {
         let Kernel::L2 { bandwidth } = chosen.parameters.kernel else {
             return Err(Error::usage(

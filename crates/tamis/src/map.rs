@@ -68,7 +68,7 @@ impl Worker {
         }
     }
 
-    fn takes(&self, at: usize) -> bool {
+    pub(crate) fn takes(&self, at: usize) -> bool {
         at % self.of == self.index - 1
     }
 }
@@ -153,6 +153,15 @@ impl Project<'_> {
         Ok(report)
     }
 
+    /// How many batches of a signal are computed at once.
+    pub(crate) fn calls(&self, parallelism: Parallelism) -> usize {
+        match parallelism {
+            Parallelism::PerCore => self.threads,
+            Parallelism::Exclusive => 1,
+            Parallelism::InFlight(calls) => calls,
+        }
+    }
+
     /// Computes shards; returns those that another process holds.
     fn map_shards<'s>(
         &self,
@@ -161,11 +170,7 @@ impl Project<'_> {
         directory: &SignalDir,
         totals: &Totals,
     ) -> Result<Vec<&'s ShardRecord>> {
-        let threads = match signal.info().parallelism {
-            Parallelism::PerCore => self.threads,
-            Parallelism::Exclusive => 1,
-            Parallelism::InFlight(calls) => calls,
-        };
+        let threads = self.calls(signal.info().parallelism);
         let busy = std::sync::Mutex::new(Vec::new());
         pool::run(
             shards.to_vec(),

@@ -54,6 +54,14 @@ fn backend(dtype: Dtype, engine: Engine, device: Device) -> Backend {
     }
 }
 
+/// The kernels that compute a model here, where they are not candle's.
+pub(crate) fn native_path(dtype: Dtype, engine: Engine, device: Device) -> Option<NumericPath> {
+    match backend(dtype, engine, device) {
+        Backend::Native(path) => Some(path),
+        _ => None,
+    }
+}
+
 /// A device is filled by one call at a time.
 fn parallelism(device: Device) -> Parallelism {
     if device == Device::Cpu { Parallelism::PerCore } else { Parallelism::Exclusive }
@@ -234,7 +242,7 @@ fn objective(options: &PerplexityOptions) -> Option<ModelObjective> {
 }
 
 /// The model of a perplexity signal.
-fn checkpoint(options: &PerplexityOptions) -> Result<&str> {
+pub(crate) fn checkpoint(options: &PerplexityOptions) -> Result<&str> {
     match (&options.model, &options.name) {
         (Some(model), _) => Ok(model),
         (None, None) => Ok(DEFAULT_JUDGE),

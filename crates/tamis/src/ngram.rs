@@ -122,6 +122,7 @@ impl Progress for Told<'_> {
 /// A corpus that cannot be read or is too small; an output that exists.
 pub fn train_ngram(options: &TrainNgramOptions, observer: &dyn Observer) -> Result<TrainNgramReport> {
     let began = Instant::now();
+    options.corpus.refuse_line_limit()?;
     let out = &options.out;
     if !out.contains("://") {
         crate::refuse_output_inside_corpus(&options.corpus.location, Some(Path::new(out)))?;
@@ -235,7 +236,8 @@ fn count(
     Ok((counters, failed.into_inner().unwrap_or_else(PoisonError::into_inner)))
 }
 
-fn named(options: &NgramOptions) -> Result<&str> {
+/// The model's file, which has no default.
+pub(crate) fn named(options: &NgramOptions) -> Result<&str> {
     if options.model.is_empty() {
         return Err(Error::usage(
             "ngram needs a model",

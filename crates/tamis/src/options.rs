@@ -1,7 +1,9 @@
 //! What a caller can ask for, validated by nothing yet: plain data that the command line, recipes and programs fill in.
 //!
 //! Everything here that changes a score goes into that score's fingerprint, and everything that a later call needs to go
-//! on with the same settings is stored in `signal.json` as JSON of these types.
+//! on with the same settings is stored in `signal.json` as JSON of these types. What is stored outlives versions: a field that
+//! is not there has its default, so that an option added later must default to what was done before it, and is left out of the
+//! text while it has that value. A field that is not known is an error, never passed over.
 
 use std::path::PathBuf;
 
@@ -35,6 +37,18 @@ impl CorpusOptions {
             namespace: None,
             carry: None,
             max_line_bytes: None,
+        }
+    }
+
+    /// Refuses a limit for lines that could not be kept to.
+    pub(crate) fn refuse_line_limit(&self) -> crate::Result<()> {
+        let most = tamis_io::corpus::LARGEST_MAX_LINE_BYTES;
+        match self.max_line_bytes {
+            Some(bytes) if !(1..=most).contains(&bytes) => Err(crate::Error::usage(
+                format!("`--max-line-bytes {bytes}` is no limit that lines can have"),
+                format!("write 1 to {most}: a text has to fit into one array of Arrow"),
+            )),
+            _ => Ok(()),
         }
     }
 
@@ -156,7 +170,7 @@ impl ServerOptions {
 
 /// The Ask-LLM signal (arXiv 2402.09668, section 3.1).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct AskOptions {
     /// Model source, or the address of a server.
     pub model: String,
@@ -173,10 +187,10 @@ pub struct AskOptions {
     /// Implementation.
     pub engine: Engine,
     /// The server, where the model is one's address.
-    #[serde(default, skip_serializing_if = "ServerOptions::is_default")]
+    #[serde(skip_serializing_if = "ServerOptions::is_default")]
     pub server: ServerOptions,
     /// Where it is computed; another device than the processor means [`Engine::Candle`].
-    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    #[serde(skip_serializing_if = "Device::is_cpu")]
     pub device: Device,
 }
 
@@ -198,7 +212,7 @@ impl Default for AskOptions {
 
 /// Sentence embeddings.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct EmbedOptions {
     /// Model source, or the address of a server.
     pub model: String,
@@ -211,10 +225,10 @@ pub struct EmbedOptions {
     /// Store 32-bit values instead of 16-bit ones.
     pub store_f32: bool,
     /// The server, where the model is one's address.
-    #[serde(default, skip_serializing_if = "ServerOptions::is_default")]
+    #[serde(skip_serializing_if = "ServerOptions::is_default")]
     pub server: ServerOptions,
     /// Where it is computed; another device than the processor means [`Engine::Candle`].
-    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    #[serde(skip_serializing_if = "Device::is_cpu")]
     pub device: Device,
 }
 
@@ -246,7 +260,7 @@ pub enum Objective {
 
 /// Perplexity (arXiv 2402.09668, appendix B), by one checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct PerplexityOptions {
     /// Name of the checkpoint: the signal is `perplexity:NAME`. Without one it is `perplexity`.
     pub name: Option<String>,
@@ -265,7 +279,7 @@ pub struct PerplexityOptions {
     /// Implementation.
     pub engine: Engine,
     /// Where it is computed.
-    #[serde(default, skip_serializing_if = "Device::is_cpu")]
+    #[serde(skip_serializing_if = "Device::is_cpu")]
     pub device: Device,
 }
 
@@ -293,7 +307,7 @@ pub enum DensityProjection {
 
 /// The Density signal (arXiv 2402.09668, section 3.2 and appendix A.2).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct DensityOptions {
     /// Embeddings it is computed from.
     pub embed: EmbedOptions,
@@ -349,7 +363,7 @@ pub enum NgramWords {
 
 /// Perplexity under an n-gram model.
 #[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(deny_unknown_fields, default)]
 pub struct NgramOptions {
     /// Path or URL of an ARPA file, also .gz or .zst.
     pub model: String,
@@ -463,4 +477,97 @@ pub struct SelectOptions {
     pub name: Option<String>,
     /// Decide and record, write no documents.
     pub decide_only: bool,
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    /// What 0.1.0 wrote for the defaults, word for word.
+    fn written_by_0_1() -> Vec<(SignalOptions, Value)> {
+        let embed = json!({
+            "model": "minilm", "max_tokens": null, "dtype": "auto", "engine": "native", "store_f32": false
+        });
+        let mut tagged = embed.clone();
+        tagged["signal"] = json!("embed");
+        vec![
+            (
+                SignalOptions::AskLlm(AskOptions::default()),
+                json!({
+                    "signal": "ask-llm", "model": "smollm2", "prompts": ["auto"], "chat": false, "long": "head",
+                    "max_tokens": null, "dtype": "auto", "engine": "native"
+                }),
+            ),
+            (SignalOptions::Embed(EmbedOptions::default()), tagged),
+            (
+                SignalOptions::Density(DensityOptions::default()),
+                json!({
+                    "signal": "density", "embed": embed, "repetitions": 1000, "buckets": null, "hashes": null,
+                    "bandwidth": null, "kernel": "l2", "projection": "gaussian", "literal": false,
+                    "sketch_memory_bytes": 1_000_000_000, "seed": 0
+                }),
+            ),
+            (
+                SignalOptions::Perplexity(PerplexityOptions::default()),
+                json!({
+                    "signal": "perplexity", "name": null, "model": null, "objective": null, "window": null,
+                    "stride": null, "max_tokens": null, "dtype": "auto", "engine": "native"
+                }),
+            ),
+            (
+                SignalOptions::Ngram(NgramOptions::default()),
+                json!({ "signal": "ngram", "model": "", "words": null, "tokenizer": null }),
+            ),
+        ]
+    }
+
+    /// The object without one of its fields, at any depth, for each of them but the tag.
+    fn without_each_field(object: &Value) -> Vec<(String, Value)> {
+        let mut all = Vec::new();
+        for (name, inner) in object.as_object().unwrap().iter().filter(|(name, _)| *name != "signal") {
+            let mut shorter = object.clone();
+            shorter.as_object_mut().unwrap().remove(name);
+            all.push((name.clone(), shorter));
+            if inner.is_object() && ["embed", "server"].contains(&name.as_str()) {
+                for (inside, shorter) in without_each_field(inner) {
+                    let mut outer = object.clone();
+                    outer[name] = shorter;
+                    all.push((format!("{name}.{inside}"), outer));
+                }
+            }
+        }
+        all
+    }
+
+    #[test]
+    fn options_without_a_field_that_was_added_later_have_its_default() {
+        for (options, written) in written_by_0_1() {
+            assert_eq!(serde_json::to_value(&options).unwrap(), written);
+            for (field, older) in without_each_field(&written) {
+                let read: SignalOptions =
+                    serde_json::from_value(older).unwrap_or_else(|error| panic!("without {field}: {error}"));
+                assert_eq!(read, options, "without {field}");
+            }
+        }
+        // Those of a server are written only where one is asked.
+        let server = ServerOptions { concurrency: 3, ..ServerOptions::default() };
+        let asked =
+            SignalOptions::AskLlm(AskOptions { server, device: Device::Cuda(1), ..AskOptions::default() });
+        let written = serde_json::to_value(&asked).unwrap();
+        assert_eq!(serde_json::from_value::<SignalOptions>(written.clone()).unwrap(), asked);
+        for (field, older) in without_each_field(&written) {
+            assert!(serde_json::from_value::<SignalOptions>(older).is_ok(), "without {field}");
+        }
+    }
+
+    #[test]
+    fn a_field_that_is_not_known_is_never_passed_over() {
+        for (_, written) in written_by_0_1() {
+            let mut newer = written;
+            newer["an_option_of_tomorrow"] = json!(1);
+            assert!(serde_json::from_value::<SignalOptions>(newer.clone()).is_err(), "{newer}");
+        }
+    }
 }

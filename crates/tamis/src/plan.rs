@@ -1,13 +1,36 @@
 //! What a command would do, before it does it.
+//!
+//! From the run directory alone: no model is loaded, no server asked and nothing written. Which stored signal a command goes
+//! on with follows from comparing options ([`crate::standing`]); that is what the run itself will find, unless the files of a
+//! model have changed under their name, or two spellings of one model meet.
 
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
 use serde_json::{Value, json};
-use tamis_io::run::ShardRecord;
+use tamis_core::column;
+use tamis_io::run::{ShardRecord, SignalDir};
+use tamis_io::sidecar::SidecarColumns;
 
-use crate::Result;
-use crate::options::SignalOptions;
+use crate::options::{DensityOptions, SignalOptions};
 use crate::project::Project;
+use crate::signals::{ScoreOptions, stored_options_of};
+use crate::standing::differences;
+use crate::{Result, frozen, models, ngram};
 
-/// Work that is left, from the run directory alone: no model is loaded and nothing is written.
+/// The signal of a command that is planned.
+#[derive(Clone, Debug)]
+pub enum Planned<'a> {
+    /// None: a selection at random.
+    Random,
+    /// `tamis score`, and a selection whose signal is described by flags: these options, whatever is stored.
+    Exactly(&'a SignalOptions),
+    /// A selection by a name: the stored signal of that name, else these options.
+    Named(&'a SignalOptions),
+    /// A selection by a full name.
+    Stored(&'a str),
+}
+
+/// Work that is left.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Plan {
     location: String,
@@ -15,50 +38,302 @@ pub struct Plan {
     bytes: u64,
     unread_shards: usize,
     documents: Option<u64>,
-    /// Signal, documents without a value, bytes of text of these.
-    signal: Option<(String, u64, u64)>,
+    /// What the signal is computed from, then the signal itself, then what else is counted.
+    signals: Vec<SignalPlan>,
+    /// Place of the signal among them.
+    main: Option<usize>,
+}
+
+/// Work that is left of one signal.
+#[derive(Clone, Debug, PartialEq)]
+struct SignalPlan {
+    name: String,
+    standing: Standing,
+    /// Documents without a value in the shards that were read, and bytes of their text.
+    documents: u64,
+    bytes: u64,
+}
+
+/// How the signal stands to what the run holds.
+#[derive(Clone, Debug, PartialEq)]
+enum Standing {
+    /// Nothing is stored under its name.
+    New,
+    /// It goes on with a stored one, by its full name.
+    Continues(String),
+    /// Others stand under its name, and `--beside` or `--refit` lets it stand with them.
+    Beside,
+    /// Another one stands under its name.
+    Refused { stored: String, differences: Vec<String> },
 }
 
 impl Project<'_> {
-    /// What would be computed for this signal.
+    /// What would be computed for a signal, and for counts by `tokenizer` where a selection names one.
     ///
     /// # Errors
-    /// A run that cannot be read.
-    pub fn plan(&self, signal: Option<&SignalOptions>) -> Result<Plan> {
+    /// A run that cannot be read; options that name no model where one is needed; a name that several stored signals have.
+    pub fn plan(
+        &self,
+        planned: &Planned<'_>,
+        options: ScoreOptions,
+        tokenizer: Option<&str>,
+    ) -> Result<Plan> {
         let columns = self.corpus_columns();
-        let mut read: Vec<ShardRecord> = Vec::new();
-        for shard in self.corpus.shards() {
-            read.extend(self.run.inventory_receipt(&shard.path, &columns)?.map(|receipt| receipt.shard));
+        let shards = self.corpus.shards();
+        let mut read: Vec<(usize, ShardRecord)> = Vec::new();
+        for (at, shard) in shards.iter().enumerate() {
+            let receipt = self.run.inventory_receipt(&shard.path, &columns)?;
+            read.extend(receipt.map(|receipt| (at, receipt.shard)));
         }
-        let unread_shards = self.corpus.shards().len() - read.len();
-        let signal = match signal {
-            None => None,
-            Some(asked) => {
+        let unread_shards = shards.len() - read.len();
+        let mut signals = match planned {
+            Planned::Random => Vec::new(),
+            Planned::Exactly(asked) => self.plan_asked(&read, asked, options)?,
+            Planned::Named(asked) => {
                 let name = asked.stored_name();
-                let stored: Vec<_> =
-                    self.run.signals()?.into_iter().filter(|signal| signal.record().name == name).collect();
-                let (mut documents, mut bytes) = (0, 0);
-                for shard in &read {
-                    let mut done = false;
-                    for directory in &stored {
-                        done |= directory.receipt(shard)?.is_some();
-                    }
-                    if !done {
-                        documents += shard.documents;
-                        bytes += shard.text_bytes();
-                    }
+                match self.run.signals()?.iter().any(|signal| signal.record().name == name) {
+                    true => self.plan_stored(&read, &self.run.resolve(&name)?, Some(asked))?,
+                    false => self.plan_asked(&read, asked, options)?,
                 }
-                Some((name, documents, bytes))
             }
+            Planned::Stored(name) => self.plan_stored(&read, &self.run.resolve(name)?, None)?,
         };
+        let main = signals.len().checked_sub(1);
+        if let Some(tokenizer) = tokenizer {
+            let asked = SignalOptions::Tokens { tokenizer: tokenizer.to_owned() };
+            let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
+            signals.extend(self.plan_asked(&read, &asked, beside)?);
+        }
         Ok(Plan {
             location: self.location.clone(),
-            shards: self.corpus.shards().len(),
-            bytes: self.corpus.shards().iter().map(|shard| shard.size_bytes).sum(),
+            shards: shards.len(),
+            bytes: shards.iter().map(|shard| shard.size_bytes).sum(),
             unread_shards,
-            documents: (unread_shards == 0).then(|| read.iter().map(|shard| shard.documents).sum()),
-            signal,
+            documents: (unread_shards == 0).then(|| read.iter().map(|(_, shard)| shard.documents).sum()),
+            signals,
+            main,
         })
+    }
+
+    /// As [`Project::score`] would do it.
+    fn plan_asked(
+        &self,
+        read: &[(usize, ShardRecord)],
+        asked: &SignalOptions,
+        options: ScoreOptions,
+    ) -> Result<Vec<SignalPlan>> {
+        match asked {
+            SignalOptions::Density(density) => return self.plan_density(read, density, options),
+            SignalOptions::Perplexity(perplexity) => drop(models::checkpoint(perplexity)?),
+            SignalOptions::Ngram(model) => drop(ngram::named(model)?),
+            _ => {}
+        }
+        let name = asked.stored_name();
+        let mut first = None;
+        for stored in self.run.signals()?.into_iter().filter(|signal| signal.record().name == name) {
+            let found = differences(asked, stored.record())
+                .unwrap_or_else(|| vec!["its options are not known to this tamis".to_owned()]);
+            if found.is_empty() {
+                return Ok(vec![self.going_on(read, &stored, options)?]);
+            }
+            first.get_or_insert((stored.full_name().to_owned(), found));
+        }
+        Ok(vec![self.from_the_start(read, name, first, options)?])
+    }
+
+    /// Embeddings, then the sketch.
+    fn plan_density(
+        &self,
+        read: &[(usize, ShardRecord)],
+        density: &DensityOptions,
+        options: ScoreOptions,
+    ) -> Result<Vec<SignalPlan>> {
+        let own = ScoreOptions { beside: options.beside, ..ScoreOptions::default() };
+        let embed = SignalOptions::Embed(density.embed.clone());
+        let mut plans = self.plan_asked(read, &embed, own)?;
+        let embedding = plans.first().map(|plan| plan.standing.clone());
+        let name = "density".to_owned();
+        let plan = match embedding {
+            Some(refused @ Standing::Refused { .. }) => {
+                SignalPlan { standing: refused, ..self.from_the_start(read, name, None, options)? }
+            }
+            Some(Standing::Continues(embedding)) => {
+                let stored = self.stored_sketches(density, &embedding)?;
+                match stored.frozen {
+                    Some((directory, sketch)) => {
+                        let held =
+                            |shard: &ShardRecord| sketch.parts.contains(&crate::density::part_name(shard));
+                        let all = read.len() == self.corpus.shards().len();
+                        // A sketch that is fitted anew on what it was fitted on is the same one.
+                        let changes = options.refit && !(all && read.iter().all(|(_, shard)| held(shard)));
+                        match changes {
+                            false => self.going_on(read, &directory, options)?,
+                            true => self.from_the_start(
+                                read,
+                                name,
+                                Some((directory.full_name().to_owned(), Vec::new())),
+                                options,
+                            )?,
+                        }
+                    }
+                    None => {
+                        let other = self.other_density(density, &embedding)?;
+                        self.from_the_start(read, name, other, options)?
+                    }
+                }
+            }
+            _ => {
+                let other = self.other_density(density, "embeddings that are computed first")?;
+                self.from_the_start(read, name, other, options)?
+            }
+        };
+        plans.push(plan);
+        Ok(plans)
+    }
+
+    /// A stored density that is not the one that is asked for, and in what it differs.
+    fn other_density(
+        &self,
+        density: &DensityOptions,
+        embedding: &str,
+    ) -> Result<Option<(String, Vec<String>)>> {
+        for directory in self.run.signals()? {
+            let record = directory.record();
+            if record.name != "density" {
+                continue;
+            }
+            let mut found = match frozen::density_of(record) {
+                None => vec!["its options are not known to this tamis".to_owned()],
+                Some(then) => {
+                    let standing = frozen::compare(density, &then, &record.fingerprint);
+                    standing.changes.iter().chain(&standing.open).map(ToString::to_string).collect()
+                }
+            };
+            if record.input != embedding {
+                found.push(format!("input: stored `{}`, asked `{embedding}`", record.input));
+            }
+            // One of the same options whose sketch is gone is sketched again.
+            if !found.is_empty() {
+                return Ok(Some((record.full_name.clone(), found)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// As [`Project::signal_for`] and [`Project::stored_signal`] would do it: nothing where it is complete, else by the options
+    /// that it was begun with.
+    fn plan_stored(
+        &self,
+        read: &[(usize, ShardRecord)],
+        stored: &SignalDir,
+        asked: Option<&SignalOptions>,
+    ) -> Result<Vec<SignalPlan>> {
+        let alone = ScoreOptions::default();
+        let main = self.going_on(read, stored, alone)?;
+        let begun = stored_options_of(stored.record()).or_else(|| asked.cloned());
+        let mut plans = Vec::new();
+        let complete = main.documents == 0 && read.len() == self.corpus.shards().len();
+        if let (Some(SignalOptions::Density(density)), false) = (begun, complete) {
+            plans = self.plan_asked(read, &SignalOptions::Embed(density.embed), alone)?;
+        }
+        plans.push(main);
+        Ok(plans)
+    }
+
+    /// What a stored signal lacks.
+    fn going_on(
+        &self,
+        read: &[(usize, ShardRecord)],
+        stored: &SignalDir,
+        options: ScoreOptions,
+    ) -> Result<SignalPlan> {
+        let (mut documents, mut bytes) = (0, 0);
+        for (_, shard) in read.iter().filter(|(at, _)| options.worker.takes(*at)) {
+            if stored.receipt(shard)?.is_some() {
+                continue;
+            }
+            let left = self.documents_left(shard, stored)?;
+            documents += left;
+            let share = u128::from(shard.text_bytes()) * u128::from(left);
+            bytes += (share / u128::from(shard.documents.max(1))) as u64;
+        }
+        let standing = Standing::Continues(stored.full_name().to_owned());
+        Ok(SignalPlan { name: stored.record().name.clone(), standing, documents, bytes })
+    }
+
+    /// Documents of an unfinished shard that no part covers.
+    fn documents_left(&self, shard: &ShardRecord, stored: &SignalDir) -> Result<u64> {
+        let missing = stored.peek_parts(shard)?.missing(shard.rows);
+        if missing.iter().map(|span| span.rows).sum::<u64>() == shard.rows {
+            return Ok(shard.documents);
+        }
+        let mut left = 0;
+        let rows = SidecarColumns::Named(&[column::ROW]);
+        for batch in self.run.read_inventory(&shard.path, rows)? {
+            let batch = batch.map_err(tamis_io::run::RunError::from)?;
+            let inside =
+                |row: &&u64| missing.iter().any(|span| span.first_row <= **row && **row < span.end());
+            let numbers = batch
+                .column_by_name(column::ROW)
+                .and_then(|rows| rows.as_primitive_opt::<UInt64Type>())
+                .ok_or_else(|| tamis_core::Error::MissingColumn { column: column::ROW.to_owned() })?;
+            left += numbers.values().iter().filter(inside).count() as u64;
+        }
+        Ok(left)
+    }
+
+    /// Everything, where nothing of it is stored; `other` stands under its name.
+    fn from_the_start(
+        &self,
+        read: &[(usize, ShardRecord)],
+        name: String,
+        other: Option<(String, Vec<String>)>,
+        options: ScoreOptions,
+    ) -> Result<SignalPlan> {
+        let mine = || read.iter().filter(|(at, _)| options.worker.takes(*at)).map(|(_, shard)| shard);
+        let standing = match other {
+            None => Standing::New,
+            Some(_) if options.beside || options.refit => Standing::Beside,
+            Some((stored, differences)) => Standing::Refused { stored, differences },
+        };
+        let documents = mine().map(|shard| shard.documents).sum();
+        let bytes = mine().map(ShardRecord::text_bytes).sum();
+        Ok(SignalPlan { name, standing, documents, bytes })
+    }
+}
+
+impl SignalPlan {
+    fn json(&self) -> Value {
+        let (standing, stored, differences) = match &self.standing {
+            Standing::New => ("new", None, None),
+            Standing::Continues(stored) => ("continues", Some(stored), None),
+            Standing::Beside => ("beside", None, None),
+            Standing::Refused { stored, differences } => ("refused", Some(stored), Some(differences)),
+        };
+        json!({
+            "name": self.name,
+            "standing": standing,
+            "stored": stored,
+            "differences": differences,
+            "documents_to_compute": self.documents,
+            "text_bytes_to_compute": self.bytes,
+        })
+    }
+
+    fn text(&self, unread_shards: usize) -> String {
+        let Self { name, documents, bytes, .. } = self;
+        let unread = if unread_shards > 0 { ", and every document of the unread shards" } else { "" };
+        let work = format!("{documents} documents ({bytes} bytes of text) would be computed{unread}");
+        match &self.standing {
+            Standing::New => format!("{name}: {work}"),
+            Standing::Continues(stored) => format!("{name}: {work}, going on with `{stored}`"),
+            Standing::Beside => format!("{name}: {work}, beside what stands under that name"),
+            Standing::Refused { stored, differences } => format!(
+                "{name}: would be refused without --beside: `{stored}` was begun with other options ({}), unless they come to \
+                 the same; --beside keeps both: {work}",
+                differences.join("; ")
+            ),
+        }
     }
 }
 
@@ -66,34 +341,28 @@ impl Plan {
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {
+        let others = self.signals.iter().enumerate().filter(|(at, _)| Some(*at) != self.main);
         json!({
             "corpus": self.location,
             "shards": self.shards,
             "bytes": self.bytes,
             "unread_shards": self.unread_shards,
             "documents": self.documents,
-            "signal": self.signal.as_ref().map(|(name, documents, bytes)| {
-                json!({ "name": name, "documents_to_compute": documents, "text_bytes_to_compute": bytes })
-            }),
+            "signal": self.main.and_then(|main| self.signals.get(main)).map(SignalPlan::json),
+            "needs": others.map(|(_, signal)| signal.json()).collect::<Vec<_>>(),
         })
     }
 
-    /// For people.
+    /// For people, line by line.
     #[must_use]
-    pub fn text(&self) -> String {
+    pub fn lines(&self) -> Vec<String> {
         let mut lines = vec![format!("{}: {} shards, {} bytes", self.location, self.shards, self.bytes)];
         lines.push(match self.documents {
             Some(documents) => format!("all shards were read before: {documents} documents"),
             None => format!("{} shards would be read for the first time", self.unread_shards),
         });
-        if let Some((name, documents, bytes)) = &self.signal {
-            let unread =
-                if self.unread_shards > 0 { ", and every document of the unread shards" } else { "" };
-            lines.push(format!(
-                "{name}: {documents} documents ({bytes} bytes of text) would be computed{unread}"
-            ));
-        }
+        lines.extend(self.signals.iter().map(|signal| signal.text(self.unread_shards)));
         lines.push("nothing was done (--dry-run)".to_owned());
-        lines.join("\n")
+        lines
     }
 }

@@ -8,6 +8,10 @@ use tamis_io::run::{CorpusColumns, IdColumn, RunDirectory};
 use tamis_io::store::Store;
 
 use crate::options::CorpusOptions;
+use crate::places::{
+    refuse_inside_corpus, refuse_inside_pattern, refuse_output_inside_corpus, refuse_run_among_kept,
+    refuse_shared_folder,
+};
 use crate::select::Aside;
 use crate::{Error, Observer, Result};
 
@@ -78,8 +82,10 @@ impl<'a> Project<'a> {
         let (run_directory, found) = match &corpus {
             None => (RunDirectory::open(store)?, None),
             Some(options) => {
+                options.refuse_line_limit()?;
                 if let Some(run) = store.local_path("") {
                     refuse_inside_corpus(&options.location, "--run", &run)?;
+                    refuse_run_among_kept(&run)?;
                 }
                 let found = tamis_io::corpus::discover(&options.location)?;
                 (open_run(store)?, Some(found))
@@ -171,13 +177,19 @@ impl<'a> Project<'a> {
         self.with_columns(columns)
     }
 
-    /// Refuses to put files into the corpus, where the next call would read them as shards. Hidden folders are not read.
+    /// Refuses to put files into the corpus, where the next call would read them as shards (hidden folders are not read), and
+    /// kept documents into the run.
     ///
     /// # Errors
-    /// A folder, of kept documents or of the run, inside the corpus.
+    /// A folder, of kept documents or of the run, inside the corpus; kept documents and the run in one folder.
     pub fn refuse_output_inside_corpus(&self, out: Option<&Path>) -> Result<()> {
         if let Some(run) = self.run.store().local_path("") {
             refuse_inside_corpus(&self.location, "--run", &run)?;
+            out.map_or(Ok(()), |out| refuse_shared_folder(&run, out))?;
+        }
+        if let (Some(out), Some(base)) = (out, self.corpus.store().local_path("")) {
+            let shards: Vec<&str> = self.corpus.shards().iter().map(|shard| shard.path.as_str()).collect();
+            refuse_inside_pattern(&self.location, &base, &shards, out)?;
         }
         refuse_output_inside_corpus(&self.location, out)
     }
@@ -215,37 +227,6 @@ impl<'a> Project<'a> {
     }
 }
 
-/// [`Project::refuse_output_inside_corpus`] before a project is opened.
-///
-/// # Errors
-/// A folder of kept documents inside the corpus.
-pub fn refuse_output_inside_corpus(corpus: &str, out: Option<&Path>) -> Result<()> {
-    out.map_or(Ok(()), |out| refuse_inside_corpus(corpus, "--out", out))
-}
-
-/// An absolute path without `..`, so that a detour through a parent does not look like another place.
-fn plain(path: &Path) -> Option<std::path::PathBuf> {
-    let mut plain = std::path::PathBuf::new();
-    for part in std::path::absolute(path).ok()?.components() {
-        match part {
-            std::path::Component::ParentDir => drop(plain.pop()),
-            part => plain.push(part),
-        }
-    }
-    Some(plain)
-}
-
-fn refuse_inside_corpus(corpus: &str, what: &str, path: &Path) -> Result<()> {
-    let (Some(corpus), Some(inside)) = (plain(Path::new(corpus)), plain(path)) else { return Ok(()) };
-    let Ok(rest) = inside.strip_prefix(&corpus) else { return Ok(()) };
-    let hidden = rest.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'));
-    if hidden || !corpus.is_dir() {
-        return Ok(());
-    }
-    let message = format!("{what} `{}` lies inside the corpus `{}`", inside.display(), corpus.display());
-    Err(Error::usage(message, "choose a folder beside the corpus: files in it would be read as shards"))
-}
-
 /// What the caller left open is as the run was begun.
 fn fill_in(options: &mut CorpusOptions, stored: &CorpusColumns) {
     options.text.get_or_insert_with(|| stored.text.clone());
@@ -256,21 +237,4 @@ fn fill_in(options: &mut CorpusOptions, stored: &CorpusColumns) {
 
 fn resolve_threads(threads: usize) -> usize {
     if threads > 0 { threads } else { std::thread::available_parallelism().map_or(1, std::num::NonZero::get) }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_detour_through_a_parent_does_not_hide_where_files_go() {
-        let folder = tempfile::tempdir().unwrap();
-        let corpus = folder.path().join("corpus");
-        std::fs::create_dir(&corpus).unwrap();
-        let refused = |out: &str| {
-            refuse_inside_corpus(&corpus.display().to_string(), "--out", &folder.path().join(out)).is_err()
-        };
-        assert!(refused("corpus/kept") && refused("corpus") && refused("corpus/../corpus/kept"));
-        assert!(!refused("kept") && !refused("corpus/../kept") && !refused("corpus/.kept"));
-    }
 }

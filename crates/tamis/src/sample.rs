@@ -91,8 +91,8 @@ impl Project<'_> {
                 "finish it first: a sample is compared with the scores of all documents",
             ));
         }
-        let signal = models::ask_llm(ask, self.observer)?;
-        let (new_scores, mass) = self.judge_sample(version, &signal, options)?;
+        let (signal, _) = models::any_ask_llm(ask, self.observer)?;
+        let (new_scores, mass) = self.judge_sample(version, &*signal, options)?;
         let old_scores = self.stored_scores(version, &old, &old_column, &new_scores)?;
 
         let sign = match old.record().ranking() {
@@ -146,7 +146,7 @@ impl Project<'_> {
         self.observer.begin("score a sample", (bytes as f64 * options.share) as u64);
         pool::run(
             version.shards.iter().collect(),
-            self.threads,
+            self.calls(signal.info().parallelism),
             |shard: &ShardRecord, feed| {
                 let mut going = true;
                 self.documents_from(shard, 0, |documents| {

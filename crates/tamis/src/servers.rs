@@ -73,7 +73,7 @@ fn refuse_local(dtype: Dtype, engine: Engine) -> Result<()> {
         return Ok(());
     }
     Err(Error::usage(
-        "a server chooses its number format and its engine",
-        "leave --dtype and --engine out, or load the model here",
+        "a server chooses its number format, its engine and its device",
+        "leave --dtype, --engine and --device out, or load the model here",
     ))
 }

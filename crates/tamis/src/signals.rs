@@ -9,7 +9,7 @@ use crate::counts::Counts;
 use crate::map::{MapReport, Worker};
 use crate::models;
 use crate::options::{
-    AskOptions, DensityOptions, EmbedOptions, NgramOptions, PerplexityOptions, SignalOptions,
+    AskOptions, DensityOptions, EmbedOptions, NgramOptions, PerplexityOptions, ServerOptions, SignalOptions,
 };
 use crate::project::Project;
 use crate::{Error, Result};
@@ -157,6 +157,40 @@ impl SignalOptions {
         }
     }
 
+    /// The model that a server may compute; `None` for signals that none can.
+    #[must_use]
+    pub fn server_model(&self) -> Option<&str> {
+        match self {
+            Self::AskLlm(ask) => Some(&ask.model),
+            Self::Embed(embed) | Self::Density(DensityOptions { embed, .. }) => Some(&embed.model),
+            _ => None,
+        }
+    }
+
+    /// How a server is asked, for signals that one can compute.
+    fn server_mut(&mut self) -> Option<&mut ServerOptions> {
+        match self {
+            Self::AskLlm(ask) => Some(&mut ask.server),
+            Self::Embed(embed) | Self::Density(DensityOptions { embed, .. }) => Some(&mut embed.server),
+            _ => None,
+        }
+    }
+
+    /// These options, but a server is asked as often and as fast as `asked` says, where that says anything: it changes no
+    /// value, so that a signal which goes on may be asked otherwise than it was begun.
+    fn paced_as(mut self, asked: &Self) -> Self {
+        let mut asked = asked.clone();
+        if let (Some(own), Some(asked)) = (self.server_mut(), asked.server_mut()) {
+            let default = ServerOptions::default();
+            let given = |asked: u64, default: u64, own: u64| if asked == default { own } else { asked };
+            own.concurrency =
+                given(asked.concurrency as u64, default.concurrency as u64, own.concurrency as u64) as usize;
+            own.timeout_seconds = given(asked.timeout_seconds, default.timeout_seconds, own.timeout_seconds);
+            own.retries = given(asked.retries.into(), default.retries.into(), own.retries.into()) as u32;
+        }
+        self
+    }
+
     /// As the run directory has it.
     #[must_use]
     pub fn stored_name(&self) -> String {
@@ -284,10 +318,21 @@ impl Project<'_> {
             return Ok((directory, None));
         }
         // Go on with the settings it was begun with.
-        let begun = directory.record().notes.get(OPTIONS_NOTE);
-        let begun = begun.and_then(|text| serde_json::from_str::<SignalOptions>(text).ok());
+        let begun = stored_options_of(directory.record()).map(|begun| begun.paced_as(asked));
         let (directory, report) = self.score(version, begun.as_ref().unwrap_or(asked), options)?;
         Ok((directory, Some(report)))
+    }
+
+    /// What a selection by a name goes on with: the options of the stored signal of that name, else those that are asked for.
+    ///
+    /// # Errors
+    /// Several stored signals of this name.
+    pub fn options_by_name(&self, asked: &SignalOptions) -> Result<SignalOptions> {
+        let name = asked.stored_name();
+        if !self.run.signals()?.iter().any(|signal| signal.record().name == name) {
+            return Ok(asked.clone());
+        }
+        Ok(stored_options_of(self.run.resolve(&name)?.record()).unwrap_or_else(|| asked.clone()))
     }
 
     /// The options that a stored signal, named in full, was computed with.
@@ -296,9 +341,7 @@ impl Project<'_> {
     /// A name that no stored signal has; one of a tamis whose options this one does not know.
     pub fn stored_options(&self, full_name: &str) -> Result<SignalOptions> {
         let directory = self.run.resolve(full_name)?;
-        let options =
-            directory.record().notes.get(OPTIONS_NOTE).and_then(|text| serde_json::from_str(text).ok());
-        options.ok_or_else(|| {
+        stored_options_of(directory.record()).ok_or_else(|| {
             let message = format!("signal `{full_name}` does not state options that this tamis knows");
             Error::state(message, "compute it again with the options you want")
         })
@@ -382,7 +425,12 @@ impl Project<'_> {
     }
 }
 
-pub(crate) fn options_text(asked: &SignalOptions) -> Result<String> {
+/// The options that a stored signal was computed with; `None` where this tamis does not know them.
+pub(crate) fn stored_options_of(record: &SignalRecord) -> Option<SignalOptions> {
+    record.notes.get(OPTIONS_NOTE).and_then(|text| serde_json::from_str(text).ok())
+}
+
+fn options_text(asked: &SignalOptions) -> Result<String> {
     serde_json::to_string(asked)
         .map_err(|error| Error::state(format!("signal options: {error}"), "this is a bug of tamis"))
 }

@@ -373,7 +373,7 @@ pub(crate) struct Score {
     #[arg(long, value_name = "SIGNAL", help_heading = "Ask-LLM", requires = "sample")]
     pub against: Option<String>,
     /// Seed of the sample.
-    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Ask-LLM")]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = "Ask-LLM", requires = "sample")]
     pub sample_seed: u64,
     /// Print the rendered prompt of the first document (or of the one with this id), and do nothing else.
     #[arg(long, value_name = "ID", num_args = 0..=1, default_missing_value = "", help_heading = "Ask-LLM")]
@@ -392,7 +392,7 @@ pub(crate) struct Show {
     #[arg(long, value_name = "FOLDER")]
     pub run: PathBuf,
     /// Signal, with an optional column, that orders the documents [default: the only one there is].
-    #[arg(long, value_name = "SIGNAL")]
+    #[arg(long, value_name = "SIGNAL", conflicts_with = "disagree")]
     pub by: Option<String>,
     /// Show the N best.
     #[arg(long, value_name = "N", conflicts_with_all = ["bottom", "around", "disagree"])]
@@ -407,7 +407,7 @@ pub(crate) struct Show {
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub disagree: Vec<String>,
     /// How many documents to show.
-    #[arg(short = 'n', long, value_name = "N", default_value_t = 10)]
+    #[arg(short = 'n', long, value_name = "N", default_value_t = 10, conflicts_with_all = ["top", "bottom"])]
     pub number: usize,
     /// Characters of each text to print; 0 prints none.
     #[arg(long, value_name = "N", default_value_t = 240)]

@@ -27,9 +27,20 @@ pub(crate) fn run(context: &Context<'_>, args: &Check) -> anyhow::Result<Outcome
         raw_only: args.raw,
         most_of_a_kind: args.most_of_a_kind.map(|most| most as usize),
         dtype: options::dtype(args.dtype),
-        engine: options::engine(args.engine, None)?.0,
+        engine: options::engine(args.engine, None, args.dtype)?.0,
         server: options::server(&args.model, &args.server, args.tokenizer.as_deref())?,
     };
+    if !tamis::is_server(&args.model)
+        && let Some(flag) = ["concurrency", "request_timeout", "retries", "tokenizer"]
+            .into_iter()
+            .find(|flag| context.given.has(flag))
+    {
+        let message =
+            format!("`{}` is loaded here, and `--{}` is for a server", args.model, flag.replace('_', "-"));
+        return Err(
+            tamis::Error::usage(message, "leave it out, or name a server as http://HOST:PORT/v1").into()
+        );
+    }
     let report = check_model(&options, context.global.threads.unwrap_or(0), context.terminal)?;
     context.print(|| json_of(&report), || text_of(&report));
     Ok(Outcome::Done)

@@ -15,13 +15,16 @@ use serde_json::Value;
 use tamis::{CorpusVersion, Observer, Project, Started};
 
 use crate::args::{CorpusArgs, Global};
+use crate::flags::Given;
 use crate::options;
+use crate::printable::one_line;
 use crate::progress::Terminal;
 
 /// What every command has.
 pub(crate) struct Context<'a> {
     pub global: &'a Global,
     pub terminal: &'a Terminal,
+    pub given: &'a Given,
 }
 
 /// How a command ended that did not fail.
@@ -47,6 +50,11 @@ impl Writes {
     pub(crate) fn unless(dry_run: bool) -> Self {
         if dry_run { Self::Nothing } else { Self::Run }
     }
+}
+
+/// What would be done, for people.
+pub(crate) fn text_of_plan(plan: &tamis::Plan) -> String {
+    plan.lines().iter().map(|line| one_line(line).into_owned()).collect::<Vec<_>>().join("\n")
 }
 
 impl<'a> Context<'a> {

@@ -3,16 +3,21 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tamis::{CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker};
+use tamis::{
+    CorpusVersion, Observer, Planned, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker,
+};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Score;
+use crate::flags;
 use crate::options;
 use crate::printable::one_line;
 use crate::progress::{count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
+    flags::refuse_of_other_signals(context.given, &args.name)?;
     let asked = options::signals(&args.name, &args.signal, args.tokenizer.as_deref())?;
+    flags::refuse_of_servers(context.given, &asked, flags::Command::Score)?;
     let worker = args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE);
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     if let (Some(id), [asked, ..]) = (&args.show_prompt, asked.as_slice()) {
@@ -27,13 +32,15 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         context.print(|| json!({ "prompt": shown }), || shown.clone());
         return Ok(Outcome::Done);
     }
+    let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
     let run = options::run(args.run.run.as_ref(), None)?;
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {
-        let plans = asked.iter().map(|asked| project.plan(Some(asked))).collect::<tamis::Result<Vec<_>>>()?;
+        let plan = |asked| project.plan(&Planned::Exactly(asked), score, None);
+        let plans = asked.iter().map(plan).collect::<tamis::Result<Vec<_>>>()?;
         context.print(
             || one_or_list(plans.iter().map(tamis::Plan::json).collect()),
-            || plans.iter().map(tamis::Plan::text).collect::<Vec<_>>().join("\n"),
+            || plans.iter().map(super::text_of_plan).collect::<Vec<_>>().join("\n"),
         );
         return Ok(Outcome::Done);
     }
@@ -61,7 +68,6 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         asked.iter().try_for_each(|asked| project.check_signal(asked))?;
         let version = project.inventory()?;
         context.tell_unreadable(&project, &version)?;
-        let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
         let mut reports = Vec::with_capacity(asked.len());
         for asked in &asked {
             let (_, report) = project.score(&version, asked, score)?;

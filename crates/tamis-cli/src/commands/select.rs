@@ -2,10 +2,11 @@
 
 use serde_json::json;
 use tamis::options::{SelectOptions, SignalOptions};
-use tamis::{Observer, Project, ScoreOptions, SelectReport};
+use tamis::{Observer, Planned, Project, ScoreOptions, SelectReport};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Select;
+use crate::flags;
 use crate::options;
 use crate::output::table;
 use crate::printable::one_line;
@@ -16,7 +17,8 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     let run = options::run(args.run.run.as_ref(), args.out.as_ref())?;
     let (name, column) = tamis::split_score(&args.by);
-    let flags = options::is_explicit(&args.signal);
+    let explicit = options::is_explicit(&args.signal);
+    flags::refuse_of_other_signals(context.given, name)?;
     if name == "random" && column.is_some() {
         return Err(tamis::Error::usage(
             format!("`--by {}`: random has no columns", args.by),
@@ -24,14 +26,25 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         )
         .into());
     }
+    if let (true, Some(run), Some(out)) = (args.decide_only, &args.run.run, &args.out) {
+        let (run, out) = (run.display(), out.display());
+        return Err(tamis::Error::usage(
+            format!("`--decide-only` writes no documents, and decisions go to `--run {run}`: nothing goes to `--out {out}`"),
+            "leave --out out, or --decide-only",
+        )
+        .into());
+    }
     if let Some(corpus) = &args.corpus.corpus {
         tamis::refuse_output_inside_corpus(corpus, args.out.as_deref())?;
+    }
+    if let (Some(run), Some(out)) = (&args.run.run, &args.out) {
+        tamis::refuse_shared_folder(run, out)?;
     }
     let by = match name {
         "random" => By::Random,
         // A full name is that of a stored signal: its settings are known.
         full if full.contains('@') && !full.starts_with("column:") => {
-            if flags {
+            if explicit || flags::any_of_servers(context.given) {
                 let hint =
                     format!("leave them out, or write --by {}", full.split('@').next().unwrap_or(full));
                 return Err(tamis::Error::usage(
@@ -44,6 +57,14 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         }
         name => By::Signal(Box::new(options::signal(name, &args.signal, args.tokenizer.as_deref())?)),
     };
+    if let (By::Signal(asked), true) = (&by, flags::any_of_servers(context.given)) {
+        // Without flags a name goes on with what is stored, which may be a server's; nothing is made to learn that.
+        let effective = match explicit {
+            true => SignalOptions::clone(asked),
+            false => context.open(Some(&args.corpus), &run, Writes::Nothing)?.options_by_name(asked)?,
+        };
+        flags::refuse_of_servers(context.given, &[effective], flags::Command::Select)?;
+    }
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     project.refuse_output_inside_corpus(args.out.as_deref())?;
     let settings = match &by {
@@ -52,8 +73,15 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         By::Signal(asked) => Some(SignalOptions::clone(asked)),
     };
     if args.run.dry_run {
-        let plan = project.plan(settings.as_ref())?;
-        context.print(|| plan.json(), || plan.text());
+        let planned = match &by {
+            By::Random => Planned::Random,
+            By::Stored(full) => Planned::Stored(full),
+            By::Signal(asked) if explicit => Planned::Exactly(asked),
+            By::Signal(asked) => Planned::Named(asked),
+        };
+        let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };
+        let plan = project.plan(&planned, score, args.tokenizer.as_deref())?;
+        context.print(|| plan.json(), || super::text_of_plan(&plan));
         return Ok(Outcome::Done);
     }
     project.check_select(&select, settings.as_ref())?;

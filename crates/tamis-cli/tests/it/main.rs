@@ -11,6 +11,7 @@ mod bad_rows;
 mod controls;
 mod formats;
 mod help;
+mod misplaced;
 mod ngram;
 mod output;
 mod perplexity;

@@ -31,6 +31,16 @@ pub(super) fn is_pattern(location: &str) -> bool {
     location.contains(['*', '?', '[', '{'])
 }
 
+/// Whether a pattern of local files would take in a file that is written to `folder` of its base under one of `names`, the
+/// paths that shards have below the base. `false` for what is no pattern.
+#[must_use]
+pub fn would_take_in(location: &str, folder: &str, names: &[&str]) -> bool {
+    let Some(special) = location.find(['*', '?', '[', '{']) else { return false };
+    let base = location[..special].rfind('/').map_or(0, |slash| slash + 1);
+    let Ok(pattern) = Pattern::new(&location[base..]) else { return false };
+    names.iter().any(|name| pattern.matches(&format!("{folder}/{name}")))
+}
+
 impl Pattern {
     /// # Errors
     /// In words, what is wrong with the pattern.

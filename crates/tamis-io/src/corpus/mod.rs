@@ -34,6 +34,7 @@ pub use discover::discover;
 pub use error::{CorpusError, CorpusResult};
 pub(crate) use format::stem;
 pub use format::{Compression, Container, Shard};
+pub use glob::would_take_in;
 pub(crate) use input::explain;
 pub use kept::{KeptFile, KeptWriter};
 pub use reader::ShardReader;
@@ -47,7 +48,7 @@ use crate::store::Store;
 pub const MAX_LINE_BYTES: u64 = 256 << 20;
 
 /// The largest limit for lines: a text must fit into one Arrow array.
-const MAX_MAX_LINE_BYTES: u64 = 1 << 30;
+pub const LARGEST_MAX_LINE_BYTES: u64 = 1 << 30;
 
 /// Shards in a stable order.
 #[derive(Clone, Debug)]
@@ -76,7 +77,7 @@ impl Corpus {
     /// A line is held in memory, so this bounds memory: about three times as much a reader, and the text once more.
     #[must_use]
     pub fn with_max_line_bytes(mut self, bytes: u64) -> Self {
-        self.max_line_bytes = bytes.clamp(1, MAX_MAX_LINE_BYTES);
+        self.max_line_bytes = bytes.clamp(1, LARGEST_MAX_LINE_BYTES);
         self
     }
 

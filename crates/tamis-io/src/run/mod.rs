@@ -74,6 +74,12 @@ pub struct RunDirectory {
     store: Store,
 }
 
+/// Whether a folder of this machine is marked as a run directory.
+#[must_use]
+pub fn is_run_directory(folder: &std::path::Path) -> bool {
+    matches!(json::read::<Mark>(&Store::local(folder), MARK), Ok(Some(_)))
+}
+
 impl RunDirectory {
     /// Opens a run directory.
     ///

@@ -54,6 +54,13 @@ impl PartScan {
     }
 }
 
+/// What becomes of a part that cannot be read.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Damaged {
+    Remove,
+    Leave,
+}
+
 /// `<shard digest>-<first row>-<rows>.parquet`
 fn part_name(digest: &str, span: RowSpan) -> String {
     format!("{digest}-{}-{}.parquet", span.first_row, span.rows)
@@ -111,6 +118,18 @@ impl SignalDir {
     /// # Errors
     /// A store that cannot be read, or a part that a newer tamis wrote.
     pub fn parts(&self, shard: &ShardRecord) -> RunResult<PartScan> {
+        self.scan_parts(shard, Damaged::Remove)
+    }
+
+    /// As [`SignalDir::parts`], to look and not to write: damaged parts are counted and stay.
+    ///
+    /// # Errors
+    /// As [`SignalDir::parts`].
+    pub fn peek_parts(&self, shard: &ShardRecord) -> RunResult<PartScan> {
+        self.scan_parts(shard, Damaged::Leave)
+    }
+
+    fn scan_parts(&self, shard: &ShardRecord, damaged: Damaged) -> RunResult<PartScan> {
         let folder = self.parts_folder(&shard.path)?;
         let mut scan = PartScan::default();
         for entry in self.store().list(&folder)? {
@@ -123,7 +142,9 @@ impl SignalDir {
                 Ok(Some(_)) => scan.spans.push(span),
                 Ok(None) => {}
                 Err(RunError::Corrupt { .. }) => {
-                    self.store().remove(&entry.path)?;
+                    if damaged == Damaged::Remove {
+                        self.store().remove(&entry.path)?;
+                    }
                     scan.discarded += 1;
                 }
                 Err(error) => return Err(error),

@@ -173,9 +173,12 @@ fn chat_template(folder: &Path) -> Result<Option<String>, SourceError> {
     let path = folder.join("chat_template.jinja");
     if path.is_file() {
         let failed = |source| SourceError::Io { action: "read", path: path.clone(), source };
-        if std::fs::metadata(&path).map_err(failed)?.len() <= config::LARGEST_JSON_BYTES {
-            return std::fs::read_to_string(&path).map(Some).map_err(failed);
+        let size = std::fs::metadata(&path).map_err(failed)?.len();
+        if size > config::LARGEST_JSON_BYTES {
+            let problem = format!("expected at most {} bytes, got {size}", config::LARGEST_JSON_BYTES);
+            return Err(SourceError::Configuration { path, problem });
         }
+        return std::fs::read_to_string(&path).map(Some).map_err(failed);
     }
     let path = folder.join("tokenizer_config.json");
     if !path.is_file() {

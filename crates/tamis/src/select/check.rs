@@ -36,6 +36,7 @@ impl Project<'_> {
                 "write --rule band, or leave --around and --stratum out",
             ));
         }
+        self.refuse_output_inside_corpus(options.out.as_deref())?;
         Vetoes::read(&options.vetoes)?;
         if let Some(asked) = asked {
             self.check_signal(asked)?;
@@ -54,6 +55,9 @@ impl Project<'_> {
     pub fn check_signal(&self, asked: &SignalOptions) -> Result<()> {
         if let SignalOptions::Column { name } = asked {
             return self.carrying(name).refuse_unknown_column(name);
+        }
+        if let SignalOptions::Density(density) = asked {
+            crate::density::check_parameters(density)?;
         }
         let columns = self.corpus_columns();
         for shard in self.corpus.shards() {

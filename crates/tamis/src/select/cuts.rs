@@ -60,10 +60,24 @@ pub(super) fn find(
     if rule == Rule::Poisson {
         return poisson(shards.len(), targets, threads, over);
     }
+    let mut cuts = Vec::with_capacity(targets.len());
+    for targets in targets.chunks(ThresholdSearch::MOST_TARGETS) {
+        cuts.extend(exact(shards.len(), targets, threads, &over)?);
+    }
+    Ok(cuts)
+}
+
+/// The cuts of as many targets as one search takes.
+fn exact(
+    shards: usize,
+    targets: &[Target],
+    threads: usize,
+    over: &(impl Fn(usize, &mut dyn FnMut(Priority, u64, u64, f64)) -> Result<()> + Sync),
+) -> Result<Vec<Cut>> {
     let mut search = ThresholdSearch::new(targets.to_vec())?;
     while let Some(empty) = search.begin_pass() {
         let merged = Mutex::new(empty.empty());
-        pool::map((0..shards.len()).collect(), threads, |at| {
+        pool::map((0..shards).collect(), threads, |at| {
             let mut own = empty.empty();
             over(at, &mut |priority, tokens, bytes, _| own.add(&priority, tokens, bytes))?;
             Ok(merged.lock().unwrap_or_else(PoisonError::into_inner).merge(&own)?)

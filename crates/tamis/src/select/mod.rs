@@ -24,6 +24,7 @@ use tamis_samplers::{Cut, Ranker, Rule, Target};
 
 pub(crate) use aside::Aside;
 pub use manifest::{Counts, Manifest, TargetRecord};
+pub(crate) use write::CLAIM;
 
 use crate::options::{ExactDuplicates, SelectOptions};
 use crate::project::Project;

@@ -312,7 +312,7 @@ struct Claim {
     selection: BTreeMap<String, String>,
 }
 
-const CLAIM: &str = ".tamis-selection.json";
+pub(crate) const CLAIM: &str = ".tamis-selection.json";
 
 /// Takes a folder for a selection, so that kept documents of two selections never mix.
 pub(super) fn claim(

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use tamis::options::{EmbedOptions, SignalOptions};
+use tamis::options::{DensityOptions, EmbedOptions, SignalOptions};
 use tamis::{ScoreOptions, Silent, Worker};
 
 use crate::signals::{TABLE, density, embed, open};
@@ -147,6 +147,38 @@ fn later_shards_are_held_against_the_frozen_sketch() {
     // Which is the one that the next call goes on with.
     let (next, report) = project.score(&version, &asked, ScoreOptions::default()).unwrap();
     assert_eq!((next.full_name(), report.map.computed), (fresh.full_name(), 0));
+}
+
+#[test]
+fn an_option_that_was_added_later_leaves_a_sketch_frozen() {
+    let corpus = folder();
+    corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&corpus::documents(1, 60)));
+    let run = folder();
+    let asked = SignalOptions::Density(density());
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let version = project.inventory().unwrap();
+    let (frozen, _) = project.score(&version, &asked, ScoreOptions::default()).unwrap();
+    // As versions would have written it that knew neither of these options.
+    let path = run.path().join("signals").join(frozen.full_name()).join("signal.json");
+    let written = std::fs::read_to_string(&path).unwrap();
+    let older = written.replace(r#"\"literal\":false,"#, "").replace(r#",\"store_f32\":false"#, "");
+    assert_eq!(written.len() - older.len(), 18 + 20, "{written}");
+    std::fs::write(&path, older).unwrap();
+
+    corpus::write(corpus.path(), "b.jsonl", &corpus::lines(&corpus::documents(2, 30)));
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let version = project.inventory().unwrap();
+    // What changes no value is compared with nothing: how embeddings are named, and what the rule chose and is named now.
+    let mut named = density();
+    named.embed.server.retries = 1;
+    named.hashes = Some(frozen.record().fingerprint["hashes"].parse().unwrap());
+    for (asked, computed) in [(&asked, 30), (&SignalOptions::Density(named), 0)] {
+        let (same, report) = project.score(&version, asked, ScoreOptions::default()).unwrap();
+        assert_eq!((same.full_name(), report.map.computed), (frozen.full_name(), computed));
+    }
+    let other = SignalOptions::Density(DensityOptions { hashes: Some(31), ..density() });
+    let refused = project.score(&version, &other, ScoreOptions::default()).unwrap_err().to_string();
+    assert!(refused.contains("hashes: stored") && refused.contains("asked `31`"), "{refused}");
 }
 
 #[test]

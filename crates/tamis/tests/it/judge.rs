@@ -140,6 +140,13 @@ fn a_sample_is_compared_and_leaves_scores_as_they_were() {
     assert_eq!(alone, tried);
     assert_same(&snapshot(run.path()), &before, "a sample");
 
+    // A judge behind a server is sampled like any other.
+    let behind = AskOptions { model: format!("{}/v1#fake", *SERVER), ..AskOptions::default() };
+    let tried = project.score_sample(&version, &SignalOptions::AskLlm(behind), &half).unwrap();
+    assert_eq!((tried.drawn, tried.compared), (same.drawn, same.compared));
+    assert!(tried.kendall_tau < 0.9, "{tried:?}");
+    assert_same(&snapshot(run.path()), &before, "a sample of a server's");
+
     // The smaller sample lies within the larger one; a few documents tell nothing.
     let few =
         project.score_sample(&version, &other, &SampleOptions { share: 0.01, ..half.clone() }).unwrap_err();

@@ -18,6 +18,7 @@ mod growth;
 mod judge;
 #[cfg(unix)]
 mod kill;
+mod plan;
 mod resume;
 mod selection;
 mod sharing;

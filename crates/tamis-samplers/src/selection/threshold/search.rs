@@ -106,6 +106,9 @@ pub struct ThresholdSearch {
 }
 
 impl ThresholdSearch {
+    /// Targets that share a search at most.
+    pub const MOST_TARGETS: usize = MAX_TARGETS;
+
     /// Nothing is known yet.
     ///
     /// # Errors
