@@ -238,7 +238,7 @@ fn text_of(report: &SelectReport) -> String {
     }
     match &report.out {
         Some(out) => {
-            lines.push(format!("kept documents: {}   in {}", one_line(out), duration(report.seconds)))
+            lines.push(format!("kept documents: {}   in {}", one_line(out), duration(report.seconds)));
         }
         None => lines.push(format!("decisions only, no documents written   in {}", duration(report.seconds))),
     }
