@@ -113,7 +113,8 @@ const SIGNALS: &[(&str, &[Kind])] = &[
     ("sample", &[AskLlm]),
     ("against", &[AskLlm]),
     ("sample_seed", &[AskLlm]),
-    ("show_prompt", &[AskLlm]),
+    // Refused where there is no prompt, in words of its own.
+    ("show_prompt", ALL),
     // `select` itself.
     ("by", ALL),
     ("rule", ALL),

@@ -65,7 +65,7 @@ fn refuse(error: clap::Error) -> ExitCode {
     // clap takes such characters out of what it quotes, or prints them; asked again with escaped ones, it says what was wrong.
     let error = match printable.iter().zip(&arguments).all(|(shown, argument)| *shown == **argument) {
         true => error,
-        false => parse(printable.iter().map(|shown| shown.as_ref())).err().unwrap_or(error),
+        false => parse(printable.iter().map(std::convert::AsRef::<str>::as_ref)).err().unwrap_or(error),
     };
     let message = error.to_string();
     let redacted = tamis::without_secrets(&message);

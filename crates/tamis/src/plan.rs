@@ -142,7 +142,7 @@ impl Project<'_> {
             }
             first.get_or_insert((stored.full_name().to_owned(), found));
         }
-        Ok(vec![self.from_the_start(read, name, first, options)?])
+        Ok(vec![anew(read, name, first, options)])
     }
 
     /// Embeddings, then the sketch.
@@ -159,7 +159,7 @@ impl Project<'_> {
         let name = "density".to_owned();
         let plan = match embedding {
             Some(refused @ Standing::Refused { .. }) => {
-                SignalPlan { standing: refused, ..self.from_the_start(read, name, None, options)? }
+                SignalPlan { standing: refused, ..anew(read, name, None, options) }
             }
             Some(Standing::Continues(embedding)) => {
                 let stored = self.stored_sketches(density, &embedding)?;
@@ -172,23 +172,23 @@ impl Project<'_> {
                         let changes = options.refit && !(all && read.iter().all(|(_, shard)| held(shard)));
                         match changes {
                             false => self.going_on(read, &directory, options)?,
-                            true => self.from_the_start(
+                            true => anew(
                                 read,
                                 name,
                                 Some((directory.full_name().to_owned(), Vec::new())),
                                 options,
-                            )?,
+                            ),
                         }
                     }
                     None => {
                         let other = self.other_density(density, &embedding)?;
-                        self.from_the_start(read, name, other, options)?
+                        anew(read, name, other, options)
                     }
                 }
             }
             _ => {
                 let other = self.other_density(density, "embeddings that are computed first")?;
-                self.from_the_start(read, name, other, options)?
+                anew(read, name, other, options)
             }
         };
         plans.push(plan);
@@ -274,7 +274,7 @@ impl Project<'_> {
         let mut left = 0;
         let rows = SidecarColumns::Named(&[column::ROW]);
         for batch in self.run.read_inventory(&shard.path, rows)? {
-            let batch = batch.map_err(tamis_io::run::RunError::from)?;
+            let batch = batch?;
             let inside =
                 |row: &&u64| missing.iter().any(|span| span.first_row <= **row && **row < span.end());
             let numbers = batch
@@ -285,25 +285,24 @@ impl Project<'_> {
         }
         Ok(left)
     }
+}
 
-    /// Everything, where nothing of it is stored; `other` stands under its name.
-    fn from_the_start(
-        &self,
-        read: &[(usize, ShardRecord)],
-        name: String,
-        other: Option<(String, Vec<String>)>,
-        options: ScoreOptions,
-    ) -> Result<SignalPlan> {
-        let mine = || read.iter().filter(|(at, _)| options.worker.takes(*at)).map(|(_, shard)| shard);
-        let standing = match other {
-            None => Standing::New,
-            Some(_) if options.beside || options.refit => Standing::Beside,
-            Some((stored, differences)) => Standing::Refused { stored, differences },
-        };
-        let documents = mine().map(|shard| shard.documents).sum();
-        let bytes = mine().map(ShardRecord::text_bytes).sum();
-        Ok(SignalPlan { name, standing, documents, bytes })
-    }
+/// Everything, where nothing of it is stored; `other` stands under its name.
+fn anew(
+    read: &[(usize, ShardRecord)],
+    name: String,
+    other: Option<(String, Vec<String>)>,
+    options: ScoreOptions,
+) -> SignalPlan {
+    let mine = || read.iter().filter(|(at, _)| options.worker.takes(*at)).map(|(_, shard)| shard);
+    let standing = match other {
+        None => Standing::New,
+        Some(_) if options.beside || options.refit => Standing::Beside,
+        Some((stored, differences)) => Standing::Refused { stored, differences },
+    };
+    let documents = mine().map(|shard| shard.documents).sum();
+    let bytes = mine().map(ShardRecord::text_bytes).sum();
+    SignalPlan { name, standing, documents, bytes }
 }
 
 impl SignalPlan {

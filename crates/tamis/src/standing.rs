@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tamis_io::run::SignalRecord;
+use tamis_kernels::Path as NumericPath;
 use tamis_models::prompt::builtin;
 use tamis_models::source::KNOWN_MODELS;
 
@@ -105,7 +106,7 @@ fn source(model: &str) -> String {
 
 /// The numeric path of a model that is loaded here, as fingerprints have it.
 fn named_path(model: &str, dtype: Dtype, engine: Engine, device: Device) -> Option<&'static str> {
-    if is_server(model) { None } else { models::native_path(dtype, engine, device).map(|path| path.name()) }
+    if is_server(model) { None } else { models::native_path(dtype, engine, device).map(NumericPath::name) }
 }
 
 /// What of a server's options changes a value; nothing where the model is loaded here.

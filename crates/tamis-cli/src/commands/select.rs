@@ -59,6 +59,14 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
     };
     let mut corpus = args.corpus.clone();
     corpus.carry.extend(args.stratum.clone().filter(|name| !args.corpus.carry.contains(name)));
+    if let (By::Signal(asked), true) = (&by, flags::any_of_servers(context.given)) {
+        // Without flags a name goes on with what is stored, which may be a server's; nothing is made to learn that.
+        let effective = match explicit {
+            true => SignalOptions::clone(asked),
+            false => context.open(Some(&corpus), &run, Writes::Nothing)?.options_by_name(asked)?,
+        };
+        flags::refuse_of_servers(context.given, &[effective], flags::Command::Select)?;
+    }
     let project = context.open(Some(&corpus), &run, Writes::unless(args.run.dry_run))?;
     project.refuse_output_inside_corpus(args.out.as_deref())?;
     let settings = match &by {
@@ -241,7 +249,7 @@ fn text_of(report: &SelectReport) -> String {
     }
     match &report.out {
         Some(out) => {
-            lines.push(format!("kept documents: {}   in {}", one_line(out), duration(report.seconds)))
+            lines.push(format!("kept documents: {}   in {}", one_line(out), duration(report.seconds)));
         }
         None => lines.push(format!("decisions only, no documents written   in {}", duration(report.seconds))),
     }

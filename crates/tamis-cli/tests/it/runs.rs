@@ -277,3 +277,27 @@ fn a_shard_that_comes_after_an_empty_start_may_have_ids() {
     assert!(run.stdout.contains("20 in = 10 kept"), "{}", run.stdout);
     assert!(world.ok("why d0-3 --run run").stdout.contains("b.jsonl:4"));
 }
+
+#[test]
+fn as_many_rates_as_are_allowed_are_cut() {
+    let world = World::with_corpus();
+    // More than one search over the priorities takes.
+    let rates = (1..=100).map(|percent| format!("{percent}%")).collect::<Vec<_>>().join(",");
+    let select = |by: &str| format!("select corpus --by {by} --rate {rates} --run run --decide-only");
+    for by in ["random", "column:q"] {
+        let (code, report) = world.json(&select(by));
+        assert_eq!((code, report["kept"].as_u64()), (0, Some(120)), "{report:#}");
+        let kept: Vec<u64> = report["selections"]
+            .as_array()
+            .unwrap()
+            .iter()
+            .map(|target| target["documents"].as_u64().unwrap())
+            .collect();
+        assert_eq!(kept.len(), 100);
+        let asked = (1..=100u64).map(|percent| (120 * percent + 50) / 100).collect::<Vec<_>>();
+        assert!(kept.iter().zip(&asked).all(|(kept, asked)| kept.abs_diff(*asked) <= 1), "{kept:?}");
+        assert!(kept.is_sorted());
+    }
+    let rates = format!("{rates},0.5%");
+    world.refuses(&format!("select corpus --by random --rate {rates} --run run"), 2, &["at most 100 rates"]);
+}

@@ -243,3 +243,20 @@ fn chat_template(folder: &Path) -> Result<Option<String>, SourceError> {
         _ => None,
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_template_that_is_too_large_to_read_is_told_and_not_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("tokenizer_config.json"), r#"{"chat_template": "other"}"#).unwrap();
+        let path = folder.path().join("chat_template.jinja");
+        std::fs::File::create(&path).unwrap().set_len(config::LARGEST_JSON_BYTES + 1).unwrap();
+        let error = chat_template(folder.path()).unwrap_err().to_string();
+        assert!(error.contains("chat_template.jinja") && error.contains("16777217"), "{error}");
+        std::fs::write(&path, "own").unwrap();
+        assert_eq!(chat_template(folder.path()).unwrap().as_deref(), Some("own"));
+    }
+}

@@ -62,6 +62,9 @@ impl Project<'_> {
         if let SignalOptions::Density(density) = asked {
             crate::density::check_parameters(density)?;
         }
+        if let SignalOptions::Density(density) = asked {
+            crate::density::check_parameters(density)?;
+        }
         let columns = self.corpus_columns();
         for shard in self.corpus.shards() {
             if self.run.inventory_receipt(&shard.path, &columns)?.is_none() {

@@ -162,7 +162,7 @@ fn an_option_that_was_added_later_leaves_a_sketch_frozen() {
     let path = run.path().join("signals").join(frozen.full_name()).join("signal.json");
     let written = std::fs::read_to_string(&path).unwrap();
     let older = written.replace(r#"\"literal\":false,"#, "").replace(r#",\"store_f32\":false"#, "");
-    assert_eq!(written.len() - older.len(), 20 + 22, "{written}");
+    assert_eq!(written.len() - older.len(), 18 + 20, "{written}");
     std::fs::write(&path, older).unwrap();
 
     corpus::write(corpus.path(), "b.jsonl", &corpus::lines(&corpus::documents(2, 30)));

@@ -1,6 +1,7 @@
 //! A plan says what the run then does: for every signal, at every stage, and without writing anything.
 
 use serde_json::Value;
+use tamis::options::SignalOptions;
 use tamis::{Planned, Project, ScoreOptions, Silent};
 
 use crate::signals::{TABLE, open};
@@ -48,6 +49,11 @@ fn other_options_are_planned_as_the_run_takes_them() {
     corpus::mixed(corpus.path());
     for row in TABLE {
         let (asked, changed) = ((row.options)(), (row.changed)());
+        if asked.stored_name() != changed.stored_name() {
+            // Another column is another signal and no other way to compute this one.
+            assert!(matches!(asked, SignalOptions::Column { .. }), "{}", row.name);
+            continue;
+        }
         let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
         let run = folder();
         let project = open(corpus.path(), run.path(), 2, &Silent);
