@@ -162,3 +162,97 @@ fn a_last_line_without_an_end_is_a_line() {
     let run = world.ok("select corpus.jsonl --by random --rate 100% --out kept");
     assert!(run.stdout.contains("5 in = 5 kept"), "{}", run.stdout);
 }
+
+#[test]
+fn what_of_a_folder_is_not_the_corpus_is_said_once_and_for_programs_too() {
+    let world = World::with_corpus();
+    world.write("corpus/_SUCCESS", "");
+    world.write("corpus/_temporary/0/part.jsonl", shard_text(8, 9));
+    world.write("corpus/dataset_infos.json", "{}\n");
+    world.write("corpus/more.jsonl.xz", "?");
+    world.write("corpus/README.json", "{\n  \"a\": 1\n}\n");
+    let select = "select corpus --by random --rate 10% --run run --out kept";
+    let note = "corpus `corpus`: left out: 3 kept by programs for themselves (such as `_SUCCESS`)";
+    let warning =
+        "warning: corpus `corpus`: left out: 1 in a format that is not read (such as `more.jsonl.xz`)";
+    let document = "left out: 1 of one JSON object over several lines (such as `README.json`)";
+    for command in [
+        select,
+        "score counts corpus --run run",
+        "score counts corpus --run run --dry-run",
+        "select corpus --by random --rate 10% --run other --dry-run",
+        "train-ngram corpus --order 2 --out model.arpa --discount-fallback",
+    ] {
+        let run = world.ok(command);
+        for words in [note, warning, document] {
+            assert_eq!(run.stderr.matches(words).count(), 1, "{command}\n{words}\n{}", run.stderr);
+        }
+    }
+    let expected = serde_json::json!({ "bookkeeping": 3, "json-document": 1, "other-format": 1 });
+    for command in [
+        select,
+        "score counts corpus --run run",
+        "score counts corpus --run run --dry-run",
+        "train-ngram corpus --order 2 --out second.arpa --discount-fallback",
+    ] {
+        let (_, report) = world.json(command);
+        assert_eq!(report["left_out"], expected, "{command}");
+    }
+    // Such files come and go; the corpus is its shards.
+    std::fs::remove_file(world.path("corpus/_SUCCESS")).unwrap();
+    assert_eq!(world.json(select).1["documents_in"], 120);
+    // The remedies: a glob that says what is meant, and one that writes out what would be left out.
+    let run = world.ok("select corpus/*.jsonl --by random --rate 10% --out globbed");
+    assert!(!run.stderr.contains("left out"), "{}", run.stderr);
+    let (_, report) = world.json("select corpus/{_temporary/**,s*} --by random --rate 10% --out staged");
+    assert_eq!(report["documents_in"], 129);
+    world.refuses(
+        "select corpus/*.{jsonl,xz} --by random --rate 10% --out refused",
+        1,
+        &["corpus `corpus/*.{jsonl,xz}`: `more.jsonl.xz`: its ending is not known", ".jsonl.zst"],
+    );
+}
+
+#[cfg(unix)]
+#[test]
+fn a_link_that_leads_nowhere_is_an_error_that_names_it() {
+    let world = World::with_corpus();
+    std::os::unix::fs::symlink("/nowhere/part-7.jsonl", world.path("corpus/part-7.jsonl")).unwrap();
+    for command in [
+        "select corpus --by random --rate 10% --out kept",
+        "score counts corpus --run run",
+        "train-ngram corpus --order 2 --out model.arpa",
+    ] {
+        world.refuses(
+            command,
+            1,
+            &["corpus `corpus`: `part-7.jsonl`: a link that leads nowhere", "mend the link or remove it"],
+        );
+    }
+    assert!(!world.exists("run") && !world.exists("kept") && !world.exists("model.arpa"));
+    // The remedy.
+    world.ok("select corpus/s*.jsonl --by random --rate 10% --out kept");
+}
+
+#[test]
+fn what_a_parquet_file_has_and_cannot_be_kept_is_refused_before_the_first_pass() {
+    let world = World::new();
+    let texts: ArrayRef = Arc::new(StringArray::from(vec!["one", "two"]));
+    let numbers: ArrayRef = Arc::new(Int64Array::from(vec![1, 2]));
+    let batch = RecordBatch::try_from_iter([("text", texts), ("num", numbers)]).unwrap();
+    write_parquet(&world.path("corpus/a.parquet"), &batch, 10);
+    // The second file states a codec that is not read: in its footer, behind the name of the column.
+    let mut bytes = world.read("corpus/a.parquet");
+    let at = bytes.windows(5).rposition(|window| window == b"num\x15\x00").unwrap();
+    bytes[at + 4] = 8;
+    world.write("corpus/b.parquet", bytes);
+    world.refuses(
+        "score counts corpus --run run",
+        1,
+        &[
+            "shard `b.parquet`: column `num`: compressed with Brotli, which is not read",
+            "write the file anew",
+        ],
+    );
+    assert!(world.files("run/inventory").is_empty(), "nothing was read");
+}

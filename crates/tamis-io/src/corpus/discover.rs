@@ -154,7 +154,11 @@ impl Search<'_> {
                     let problem = "its ending is not known".to_owned();
                     return Err(not_read(self.location, &entry.path, problem, RECOMPRESS));
                 }
-                left_out.add(left_out::by_ending(&entry.path), &entry.path);
+                let reason = left_out::by_ending(&entry.path);
+                // Some object stores have empty objects for folders.
+                if entry.size > 0 || reason != LeftOutReason::OtherEnding {
+                    left_out.add(reason, &entry.path);
+                }
                 continue;
             }
             let name = entry.path.rsplit('/').next().unwrap_or_default();

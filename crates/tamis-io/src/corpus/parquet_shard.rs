@@ -5,12 +5,11 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use arrow_schema::{DataType, Fields, SchemaRef};
+use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
     RowSelection, RowSelector,
 };
-use parquet::arrow::{ProjectionMask, parquet_to_arrow_schema_by_columns};
-use parquet::basic::Compression;
 use parquet::column::reader::{ColumnReader, get_column_reader};
 use parquet::errors::ParquetError;
 use parquet::file::metadata::{PageIndexPolicy, ParquetMetaData, ParquetMetaDataReader};
@@ -20,7 +19,8 @@ use tamis_core::{Digest, reason};
 use super::columns::NoText;
 use super::decoded::Builder;
 use super::input::open_shard;
-use super::parquet_footer::{self, Encryption};
+use super::parquet_footer;
+use super::parquet_refusals::{encrypted, refuse_what_cannot_be_kept, unmapped};
 use super::parquet_values::{AN_ID, Values, find};
 use super::{Container, Corpus, CorpusError, CorpusResult, KeptWriter, Shard};
 use crate::store::ChunkFile;
@@ -139,14 +139,17 @@ impl Corpus {
         };
         let unreadable =
             |error: &dyn std::fmt::Display| damaged(format!("not a readable Parquet file: {error}"));
-        let (digest, footer) = read_footer(&file).map_err(|error| unreadable(&error))?;
-        if footer.ends_with(ENCRYPTED) {
-            return Err(encrypted(shard, "the footer"));
-        }
         let metadata = ParquetMetaDataReader::new()
             .with_offset_index_policy(PageIndexPolicy::Optional)
             .parse_and_finish(&file)
-            .map_err(|error| unreadable(&error))?;
+            .map_err(|error| {
+                let end = file.size().checked_sub(4).and_then(|at| file.read_at(at, 4).ok());
+                if end.is_some_and(|end| end == ENCRYPTED) {
+                    return encrypted(shard, "the footer");
+                }
+                unreadable(&error)
+            })?;
+        let (digest, footer) = read_footer(&file).map_err(|error| unreadable(&error))?;
         let footer = &footer[..footer.len().saturating_sub(8)];
         let schema_bytes = parquet_footer::schema(footer).map(<[u8]>::to_vec);
         let schema_bytes = schema_bytes.ok_or_else(|| unreadable(&"its footer has no schema"))?;
@@ -170,66 +173,6 @@ fn read_footer(file: &ChunkFile) -> std::io::Result<(Digest, bytes::Bytes)> {
     let mut bytes = file.size().to_le_bytes().to_vec();
     bytes.extend_from_slice(&footer);
     Ok((Digest::of(&bytes), footer))
-}
-
-fn encrypted(shard: &Shard, part: &str) -> CorpusError {
-    CorpusError::Unsupported {
-        shard: shard.path.clone(),
-        part: part.to_owned(),
-        problem: "encrypted".to_owned(),
-        remedy: "decrypt the file: write it anew without encryption",
-    }
-}
-
-/// What could be opened and then not be read, or not be kept: told before the first row.
-fn refuse_what_cannot_be_kept(shard: &Shard, metadata: &ParquetMetaData, footer: &[u8]) -> CorpusResult<()> {
-    let descriptor = metadata.file_metadata().schema_descr();
-    let name = |leaf: usize| format!("column `{}`", descriptor.column(leaf).path().string());
-    let refuse = |leaf: usize, problem: String, remedy: &'static str| {
-        let (shard, part) = (shard.path.clone(), name(leaf));
-        Err(CorpusError::Unsupported { shard, part, problem, remedy })
-    };
-    if let Some(Encryption::Columns(columns)) = parquet_footer::encryption(footer) {
-        let names: Vec<String> =
-            columns.into_iter().filter(|leaf| *leaf < descriptor.num_columns()).map(name).collect();
-        let part = if names.is_empty() { "the file".to_owned() } else { names.join(", ") };
-        return Err(encrypted(shard, &part));
-    }
-    for group in metadata.row_groups() {
-        for (leaf, column) in group.columns().iter().enumerate() {
-            if let Some(path) = column.file_path() {
-                let remedy = "read the files that hold the data instead";
-                return refuse(leaf, format!("its data are in another file, `{path}`"), remedy);
-            }
-            if let codec @ (Compression::BROTLI(_) | Compression::LZO) = column.compression() {
-                let codec = if codec == Compression::LZO { "LZO" } else { "Brotli" };
-                let remedy = "write the file anew with zstd, snappy, gzip, lz4 or no compression";
-                return refuse(leaf, format!("compressed with {codec}, which is not read"), remedy);
-            }
-        }
-    }
-    Ok(())
-}
-
-/// Why a schema is not read: the first column that has no type in Arrow, where it is one.
-fn unmapped(shard: &Shard, metadata: &ParquetMetaData, error: &ParquetError) -> CorpusError {
-    let descriptor = metadata.file_metadata().schema_descr();
-    let alone = |leaf: usize| {
-        let one = ProjectionMask::leaves(descriptor, [leaf]);
-        parquet_to_arrow_schema_by_columns(descriptor, one, None).err().map(|error| (leaf, error))
-    };
-    let (part, problem) = match (0..descriptor.num_columns()).find_map(alone) {
-        Some((leaf, error)) => {
-            (format!("column `{}`", descriptor.column(leaf).path().string()), error.to_string())
-        }
-        None => ("the schema".to_owned(), error.to_string()),
-    };
-    CorpusError::Unsupported {
-        shard: shard.path.clone(),
-        part,
-        problem: format!("of a type that is not read: {problem}"),
-        remedy: "write the file anew without this column, or with another type of it",
-    }
 }
 
 /// How two lists of columns differ, `None` when they are the same. Order, nullability and metadata do not count.
