@@ -11,7 +11,7 @@ use tamis_core::{
 use tamis_io::corpus::Columns;
 use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
-use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
+use tamis_models::ask_llm::{AnswerModel, AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
 use tamis_models::graph::{Backend, Device as ModelDevice, Task, build_encoder, check};
 use tamis_models::perplexity::{
