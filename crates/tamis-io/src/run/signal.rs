@@ -9,6 +9,7 @@ use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
 use tamis_core::{Direction, Fingerprint, Input, Ranking, RuleKind, ScoreBatch, SignalInfo};
 
+use super::generation::View;
 use super::paths::{check_name, split_full_name};
 use super::{Candidate, FORMAT_VERSION, RunDirectory, RunError, RunResult, json};
 use crate::sidecar::type_name;
@@ -214,6 +215,7 @@ pub enum Beside {
 pub struct SignalDir {
     pub(super) run: RunDirectory,
     pub(super) record: SignalRecord,
+    pub(super) view: View,
 }
 
 impl SignalDir {
@@ -280,7 +282,7 @@ impl RunDirectory {
         if stored.schema != record.schema {
             return Err(RunError::corrupt(&path, "states other columns than the signal has now"));
         }
-        let signal = SignalDir { run: self.clone(), record: stored };
+        let signal = SignalDir { run: self.clone(), record: stored, view: View::default() };
         signal.sweep()?;
         Ok(signal)
     }
@@ -311,7 +313,9 @@ impl RunDirectory {
     pub fn signals(&self) -> RunResult<Vec<SignalDir>> {
         let records = self.signal_names()?;
         let records = records.iter().filter_map(|full| self.read_signal(full).transpose());
-        records.map(|record| Ok(SignalDir { run: self.clone(), record: record? })).collect()
+        records
+            .map(|record| Ok(SignalDir { run: self.clone(), record: record?, view: View::default() }))
+            .collect()
     }
 
     /// The signal of a full name, or the only one of a short name.
@@ -325,7 +329,7 @@ impl RunDirectory {
             None => self.signals_named(name)?,
         };
         match (found.pop(), found.is_empty()) {
-            (Some(record), true) => Ok(SignalDir { run: self.clone(), record }),
+            (Some(record), true) => Ok(SignalDir { run: self.clone(), record, view: View::default() }),
             (Some(last), false) => {
                 found.push(last);
                 Err(RunError::Ambiguous { name: name.to_owned(), candidates: tell_apart(&found) })

@@ -8,5 +8,6 @@ mod corpus_lines;
 mod corpus_parquet;
 mod corpus_support;
 mod run_files;
+mod run_generations;
 mod run_resume;
 mod run_support;
