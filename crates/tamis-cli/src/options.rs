@@ -7,11 +7,11 @@ use tamis::options::{
     EmbedOptions, Engine, ExactDuplicates, Long, NgramOptions, NgramWords, Objective, PerplexityOptions,
     SelectOptions, ServerOptions, SignalOptions, TrainNgramOptions,
 };
-use tamis::{Error, Quantile, Rate, Result, Rule, Target};
+use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, Target};
 
 use crate::args::{
     CorpusArgs, DtypeArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs, ObjectiveArg,
-    PresetArg, ProjectionArg, RuleArg, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
+    PresetArg, ProjectionArg, RuleArg, RunArgs, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
 };
 
 /// The corpus, unless the run is to say.
@@ -136,6 +136,11 @@ pub(crate) fn run(run: Option<&PathBuf>, out: Option<&PathBuf>) -> Result<PathBu
     }
 }
 
+/// What becomes of rows that failed.
+pub(crate) fn failed(run: &RunArgs) -> FailedRows {
+    if run.retry_failed { FailedRows::Retry } else { FailedRows::Keep }
+}
+
 /// Whether any flag of a signal was given.
 pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
     let SignalArgs {
@@ -239,6 +244,7 @@ pub(crate) fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) ->
         max_characters: args.max_document_characters,
         timeout_seconds: args.request_timeout,
         retries: args.retries,
+        stop_after_failed: args.stop_after_failed,
     })
 }
 

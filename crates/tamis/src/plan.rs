@@ -17,6 +17,8 @@ pub struct Plan {
     documents: Option<u64>,
     /// Signal, documents without a value, bytes of text of these.
     signal: Option<(String, u64, u64)>,
+    /// Rows without a value that would be computed again, where that was asked for.
+    again: Option<u64>,
 }
 
 impl Project<'_> {
@@ -58,11 +60,18 @@ impl Project<'_> {
             unread_shards,
             documents: (unread_shards == 0).then(|| read.iter().map(|shard| shard.documents).sum()),
             signal,
+            again: None,
         })
     }
 }
 
 impl Plan {
+    /// The same, with so many rows that have no value and would be computed again ([`Project::retryable_rows`]).
+    #[must_use]
+    pub fn asking_again(self, rows: u64) -> Self {
+        Self { again: Some(rows), ..self }
+    }
+
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -73,7 +82,12 @@ impl Plan {
             "unread_shards": self.unread_shards,
             "documents": self.documents,
             "signal": self.signal.as_ref().map(|(name, documents, bytes)| {
-                json!({ "name": name, "documents_to_compute": documents, "text_bytes_to_compute": bytes })
+                let mut signal =
+                    json!({ "name": name, "documents_to_compute": documents, "text_bytes_to_compute": bytes });
+                if let Some(rows) = self.again {
+                    signal["rows_to_ask_again"] = rows.into();
+                }
+                signal
             }),
         })
     }
@@ -92,6 +106,9 @@ impl Plan {
             lines.push(format!(
                 "{name}: {documents} documents ({bytes} bytes of text) would be computed{unread}"
             ));
+        }
+        if let Some(rows) = self.again {
+            lines.push(format!("{rows} rows without a value would be asked again"));
         }
         lines.push("nothing was done (--dry-run)".to_owned());
         lines.join("\n")

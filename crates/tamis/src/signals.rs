@@ -4,6 +4,7 @@ use tamis_core::Signal;
 use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::SidecarColumns;
 
+use crate::again::FailedRows;
 use crate::column::{ColumnSignal, stored_name};
 use crate::counts::Counts;
 use crate::map::{MapReport, Worker};
@@ -35,11 +36,13 @@ pub struct ScoreOptions {
     pub beside: bool,
     /// Fit a new sketch although one is there.
     pub refit: bool,
+    /// Rows of earlier calls that have no value.
+    pub failed: FailedRows,
 }
 
 impl Default for ScoreOptions {
     fn default() -> Self {
-        Self { worker: Worker::ALONE, beside: false, refit: false }
+        Self { worker: Worker::ALONE, beside: false, refit: false, failed: FailedRows::Keep }
     }
 }
 
@@ -239,7 +242,10 @@ impl Project<'_> {
     ) -> Result<(SignalDir, ScoreReport)> {
         let directory = self.open_signal(signal, asked, options.beside, repeatability)?;
         let shards: Vec<&ShardRecord> = version.shards.iter().collect();
-        let map = self.map(version, &shards, signal, &directory, options.worker)?;
+        let mut map = self.map(version, &shards, signal, &directory, options.worker)?;
+        if options.failed == FailedRows::Retry {
+            self.retry(version, signal, &directory, options.worker, &mut map, |_| true)?;
+        }
         let mut findings = Vec::new();
         if matches!(asked, SignalOptions::AskLlm(_)) && map.unfinished_shards == 0 {
             findings.extend(self.judge_findings(version, &directory)?);
@@ -280,7 +286,7 @@ impl Project<'_> {
             return Ok((directory, Some(report)));
         }
         let directory = self.run.resolve(&name)?;
-        if self.is_complete(version, &directory)? {
+        if options.failed == FailedRows::Keep && self.is_complete(version, &directory)? {
             return Ok((directory, None));
         }
         // Go on with the settings it was begun with.
@@ -312,14 +318,15 @@ impl Project<'_> {
         &self,
         version: &CorpusVersion,
         full_name: &str,
+        failed: FailedRows,
     ) -> Result<(SignalDir, Option<ScoreReport>)> {
         let directory = self.run.resolve(full_name)?;
-        if self.is_complete(version, &directory)? {
+        if failed == FailedRows::Keep && self.is_complete(version, &directory)? {
             return Ok((directory, None));
         }
         let asked = self.stored_options(full_name)?;
         let (computed, report) =
-            self.score(version, &asked, ScoreOptions { beside: true, ..ScoreOptions::default() })?;
+            self.score(version, &asked, ScoreOptions { beside: true, failed, ..ScoreOptions::default() })?;
         if computed.full_name() != directory.full_name() {
             let message = format!(
                 "`{}` cannot be completed: its options now give `{}`, which was computed beside it",

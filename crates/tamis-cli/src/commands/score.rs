@@ -29,7 +29,11 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     let run = options::run(args.run.run.as_ref(), None)?;
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {
-        let plans = asked.iter().map(|asked| project.plan(Some(asked))).collect::<tamis::Result<Vec<_>>>()?;
+        let plan = |asked| -> tamis::Result<tamis::Plan> {
+            let plan = project.plan(Some(asked))?;
+            Ok(if args.run.retry_failed { plan.asking_again(project.retryable_rows(asked)?) } else { plan })
+        };
+        let plans = asked.iter().map(plan).collect::<tamis::Result<Vec<_>>>()?;
         context.print(
             || one_or_list(plans.iter().map(tamis::Plan::json).collect()),
             || plans.iter().map(tamis::Plan::text).collect::<Vec<_>>().join("\n"),
@@ -37,6 +41,13 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         return Ok(Outcome::Done);
     }
     if let Some(share) = &args.sample {
+        if args.run.retry_failed {
+            return Err(tamis::Error::usage(
+                "--sample writes no scores, so there is nothing to ask again",
+                "leave --retry-failed or --sample out",
+            )
+            .into());
+        }
         let share = options::share("--sample", share)?;
         if share == 0.0 {
             return Err(tamis::Error::usage("--sample 0 draws nothing", "write --sample 1%").into());
@@ -60,7 +71,12 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         asked.iter().try_for_each(|asked| project.check_signal(asked))?;
         let version = project.inventory()?;
         context.tell_unreadable(&project, &version)?;
-        let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
+        let score = ScoreOptions {
+            worker,
+            beside: args.run.beside,
+            refit: args.refit,
+            failed: options::failed(&args.run),
+        };
         let mut reports = Vec::with_capacity(asked.len());
         for asked in &asked {
             let (_, report) = project.score(&version, asked, score)?;
@@ -118,6 +134,8 @@ fn json_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> serde_
         "documents_in": version.documents() + version.failed_rows(),
         "documents": map.documents,
         "computed": map.computed,
+        "asked_again": map.asked_again,
+        "mended": map.mended,
         "failed": failed,
         "failed_by_reason": reasons(report, version),
         "tokens": map.tokens,
@@ -151,6 +169,13 @@ fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String
         let reasons: Vec<String> =
             reasons.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
         text += &format!("\n{} rows failed: {}", count(failed), reasons.join(", "));
+    }
+    if map.asked_again > 0 {
+        text += &format!(
+            "\n{} rows were asked again, {} of them have a value now",
+            count(map.asked_again),
+            count(map.mended)
+        );
     }
     if map.unfinished_shards > 0 {
         text += &format!("\n{} shards are left to other workers", count(map.unfinished_shards as u64));

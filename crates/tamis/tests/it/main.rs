@@ -19,5 +19,6 @@ mod judge;
 #[cfg(unix)]
 mod kill;
 mod resume;
+mod retry;
 mod selection;
 mod sharing;
