@@ -144,7 +144,6 @@ fn only_failed_rows_are_asked_again_and_others_keep_their_bits() {
     let earlier = select(&project, &version, "ask-llm", Some("mine")).unwrap();
     let unnamed = select(&project, &version, "ask-llm", None).unwrap();
 
-    // As long as it is broken nothing is gained, and nothing lost.
     server.set(false);
     let asked = server.asked();
     let (signal, again) = score(&project, &version, &server.ask(), RETRY).unwrap();
