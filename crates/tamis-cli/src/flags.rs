@@ -98,6 +98,7 @@ const SIGNALS: &[(&str, &[Kind])] = &[
     ("corpus", ALL),
     ("text", ALL),
     ("id", ALL),
+    ("qualify_ids", ALL),
     ("namespace", ALL),
     ("carry", ALL),
     ("max_line_bytes", ALL),
@@ -106,6 +107,8 @@ const SIGNALS: &[(&str, &[Kind])] = &[
     ("run", ALL),
     ("beside", ALL),
     ("dry_run", ALL),
+    // Refused where nothing is asked again, in words of its own.
+    ("retry_failed", ALL),
     // `score` itself; density makes one sketch of the whole corpus.
     ("name", ALL),
     ("worker", &[AskLlm, Embed, Perplexity, Ngram, Counts, Tokens, Column]),
@@ -126,6 +129,7 @@ const SIGNALS: &[(&str, &[Kind])] = &[
     ("bytes", ALL),
     ("seed", ALL),
     ("exact_duplicates", ALL),
+    ("duplicate_ids", ALL),
     ("veto", ALL),
     ("out", ALL),
     ("decide_only", ALL),
@@ -153,6 +157,7 @@ const SIGNALS: &[(&str, &[Kind])] = &[
     ("max_document_characters", SERVED),
     ("request_timeout", SERVED),
     ("retries", SERVED),
+    ("stop_after_failed", SERVED),
     // The sketch.
     ("repetitions", &[Density]),
     ("buckets", &[Density]),
@@ -173,8 +178,15 @@ const SIGNALS: &[(&str, &[Kind])] = &[
 const TOKENIZER_OF_SCORE: &[Kind] = &[Tokens, AskLlm, Embed, Density];
 
 /// Flags that say how a server is asked.
-const OF_SERVERS: &[&str] =
-    &["server_model", "concurrency", "top_logprobs", "max_document_characters", "request_timeout", "retries"];
+const OF_SERVERS: &[&str] = &[
+    "server_model",
+    "concurrency",
+    "top_logprobs",
+    "max_document_characters",
+    "request_timeout",
+    "retries",
+    "stop_after_failed",
+];
 
 fn spelt(flag: &str) -> String {
     format!("--{}", flag.replace('_', "-"))

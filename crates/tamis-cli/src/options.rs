@@ -7,11 +7,12 @@ use tamis::options::{
     DuplicateIds, EmbedOptions, Engine, ExactDuplicates, Ids, Long, NgramOptions, NgramWords, Objective,
     PerplexityOptions, SelectOptions, ServerOptions, SignalOptions, TrainNgramOptions,
 };
-use tamis::{Error, Quantile, Rate, Result, Rule, Target};
+use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, Target};
 
 use crate::args::{
     CorpusArgs, DtypeArg, DuplicateIdsArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs,
-    ObjectiveArg, PresetArg, ProjectionArg, RuleArg, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
+    ObjectiveArg, PresetArg, ProjectionArg, RuleArg, RunArgs, Select, ServerArgs, SignalArgs, TrainNgram,
+    WordsArg,
 };
 
 /// The corpus, unless the run is to say all of it; where it is comes from `stored` when that alone is left open.
@@ -180,6 +181,11 @@ pub(crate) fn run(run: Option<&PathBuf>, out: Option<&PathBuf>) -> Result<PathBu
     }
 }
 
+/// What becomes of rows that failed.
+pub(crate) fn failed(run: &RunArgs) -> FailedRows {
+    if run.retry_failed { FailedRows::Retry } else { FailedRows::Keep }
+}
+
 /// Whether any flag of a signal was given.
 pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
     let SignalArgs {
@@ -298,6 +304,7 @@ pub(crate) fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) ->
         top_logprobs: args.top_logprobs.unwrap_or(pace.top_logprobs),
         tokenizer: tokenizer.map(str::to_owned),
         max_characters: args.max_document_characters,
+        stop_after_failed: args.stop_after_failed,
         ..pace
     })
 }

@@ -51,4 +51,15 @@ pub mod reason {
     pub const NO_TOKENS: &str = "no-tokens";
     /// The document is one token long and nothing precedes it: there is nothing to predict.
     pub const ONE_TOKEN: &str = "one-token";
+    /// A column that the corpus carries has no value in this row.
+    pub const MISSING_OR_NULL: &str = "missing-or-null";
+    /// A column that the corpus carries holds no finite number in this row.
+    pub const NOT_A_NUMBER: &str = "not-a-number";
+
+    /// Whether a row failed by what its document is, so that asking again cannot give another outcome. Any other failure may
+    /// be a server's or a model's, and passes when that is mended.
+    #[must_use]
+    pub fn is_the_documents_own(reason: &str) -> bool {
+        [NO_TOKENS, ONE_TOKEN, MISSING_OR_NULL, NOT_A_NUMBER].contains(&reason)
+    }
 }

@@ -158,16 +158,23 @@ impl RemoteEmbed {
         let row = || ask(&self.server, texts, Some(self.dimension), Patience::Full);
         match self.server.for_row(row, || self.probe())? {
             Ok(vectors) => {
-                let rows: Vec<Row> = vectors
-                    .iter()
-                    .map(|vector| {
-                        let none = || {
-                            RowFailure::new(core_reason::NOT_FINITE, "a vector of zeros, or not of numbers")
-                        };
-                        unit(vector).ok_or_else(none)
-                    })
-                    .collect();
-                rows.iter().try_for_each(|row| self.server.count(row))?;
+                let mut rows = Vec::with_capacity(texts.len());
+                for (text, vector) in texts.iter().zip(&vectors) {
+                    let row = match unit(vector) {
+                        Some(vector) => Ok(vector),
+                        // Some servers spoil texts by padding them to the longest of a request.
+                        None if texts.len() > 1 => {
+                            rows.extend(self.embed(&[*text])?);
+                            continue;
+                        }
+                        None => Err(RowFailure::new(
+                            core_reason::NOT_FINITE,
+                            "a vector of zeros, or not of numbers",
+                        )),
+                    };
+                    self.server.count(&row)?;
+                    rows.push(row);
+                }
                 Ok(rows)
             }
             Err(failure) if texts.len() <= 1 => {

@@ -8,11 +8,8 @@ use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use tamis_core::{
     Digest, Direction, Error, Fingerprint, Input, Parallelism, Ranking, Result, RuleKind, Signal, SignalInfo,
-    column,
+    column, reason,
 };
-
-const MISSING: &str = "missing-or-null";
-const NOT_A_NUMBER: &str = "not-a-number";
 
 /// Reads one carried column as a finite number.
 pub(crate) struct ColumnSignal {
@@ -75,14 +72,14 @@ impl Signal for ColumnSignal {
         let parsed: Vec<std::result::Result<f64, &str>> = (0..values.len())
             .map(|at| {
                 if values.is_null(at) {
-                    return Err(MISSING);
+                    return Err(reason::MISSING_OR_NULL);
                 }
                 let number = match values.value(at) {
                     "true" => Ok(1.0),
                     "false" => Ok(0.0),
-                    text => text.trim().parse::<f64>().map_err(|_| NOT_A_NUMBER),
+                    text => text.trim().parse::<f64>().map_err(|_| reason::NOT_A_NUMBER),
                 }?;
-                if number.is_finite() { Ok(number) } else { Err(NOT_A_NUMBER) }
+                if number.is_finite() { Ok(number) } else { Err(reason::NOT_A_NUMBER) }
             })
             .collect();
         let columns: Vec<ArrayRef> = vec![

@@ -1,6 +1,6 @@
 //! The two passes of Density over a run: sample, choose, sketch, probe; then score against the frozen sketch.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -12,6 +12,7 @@ use tamis_samplers::{
     Projection, RaceParameters, RaceSketch, default_parameters,
 };
 
+use crate::again::{FailedRows, INPUTS_NOTE, generations_text};
 use crate::map::Worker;
 use crate::options::{DensityKernel, DensityOptions, DensityProjection, SignalOptions};
 use crate::project::Project;
@@ -42,12 +43,14 @@ impl Project<'_> {
         check_parameters(density)?;
         let embed = SignalOptions::Embed(density.embed.clone());
         // Other embeddings may stand beside those that are there where another density may.
-        let own = ScoreOptions { beside: options.beside, ..ScoreOptions::default() };
-        let (embedding, _) = self.score(version, &embed, own)?;
+        let own = ScoreOptions { beside: options.beside, failed: options.failed, ..ScoreOptions::default() };
+        let (embedding, embedded) = self.score(version, &embed, own)?;
+        // Sampled, sketched and scored are the same rows, whatever another process asks again meanwhile.
+        let embedding = embedding.pinned(version)?;
         let began = Instant::now();
         let asked = SignalOptions::Density(density.clone());
         let stored = self.stored_sketches(density, embedding.full_name())?;
-        let (sketch, notes, findings) = match stored.frozen {
+        let (sketch, notes, mut findings) = match stored.frozen {
             Some((_, earlier)) if options.refit => {
                 // Sketches of different p do not add, nor do their scores compare.
                 let kept = earlier.inner.parameters().hashes as usize;
@@ -88,14 +91,44 @@ impl Project<'_> {
         self.run.write_sketch(&format!("{}@{}", info.name, info.fingerprint.short()), &sketch.encode())?;
         let directory =
             self.open_signal(&member, &asked, options.beside || options.refit, Repeatability::Exact)?;
+        // What the sketch holds is scored as it was sketched: a row that had no embedding then is no member of it.
+        let mut inputs = embedding.generations();
+        let sketched = sketched_generations(directory.record().notes.get(INPUTS_NOTE))?;
+        for shard in version.shards.iter().filter(|shard| parts.contains(&part_name(shard))) {
+            inputs.remove(&shard.path);
+            inputs.extend(sketched.get(&shard.path).map(|generation| (shard.path.clone(), *generation)));
+        }
+        let directory = directory.reading(inputs);
+        if options.failed == FailedRows::Keep {
+            self.refuse_stale(version, &directory)?;
+        }
         let (held, later): (Vec<&ShardRecord>, Vec<&ShardRecord>) =
             version.shards.iter().partition(|shard| parts.contains(&part_name(shard)));
         let mut map = self.map(version, &held, &member, &directory, options.worker)?;
+        let other = member.with_membership(Membership::Other);
         if !later.is_empty() {
-            let other = member.with_membership(Membership::Other);
             let computed = map.computed;
             map = self.map(version, &later, &other, &directory, options.worker)?;
             map.computed += computed;
+        }
+        let directory = directory.reading(embedding.generations());
+        match options.failed {
+            FailedRows::Keep => self.refuse_stale(version, &directory)?,
+            FailedRows::Retry => {
+                let stale = self.stale_shards(version, &directory)?;
+                self.retry(version, &other, &directory, options.worker, &mut map, |shard| {
+                    stale.contains(&shard.path)
+                })?;
+                if map.asked_again > 0 {
+                    findings.push(format!(
+                        "{} rows had no embedding when the sketch was made and are scored against it as it is; --refit makes a \
+                         new one",
+                        map.asked_again
+                    ));
+                }
+                map.asked_again += embedded.map.asked_again;
+                map.mended += embedded.map.mended;
+            }
         }
         map.seconds = began.elapsed().as_secs_f64();
         Ok((directory, ScoreReport { map, findings }))
@@ -155,7 +188,10 @@ impl Project<'_> {
         probed.truncate(neighbours.len() * sample.dimension());
         let estimates = sketch.estimate(&probed);
         let diagnostics = DensityDiagnostics::new(&neighbours, &estimates, DIAGNOSED_RATE);
-        let (notes, mut findings) = describe(&chosen, &diagnostics);
+        let (mut notes, mut findings) = describe(&chosen, &diagnostics);
+        if !embedding.generations().is_empty() {
+            notes.push((INPUTS_NOTE.to_owned(), generations_text(&embedding.generations())));
+        }
         findings.extend(diagnostics.warning());
         let parts: BTreeSet<String> = version.shards.iter().map(part_name).collect();
         Ok((Sharded { parts, inner: sketch }, notes, findings))
@@ -193,6 +229,18 @@ impl Project<'_> {
             )
         })
     }
+}
+
+/// See [`INPUTS_NOTE`].
+fn sketched_generations(note: Option<&String>) -> Result<BTreeMap<String, u64>> {
+    note.map_or(Ok(BTreeMap::new()), |note| {
+        serde_json::from_str(note).map_err(|error| {
+            Error::state(
+                format!("`signal.json` of density: note `{INPUTS_NOTE}`: {error}"),
+                "remove the signal's folder to compute it again",
+            )
+        })
+    })
 }
 
 /// A shard as the sketch remembers it: a copy of its file under another name is another shard.

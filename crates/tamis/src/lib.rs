@@ -4,6 +4,7 @@
 //! ([`Project::inventory`]), compute a signal ([`Project::score`]), select ([`Project::select`]), explain
 //! ([`Project::show`], [`Project::why`]). Each can be interrupted at any moment and goes on where it stopped.
 
+mod again;
 mod audit;
 mod carried;
 mod check;
@@ -36,6 +37,7 @@ mod servers;
 mod signals;
 mod standing;
 
+pub use again::FailedRows;
 pub use audit::{Started, without_secrets};
 pub use check::{CheckOptions, CheckReport, CheckedJudge, Half, KindOfBad, Verdict, check_model};
 pub use error::{Error, Result};

@@ -8,10 +8,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::{UInt32Type, UInt64Type};
+use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::concat::concat_batches;
+use arrow_select::filter::filter_record_batch;
 use tamis_core::{DocumentBatch, Input, Parallelism, ScoreBatch, Signal, column};
 use tamis_io::run::{CorpusVersion, ShardLock, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
@@ -30,6 +31,10 @@ pub struct MapReport {
     pub documents: u64,
     /// Documents that were computed by this call.
     pub computed: u64,
+    /// Rows of an earlier call that had no value and were computed again, those of a signal that is read included.
+    pub asked_again: u64,
+    /// Rows without a value that have one now.
+    pub mended: u64,
     /// Tokens read by this call, where the signal counts them.
     pub tokens: u64,
     /// Rows without values, by reason, over all finished shards.
@@ -84,6 +89,24 @@ struct Open<'s> {
 struct Work<'s> {
     open: Arc<Open<'s>>,
     part: Part,
+}
+
+/// Which rows of a shard are computed: all, or those that a generation asks again.
+struct Asked {
+    /// Rising.
+    rows: Option<Vec<u64>>,
+}
+
+impl Asked {
+    /// The rows of a batch that are computed, where these are not all.
+    fn among(&self, batch: &RecordBatch) -> Result<Option<RecordBatch>> {
+        let Some(asked) = &self.rows else { return Ok(None) };
+        let rows =
+            batch.column_by_name(column::ROW).expect("keyed batches have rows").as_primitive::<UInt64Type>();
+        let mask: BooleanArray =
+            rows.values().iter().map(|row| Some(asked.binary_search(row).is_ok())).collect();
+        Ok(Some(filter_record_batch(batch, &mask).map_err(tamis_core::Error::from)?))
+    }
 }
 
 struct Totals {
@@ -213,6 +236,7 @@ impl Project<'_> {
             self.observer.skip(bytes);
         }
         let open = Arc::new(Open { shard, outstanding: AtomicUsize::new(1), _lock: lock });
+        let asked = Asked { rows: directory.asked_again(shard)? };
         let mut cutter = PartCutter::new(missing, info.part_bytes);
         let send = |parts: Vec<Part>| {
             parts.into_iter().all(|part| {
@@ -224,6 +248,17 @@ impl Project<'_> {
             Input::Documents => {
                 if let Some(first) = cutter.wanted_from() {
                     self.documents_from(shard, first, |documents| {
+                        let bytes = |documents: &DocumentBatch| -> u64 {
+                            documents.texts().iter().flatten().map(|text| text.len() as u64).sum()
+                        };
+                        let documents = match asked.among(documents.as_arrow())? {
+                            None => documents.clone(),
+                            Some(some) => {
+                                let some = DocumentBatch::new(some)?;
+                                self.observer.skip(bytes(documents) - bytes(&some));
+                                some
+                            }
+                        };
                         let texts = documents.texts();
                         let parts = cutter.push(documents.as_arrow(), |at| texts.value(at).len() as u64);
                         Ok(send(parts) && cutter.wanted_from().is_some())
@@ -231,9 +266,10 @@ impl Project<'_> {
                 }
             }
             Input::Signal(name) => {
-                let input = self.run.resolve(name)?;
+                let input = self.run.resolve(name)?.at(directory.input_generations());
                 for batch in input.read(shard, SidecarColumns::All)? {
                     let batch = batch?;
+                    let batch = asked.among(&batch)?.unwrap_or(batch);
                     // Embeddings have no text: a row counts as much as the text it stands for on average, or as it has itself.
                     let text = shard.text_bytes() / shard.documents.max(1);
                     let own = batch.get_array_memory_size() as u64 / batch.num_rows().max(1) as u64;

@@ -183,6 +183,14 @@ pub struct ServerOptions {
     pub timeout_seconds: u64,
     /// Tries after the first.
     pub retries: u32,
+    /// Rows without a value, one after the other, at which scoring stops; 0: never. It changes no value, and is stored only
+    /// where somebody chose it.
+    #[serde(skip_serializing_if = "is_usual_streak")]
+    pub stop_after_failed: u32,
+}
+
+fn is_usual_streak(rows: &u32) -> bool {
+    *rows == tamis_remote::ServerOptions::STOP_AFTER_FAILED
 }
 
 impl Default for ServerOptions {
@@ -195,6 +203,7 @@ impl Default for ServerOptions {
             max_characters: None,
             timeout_seconds: 120,
             retries: 6,
+            stop_after_failed: tamis_remote::ServerOptions::STOP_AFTER_FAILED,
         }
     }
 }

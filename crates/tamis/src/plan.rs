@@ -45,6 +45,8 @@ pub struct Plan {
     signals: Vec<SignalPlan>,
     /// Place of the signal among them.
     main: Option<usize>,
+    /// Rows without a value that would be computed again, where that was asked for.
+    again: Option<u64>,
 }
 
 /// Work that is left of one signal.
@@ -116,6 +118,7 @@ impl Project<'_> {
             documents: (unread_shards == 0).then(|| read.iter().map(|(_, shard)| shard.documents).sum()),
             signals,
             main,
+            again: None,
         })
     }
 
@@ -341,6 +344,12 @@ impl SignalPlan {
 }
 
 impl Plan {
+    /// The same, with so many rows that have no value and would be computed again ([`Project::retryable_rows`]).
+    #[must_use]
+    pub fn asking_again(self, rows: u64) -> Self {
+        Self { again: Some(rows), ..self }
+    }
+
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -352,7 +361,13 @@ impl Plan {
             "unread_shards": self.unread_shards,
             "left_out": self.left_out,
             "documents": self.documents,
-            "signal": self.main.and_then(|main| self.signals.get(main)).map(SignalPlan::json),
+            "signal": self.main.and_then(|main| self.signals.get(main)).map(|signal| {
+                let mut signal = signal.json();
+                if let Some(rows) = self.again {
+                    signal["rows_to_ask_again"] = rows.into();
+                }
+                signal
+            }),
             "needs": others.map(|(_, signal)| signal.json()).collect::<Vec<_>>(),
         })
     }
@@ -366,6 +381,9 @@ impl Plan {
             None => format!("{} shards would be read for the first time", self.unread_shards),
         });
         lines.extend(self.signals.iter().map(|signal| signal.text(self.unread_shards)));
+        if let Some(rows) = self.again {
+            lines.push(format!("{rows} rows without a value would be asked again"));
+        }
         lines.push("nothing was done (--dry-run)".to_owned());
         lines
     }

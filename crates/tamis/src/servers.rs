@@ -36,7 +36,9 @@ pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<R
         tokenizer: tokenizer(&options.server, observer)?,
         ..JudgeOptions::default()
     };
-    Ok(RemoteJudge::new(&endpoint, &prompts, &asked(&options.server), &own)?)
+    let judge = RemoteJudge::new(&endpoint, &prompts, &asked(&options.server), &own)?;
+    judge.remarks().iter().for_each(|remark| observer.warn(remark));
+    Ok(judge)
 }
 
 /// An embedder behind a server that answered.
@@ -50,7 +52,9 @@ pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Resul
         precision: if options.store_f32 { Precision::F32 } else { Precision::F16 },
         ..tamis_remote::EmbedOptions::default()
     };
-    Ok(RemoteEmbed::new(&endpoint, &asked(&options.server), &own)?)
+    let embedder = RemoteEmbed::new(&endpoint, &asked(&options.server), &own)?;
+    embedder.remarks().iter().for_each(|remark| observer.warn(remark));
+    Ok(embedder)
 }
 
 fn asked(options: &ServerOptions) -> tamis_remote::ServerOptions {
@@ -59,6 +63,7 @@ fn asked(options: &ServerOptions) -> tamis_remote::ServerOptions {
         concurrency: options.concurrency.max(1),
         timeout: Duration::from_secs(options.timeout_seconds.max(1)),
         retries: options.retries,
+        stop_after_failed: options.stop_after_failed,
         ..tamis_remote::ServerOptions::default()
     }
 }

@@ -6,6 +6,7 @@ use tamis_io::run::{
 };
 use tamis_io::sidecar::SidecarColumns;
 
+use crate::again::FailedRows;
 use crate::column::{ColumnSignal, stored_name};
 use crate::counts::Counts;
 use crate::early::EarlyLook;
@@ -38,11 +39,13 @@ pub struct ScoreOptions {
     pub beside: bool,
     /// Fit a new sketch although one is there.
     pub refit: bool,
+    /// Rows of earlier calls that have no value.
+    pub failed: FailedRows,
 }
 
 impl Default for ScoreOptions {
     fn default() -> Self {
-        Self { worker: Worker::ALONE, beside: false, refit: false }
+        Self { worker: Worker::ALONE, beside: false, refit: false, failed: FailedRows::Keep }
     }
 }
 
@@ -281,7 +284,10 @@ impl Project<'_> {
         let asks = matches!(asked, SignalOptions::AskLlm(_));
         let looked_at = EarlyLook::new(signal, self.observer);
         let signal = if asks { &looked_at } else { signal };
-        let map = self.map(version, &shards, signal, &directory, options.worker)?;
+        let mut map = self.map(version, &shards, signal, &directory, options.worker)?;
+        if options.failed == FailedRows::Retry {
+            self.retry(version, signal, &directory, options.worker, &mut map, |_| true)?;
+        }
         let mut findings = Vec::new();
         if asks && map.unfinished_shards == 0 {
             findings.extend(self.judge_findings(version, &directory)?);
@@ -336,7 +342,7 @@ impl Project<'_> {
             return Ok((directory, Some(report)));
         }
         let directory = self.run.resolve(&name)?;
-        if self.is_complete(version, &directory)? {
+        if options.failed == FailedRows::Keep && self.is_complete(version, &directory)? {
             return Ok((directory, None));
         }
         // Go on with the settings it was begun with.
@@ -377,14 +383,15 @@ impl Project<'_> {
         &self,
         version: &CorpusVersion,
         full_name: &str,
+        failed: FailedRows,
     ) -> Result<(SignalDir, Option<ScoreReport>)> {
         let directory = self.run.resolve(full_name)?;
-        if self.is_complete(version, &directory)? {
+        if failed == FailedRows::Keep && self.is_complete(version, &directory)? {
             return Ok((directory, None));
         }
         let asked = self.stored_options(full_name)?;
         let (computed, report) =
-            self.score(version, &asked, ScoreOptions { beside: true, ..ScoreOptions::default() })?;
+            self.score(version, &asked, ScoreOptions { beside: true, failed, ..ScoreOptions::default() })?;
         if computed.full_name() != directory.full_name() {
             let message = format!(
                 "`{}` cannot be completed: its options now give `{}`, which was computed beside it",

@@ -127,6 +127,9 @@ pub(crate) struct RunArgs {
     /// Keep a signal that was computed with other settings, and compute this one beside it.
     #[arg(long)]
     pub beside: bool,
+    /// Ask again for rows that failed, as after a server was mended; what has a value keeps it.
+    #[arg(long)]
+    pub retry_failed: bool,
     /// Print what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
@@ -234,6 +237,9 @@ pub(crate) struct ServerArgs {
     /// Tries of a request after the first, with growing waits.
     #[arg(long, value_name = "N", default_value_t = 6)]
     pub retries: u32,
+    /// Stop after so many rows in a row without a value; 0 never stops.
+    #[arg(long, value_name = "N", default_value_t = 200)]
+    pub stop_after_failed: u32,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]

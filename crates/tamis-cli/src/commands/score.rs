@@ -32,11 +32,19 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         context.print(|| json!({ "prompt": shown }), || shown.clone());
         return Ok(Outcome::Done);
     }
-    let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
+    let score = ScoreOptions {
+        worker,
+        beside: args.run.beside,
+        refit: args.refit,
+        failed: options::failed(&args.run),
+    };
     let run = options::run(args.run.run.as_ref(), None)?;
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {
-        let plan = |asked| project.plan(&Planned::Exactly(asked), score, None);
+        let plan = |asked| -> tamis::Result<tamis::Plan> {
+            let plan = project.plan(&Planned::Exactly(asked), score, None)?;
+            Ok(if args.run.retry_failed { plan.asking_again(project.retryable_rows(asked)?) } else { plan })
+        };
         let plans = asked.iter().map(plan).collect::<tamis::Result<Vec<_>>>()?;
         context.print(
             || one_or_list(plans.iter().map(tamis::Plan::json).collect()),
@@ -45,6 +53,13 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         return Ok(Outcome::Done);
     }
     if let Some(share) = &args.sample {
+        if args.run.retry_failed {
+            return Err(tamis::Error::usage(
+                "--sample writes no scores, so there is nothing to ask again",
+                "leave --retry-failed or --sample out",
+            )
+            .into());
+        }
         let share = options::share("--sample", share)?;
         if share == 0.0 {
             return Err(tamis::Error::usage("--sample 0 draws nothing", "write --sample 1%").into());
@@ -128,6 +143,8 @@ fn json_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> serde_
         "documents_in": version.documents() + version.failed_rows(),
         "documents": map.documents,
         "computed": map.computed,
+        "asked_again": map.asked_again,
+        "mended": map.mended,
         "failed": failed,
         "failed_by_reason": reasons(report, version),
         "tokens": map.tokens,
@@ -161,6 +178,13 @@ fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String
         let reasons: Vec<String> =
             reasons.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
         text += &format!("\n{} rows failed: {}", count(failed), reasons.join(", "));
+    }
+    if map.asked_again > 0 {
+        text += &format!(
+            "\n{} rows were asked again, {} of them have a value now",
+            count(map.asked_again),
+            count(map.mended)
+        );
     }
     if map.unfinished_shards > 0 {
         text += &format!("\n{} shards are left to other workers", count(map.unfinished_shards as u64));

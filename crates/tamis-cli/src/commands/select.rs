@@ -34,6 +34,13 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         )
         .into());
     }
+    if name == "random" && args.run.retry_failed {
+        return Err(tamis::Error::usage(
+            "--by random has no scores, so no row of them failed",
+            "leave --retry-failed out",
+        )
+        .into());
+    }
     if let Some(corpus) = &args.corpus.corpus {
         tamis::refuse_output_inside_corpus(corpus, args.out.as_deref())?;
     }
@@ -88,7 +95,10 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
             By::Signal(asked) => Planned::Named(asked),
         };
         let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };
-        let plan = project.plan(&planned, score, args.tokenizer.as_deref())?;
+        let mut plan = project.plan(&planned, score, args.tokenizer.as_deref())?;
+        if let (true, Some(settings)) = (args.run.retry_failed, &settings) {
+            plan = plan.asking_again(project.retryable_rows(settings)?);
+        }
         context.print(|| plan.json(), || super::text_of_plan(&plan));
         return Ok(Outcome::Done);
     }
@@ -121,10 +131,14 @@ fn execute(
     context.tell_unreadable(project, &version)?;
     project.carry_stratum(&version, &select.band)?;
     let explicit = options::is_explicit(&args.signal);
-    let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };
+    let score = ScoreOptions {
+        beside: args.run.beside,
+        failed: options::failed(&args.run),
+        ..ScoreOptions::default()
+    };
     let signal = match by {
         By::Random => None,
-        By::Stored(full) => Some(project.stored_signal(&version, full)?),
+        By::Stored(full) => Some(project.stored_signal(&version, full, score.failed)?),
         By::Signal(asked) => Some(project.signal_for(&version, asked, explicit, score)?),
     };
     let by = match signal {

@@ -1,7 +1,8 @@
 //! Judges and embedders behind a server, from the command line.
 
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 
 use serde_json::json;
 
@@ -11,7 +12,7 @@ use crate::world::{Run, World};
 #[expect(dead_code, reason = "the tests of the clients need more of it")]
 mod stub;
 
-use stub::{Reply, Stub, well_behaved};
+use stub::{Reply, Stub, completion, well_behaved};
 
 /// The sidecars of a run's one signal.
 fn sidecars(world: &World, run: &str) -> Vec<(String, Vec<u8>)> {
@@ -172,4 +173,96 @@ fn server_that_dies_midway_costs_nothing_that_was_scored() {
     assert!(computed < 300 && computed > 50, "{computed}");
     let (resumed, whole) = (sidecars(&world, "run"), sidecars(&world, "whole"));
     assert!(!whole.is_empty() && resumed == whole, "a resumed run differs");
+}
+
+/// A server that fails on documents with an odd number while it is broken.
+fn breakable() -> (Stub, Arc<AtomicBool>) {
+    let broken = Arc::new(AtomicBool::new(true));
+    let now = Arc::clone(&broken);
+    let stub = Stub::start(move |asked| {
+        let odd = asked.text().bytes().map(u32::from).sum::<u32>() % 2 == 1;
+        let own = asked.text().contains("Document 1") && asked.path == "/v1/completions";
+        if now.load(Ordering::SeqCst) && odd && own {
+            return Reply::Json(200, completion(asked, &[("<think>", 0.9), ("x", 0.05)]));
+        }
+        well_behaved(asked)
+    });
+    (stub, broken)
+}
+
+#[test]
+fn failed_rows_of_a_mended_server_are_asked_again() {
+    let world = World::with_corpus();
+    let (stub, broken) = breakable();
+    let command =
+        format!("score ask-llm corpus --run run --prompt paper --max-failed 50% --model {}#fake", stub.url());
+    let (code, first) = world.json(&command);
+    let failed = first["failed_by_reason"]["no-answer-shown"].as_u64().unwrap();
+    assert!(code == 0 && failed > 3, "{first:#}");
+    assert_eq!((first["asked_again"].as_u64(), first["mended"].as_u64()), (Some(0), Some(0)));
+    world.ok("select --by ask-llm --rate 20% --run run --out kept --name mine --max-failed 50%");
+    let before = world.all_files("run");
+
+    let planned = world.ok(&format!("{command} --retry-failed --dry-run"));
+    assert!(
+        planned.stdout.contains(&format!("{failed} rows without a value would be asked again")),
+        "{planned:#?}"
+    );
+    assert!(!world.ok(&format!("{command} --dry-run")).stdout.contains("asked again"));
+
+    broken.store(false, Ordering::SeqCst);
+    let mended = world.ok(&format!("{command} --retry-failed"));
+    let told = format!("{failed} rows were asked again, {failed} of them have a value now");
+    assert!(mended.stdout.contains(&told), "{mended:#?}");
+    let after = world.all_files("run");
+    assert!(before.iter().all(|(path, bytes)| after.get(path) == Some(bytes)), "a file was rewritten");
+    let (_, planned) = world.json(&format!("{command} --retry-failed --dry-run"));
+    assert_eq!(planned["signal"]["rows_to_ask_again"].as_u64(), Some(0), "{planned:#}");
+
+    // The same selection, by name or by folder, would be another one now.
+    world.refuses(
+        "select --by ask-llm --rate 20% --run run --out kept --name mine",
+        1,
+        &["by.generations", "--name"],
+    );
+    let (code, selected) = world.json("select --by ask-llm --rate 20% --run run --out again");
+    assert_eq!((code, selected["failed"].as_u64()), (0, Some(0)), "{selected:#}");
+    world.ok("why d0-1 --run run");
+    world.ok("show --run run --top 3 --by ask-llm");
+    world.refuses(
+        "select --by random --rate 20% --run run --out other --retry-failed",
+        2,
+        &["--retry-failed"],
+    );
+    world.refuses("score ask-llm --run run --sample 10% --retry-failed", 2, &["--sample"]);
+}
+
+#[test]
+fn selecting_asks_again_by_the_settings_that_the_signal_was_begun_with() {
+    let world = World::with_corpus();
+    let (stub, broken) = breakable();
+    let command =
+        format!("score ask-llm corpus --run run --prompt paper --max-failed 50% --model {}#fake", stub.url());
+    let (_, first) = world.json(&command);
+    assert!(first["failed"].as_u64().unwrap() > 3, "{first:#}");
+    broken.store(false, Ordering::SeqCst);
+    let (code, selected) = world.json("select --by ask-llm --rate 20% --run run --out kept --retry-failed");
+    assert_eq!((code, selected["failed"].as_u64()), (0, Some(0)), "{selected:#}");
+    // By its full name as well, where there is nothing left to ask.
+    let name = selected["by"].as_str().unwrap();
+    world.ok(&format!("select --by {name} --rate 30% --run run --out more --retry-failed"));
+}
+
+#[test]
+fn server_that_thinks_first_is_refused_before_the_first_document() {
+    let world = World::with_corpus();
+    let stub = Stub::start(|asked| match asked.path.as_str() {
+        "/v1/completions" => Reply::Json(200, completion(asked, &[("<think>", 0.98), ("\n", 0.01)])),
+        _ => well_behaved(asked),
+    });
+    let command = format!("score ask-llm corpus --run run --model {}#fake", stub.url());
+    world.refuses(&command, 1, &["no spelling of yes or no", "`<think>` 9.80e-1", "thinks first", "--chat"]);
+    assert!(stub.asked().len() < 20, "documents were sent");
+    // The remedy of the hint.
+    world.ok(&format!("{command} --chat"));
 }

@@ -14,6 +14,7 @@ mod architecture;
 mod audit;
 mod corpus;
 mod error;
+mod generation;
 mod inventory;
 mod json;
 mod lock;
@@ -35,7 +36,7 @@ pub use lock::ShardLock;
 pub use parts::PartScan;
 pub use paths::{check_shard_names, shard_name, shard_stem};
 pub use quarantine::{KeepText, QuarantineWriter, Quarantined};
-pub use receipt::ShardReceipt;
+pub use receipt::{AskedAgain, ShardReceipt};
 pub use selection::{SelectionDir, SelectionPlan};
 pub use signal::{
     Beside, ColumnRecord, DirectionName, RankingRecord, Repeatability, RuleName, SignalDir, SignalRecord,

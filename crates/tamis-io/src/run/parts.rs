@@ -14,7 +14,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow_array::{Array, RecordBatch};
 use arrow_schema::{Field, Schema};
 
-use super::receipt::{ShardReceipt, count_failed};
+use super::receipt::{AskedAgain, ShardReceipt, count_failed};
 use super::signal::{Repeatability, columns_of};
 use super::{FORMAT_VERSION, RowSpan, RunError, RunResult, ShardRecord, SignalDir, json, shard_name};
 use crate::sidecar::{
@@ -75,8 +75,8 @@ fn parse_part_name(name: &str) -> Option<(&str, RowSpan)> {
 }
 
 impl SignalDir {
-    fn parts_folder(&self, shard_path: &str) -> RunResult<String> {
-        Ok(self.path(&format!(".parts/{}", shard_name(shard_path)?)))
+    fn parts_folder(&self, shard_path: &str, generation: u64) -> RunResult<String> {
+        Ok(self.generation_path(generation, &format!(".parts/{}", shard_name(shard_path)?)))
     }
 
     /// Stores the rows of one part: all columns of the sidecar for every document among the physical rows of `span`. Of two
@@ -87,7 +87,8 @@ impl SignalDir {
     /// part stands with other values and the signal is [`Repeatability::Exact`]; what keeps the signal's architecture from
     /// being written, where it still has to be.
     pub fn commit_part(&self, shard: &ShardRecord, span: RowSpan, batch: &RecordBatch) -> RunResult<Created> {
-        let path = format!("{}/{}", self.parts_folder(&shard.path)?, part_name(&shard.digest, span));
+        let folder = self.parts_folder(&shard.path, self.generation(&shard.path)?)?;
+        let path = format!("{folder}/{}", part_name(&self.part_digest(shard), span));
         if span.end() > shard.rows {
             return Err(RunError::write(&path, format!("the shard has {} rows only", shard.rows)));
         }
@@ -132,12 +133,13 @@ impl SignalDir {
     }
 
     fn scan_parts(&self, shard: &ShardRecord, damaged: Damaged) -> RunResult<PartScan> {
-        let folder = self.parts_folder(&shard.path)?;
+        let folder = self.parts_folder(&shard.path, self.generation(&shard.path)?)?;
+        let own = self.part_digest(shard);
         let mut scan = PartScan::default();
         for entry in self.store().list(&folder)? {
             let name = entry.path.strip_prefix(&folder).and_then(|rest| rest.strip_prefix('/'));
             let Some((digest, span)) = name.and_then(parse_part_name) else { continue };
-            if digest != shard.digest || span.end() > shard.rows {
+            if digest != own || span.end() > shard.rows {
                 continue;
             }
             match self.load_part(&entry.path, span) {
@@ -163,23 +165,23 @@ impl SignalDir {
     /// [`RunError::Incomplete`] lists rows that no part covers; [`RunError::Misaligned`] when the rows are not those of the
     /// inventory; [`RunError::Differs`] when a sidecar stands with other values and the signal is [`Repeatability::Exact`].
     pub fn finish_shard(&self, shard: &ShardRecord) -> RunResult<ShardReceipt> {
-        let receipt = match self.receipt(shard)? {
+        let generation = self.generation(&shard.path)?;
+        let receipt = match self.receipt_of(shard, generation)? {
             Some(receipt) => receipt,
-            None => match self.merge(shard) {
+            None => match self.merge(shard, generation) {
                 Ok(receipt) => receipt,
                 // Another process may have finished the shard and taken the parts away meanwhile.
                 Err(error @ (RunError::Incomplete { .. } | RunError::Store(StoreError::NotFound { .. }))) => {
-                    self.receipt(shard)?.ok_or(error)?
+                    self.receipt_of(shard, generation)?.ok_or(error)?
                 }
                 Err(error) => return Err(error),
             },
         };
-        self.remove_parts(&shard_name(&shard.path)?)?;
+        self.remove_parts(&self.parts_folder(&shard.path, generation)?)?;
         Ok(receipt)
     }
 
-    fn merge(&self, shard: &ShardRecord) -> RunResult<ShardReceipt> {
-        let folder = self.parts_folder(&shard.path)?;
+    fn merge(&self, shard: &ShardRecord, generation: u64) -> RunResult<ShardReceipt> {
         let scan = self.parts(shard)?;
         let missing = scan.missing(shard.rows);
         if !missing.is_empty() {
@@ -189,10 +191,13 @@ impl SignalDir {
                 missing,
             });
         }
+        if generation > 1 {
+            return self.merge_again(shard, generation, scan.spans);
+        }
         let keys = [tamis_core::column::ROW, tamis_core::column::DOC_KEY];
         let inventory = self.run.read_inventory(&shard.path, SidecarColumns::Named(&keys))?;
         let mut inventory = InventoryCursor::new(&shard.path, inventory)?;
-        let path = self.sidecar_path(&shard.path)?;
+        let path = self.sidecar_path(&shard.path, generation)?;
         let mut writer = SidecarWriter::create(self.store(), &path, &self.schema(shard, &scan)?)?;
         let mut failed = BTreeMap::new();
         let mut next = 0;
@@ -200,10 +205,8 @@ impl SignalDir {
             if span.end() <= next {
                 continue;
             }
-            let part = format!("{folder}/{}", part_name(&shard.digest, span));
-            let bytes = self.store().read(&part)?;
-            for batch in SidecarReader::from_chunks(&part, bytes, SidecarColumns::All)? {
-                let batch = from_row(&batch?, next);
+            let (part, batches) = self.part_rows(shard, generation, span, next)?;
+            for batch in batches {
                 inventory.check(&part, &batch)?;
                 count_failed(&batch, &mut failed);
                 writer.write(&batch)?;
@@ -212,11 +215,26 @@ impl SignalDir {
         }
         inventory.finish(&path)?;
         let (computed, failed) = self.settle(&path, writer, failed)?;
-        self.sign(shard, computed, failed)
+        self.sign(shard, computed, failed, None)
+    }
+
+    /// The name of a part, and its rows from physical row `from` on.
+    pub(super) fn part_rows(
+        &self,
+        shard: &ShardRecord,
+        generation: u64,
+        span: RowSpan,
+        from: u64,
+    ) -> RunResult<(String, Vec<RecordBatch>)> {
+        let folder = self.parts_folder(&shard.path, generation)?;
+        let part = format!("{folder}/{}", part_name(&self.part_digest(shard), span));
+        let reader = SidecarReader::from_chunks(&part, self.store().read(&part)?, SidecarColumns::All)?;
+        let batches = reader.map(|batch| Ok(from_row(&batch?, from))).collect::<RunResult<_>>()?;
+        Ok((part, batches))
     }
 
     /// Commits the sidecar; where one stands, its digest and failures count.
-    fn settle(
+    pub(super) fn settle(
         &self,
         path: &str,
         writer: SidecarWriter,
@@ -239,12 +257,14 @@ impl SignalDir {
     }
 
     /// Writes the receipt; where one stands, it must say the same.
-    fn sign(
+    pub(super) fn sign(
         &self,
         shard: &ShardRecord,
         sidecar: SidecarSummary,
         failed: BTreeMap<String, u64>,
+        again: Option<AskedAgain>,
     ) -> RunResult<ShardReceipt> {
+        let generation = again.as_ref().map_or(1, |again| again.generation);
         let receipt = ShardReceipt {
             format_version: FORMAT_VERSION,
             signal: self.record.full_name.clone(),
@@ -254,12 +274,14 @@ impl SignalDir {
             rows: sidecar.rows,
             failed,
             row_digest: sidecar.digest.to_string(),
+            again,
+            input_generation: self.input_generation(&shard.path),
         };
-        let path = self.receipt_path(&shard.path)?;
+        let path = self.receipt_path(&shard.path, generation)?;
         if json::create(self.store(), &path, &receipt)? == Created::New {
             return Ok(receipt);
         }
-        let stored = self.receipt(shard)?.ok_or_else(|| RunError::Missing {
+        let stored = self.receipt_of(shard, generation)?.ok_or_else(|| RunError::Missing {
             path: path.clone(),
             what: "the receipt, which was there a moment ago,".to_owned(),
         })?;
@@ -286,7 +308,11 @@ impl SignalDir {
     /// The schema of the sidecar: that of the parts, or of `signal.json` for a shard without rows.
     fn schema(&self, shard: &ShardRecord, scan: &PartScan) -> RunResult<Schema> {
         if let Some(&span) = scan.spans.first() {
-            let path = format!("{}/{}", self.parts_folder(&shard.path)?, part_name(&shard.digest, span));
+            let path = format!(
+                "{}/{}",
+                self.parts_folder(&shard.path, 1)?,
+                part_name(&self.part_digest(shard), span)
+            );
             let bytes = self.store().read(&path)?;
             return Ok(SidecarReader::from_chunks(&path, bytes, SidecarColumns::All)?
                 .schema()
@@ -345,10 +371,9 @@ impl SignalDir {
         Ok(Some(summary))
     }
 
-    fn remove_parts(&self, shard_name: &str) -> RunResult<()> {
-        let folder = self.path(&format!(".parts/{shard_name}"));
-        for entry in self.store().list(&folder)? {
-            let name = entry.path.strip_prefix(&folder).and_then(|rest| rest.strip_prefix('/'));
+    fn remove_parts(&self, folder: &str) -> RunResult<()> {
+        for entry in self.store().list(folder)? {
+            let name = entry.path.strip_prefix(folder).and_then(|rest| rest.strip_prefix('/'));
             if name.is_some_and(|name| !name.contains('/')) {
                 self.store().remove(&entry.path)?;
             }
@@ -358,17 +383,20 @@ impl SignalDir {
 
     /// Removes the parts of shards that have a receipt: left behind by a process that stopped just before it would have.
     pub(super) fn sweep(&self) -> RunResult<()> {
-        let folder = self.path(".parts/");
-        let mut shards = BTreeSet::new();
-        for entry in self.store().list(&self.path(".parts"))? {
-            if let Some((shard, _)) = entry.path.strip_prefix(&folder).and_then(|rest| rest.rsplit_once('/'))
-            {
-                shards.insert(shard.to_owned());
+        for generation in self.begun_generations()? {
+            let root = self.generation_path(generation, ".parts");
+            let mut shards = BTreeSet::new();
+            for entry in self.store().list(&root)? {
+                let rest = entry.path.strip_prefix(&root).and_then(|rest| rest.strip_prefix('/'));
+                if let Some((shard, _)) = rest.and_then(|rest| rest.rsplit_once('/')) {
+                    shards.insert(shard.to_owned());
+                }
             }
-        }
-        for shard in shards {
-            if self.store().exists(&self.path(&format!("receipts/{shard}.json")))? {
-                self.remove_parts(&shard)?;
+            for shard in shards {
+                let receipt = self.generation_path(generation, &format!("receipts/{shard}.json"));
+                if self.store().exists(&receipt)? {
+                    self.remove_parts(&format!("{root}/{shard}"))?;
+                }
             }
         }
         Ok(())

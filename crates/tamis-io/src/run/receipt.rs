@@ -32,6 +32,24 @@ pub struct ShardReceipt {
     pub failed: BTreeMap<String, u64>,
     /// 32 hex digits of the digest of the rows.
     pub row_digest: String,
+    /// Of a later generation: what it follows.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub again: Option<AskedAgain>,
+    /// Of a signal that reads another one: the generation of the shard's rows that it read, where that is not the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_generation: Option<u64>,
+}
+
+/// What a later generation of a shard's rows says of itself.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AskedAgain {
+    /// 2, 3 ….
+    pub generation: u64,
+    /// Rows of the generation before that had no value and were computed again.
+    pub rows: u64,
+    /// 32 hex digits: `row_digest` of the generation before.
+    pub follows: String,
 }
 
 impl ShardReceipt {
@@ -39,6 +57,21 @@ impl ShardReceipt {
     #[must_use]
     pub fn failed_rows(&self) -> u64 {
         self.failed.values().fold(0, |total, &count| total.saturating_add(count))
+    }
+
+    /// Number of rows without values that may have one when they are computed again: all that failed, but for those that
+    /// failed by what their document is ([`tamis_core::reason::is_the_documents_own`]).
+    #[must_use]
+    pub fn retryable_rows(&self) -> u64 {
+        let retryable =
+            self.failed.iter().filter(|(reason, _)| !tamis_core::reason::is_the_documents_own(reason));
+        retryable.fold(0, |total, (_, &count)| total.saturating_add(count))
+    }
+
+    /// Generation of the rows: 1 unless some were computed again.
+    #[must_use]
+    pub fn generation(&self) -> u64 {
+        self.again.as_ref().map_or(1, |again| again.generation)
     }
 }
 
@@ -62,23 +95,32 @@ pub(crate) fn count_failed(batch: &RecordBatch, counts: &mut BTreeMap<String, u6
 }
 
 impl SignalDir {
-    pub(super) fn sidecar_path(&self, shard_path: &str) -> RunResult<String> {
-        Ok(self.path(&format!("{}.parquet", shard_name(shard_path)?)))
+    pub(super) fn sidecar_path(&self, shard_path: &str, generation: u64) -> RunResult<String> {
+        Ok(self.generation_path(generation, &format!("{}.parquet", shard_name(shard_path)?)))
     }
 
-    pub(super) fn receipt_path(&self, shard_path: &str) -> RunResult<String> {
-        Ok(self.path(&format!("receipts/{}.json", shard_name(shard_path)?)))
+    pub(super) fn receipt_path(&self, shard_path: &str, generation: u64) -> RunResult<String> {
+        Ok(self.generation_path(generation, &format!("receipts/{}.json", shard_name(shard_path)?)))
     }
 
-    /// The receipt of a shard; `None` while the shard is unfinished.
+    /// The receipt of a shard; `None` while the shard is unfinished. Of several generations it is that of the latest, or of
+    /// the one that this view names.
     ///
     /// # Errors
     /// [`RunError::CorpusChanged`] when other content of the shard was scored; [`RunError::Corrupt`].
     pub fn receipt(&self, shard: &ShardRecord) -> RunResult<Option<ShardReceipt>> {
-        let path = self.receipt_path(&shard.path)?;
+        self.receipt_of(shard, self.generation(&shard.path)?)
+    }
+
+    pub(super) fn receipt_of(&self, shard: &ShardRecord, generation: u64) -> RunResult<Option<ShardReceipt>> {
+        let path = self.receipt_path(&shard.path, generation)?;
         let Some(receipt) = json::read::<ShardReceipt>(self.store(), &path)? else { return Ok(None) };
         if receipt.shard != shard.path || receipt.signal != self.record.full_name {
             let problem = format!("is of signal `{}`, shard `{}`", receipt.signal, receipt.shard);
+            return Err(RunError::corrupt(&path, problem));
+        }
+        if receipt.generation() != generation {
+            let problem = format!("states generation {}, not {generation}", receipt.generation());
             return Err(RunError::corrupt(&path, problem));
         }
         if receipt.fingerprint != self.record.digest {
@@ -99,6 +141,14 @@ impl SignalDir {
                 format!("states {} rows, the shard has {} documents", receipt.rows, shard.documents);
             return Err(RunError::corrupt(&path, problem));
         }
+        if let Some(again) = &receipt.again {
+            let before = self.receipt_of(shard, generation - 1)?;
+            if before.is_none_or(|before| before.row_digest != again.follows) {
+                let problem =
+                    format!("generation {} of these rows is gone, or another one now", generation - 1);
+                return Err(RunError::corrupt(&path, problem));
+            }
+        }
         Ok(Some(receipt))
     }
 
@@ -108,11 +158,17 @@ impl SignalDir {
     /// [`RunError::NotComputed`] without a receipt; [`RunError::Corrupt`] when the file is not what receipt and
     /// `signal.json` say, or has no such column.
     pub fn read(&self, shard: &ShardRecord, columns: SidecarColumns<'_>) -> RunResult<SidecarReader> {
-        let receipt = self.receipt(shard)?.ok_or_else(|| RunError::NotComputed {
-            what: format!("signal `{}`", self.record.full_name),
-            shard: shard.path.clone(),
-        })?;
-        let path = self.sidecar_path(&shard.path)?;
+        self.read_of(shard, self.generation(&shard.path)?, columns)
+    }
+
+    pub(super) fn read_of(
+        &self,
+        shard: &ShardRecord,
+        generation: u64,
+        columns: SidecarColumns<'_>,
+    ) -> RunResult<SidecarReader> {
+        let receipt = self.receipt_of(shard, generation)?.ok_or_else(|| self.not_computed(shard))?;
+        let path = self.sidecar_path(&shard.path, generation)?;
         let reader = SidecarReader::open(self.store(), &path, columns)?;
         reader.expect(receipt.rows, &receipt.row_digest)?;
         let wanted = &self.record.schema;
@@ -129,12 +185,16 @@ impl SignalDir {
     /// # Errors
     /// As [`SignalDir::read`], and when a row was damaged.
     pub fn verify(&self, shard: &ShardRecord) -> RunResult<ShardReceipt> {
-        self.read(shard, SidecarColumns::All)?;
-        SidecarReader::verify(self.store(), &self.sidecar_path(&shard.path)?)?;
-        let receipt = self.receipt(shard)?;
-        receipt.ok_or_else(|| RunError::NotComputed {
+        let generation = self.generation(&shard.path)?;
+        self.read_of(shard, generation, SidecarColumns::All)?;
+        SidecarReader::verify(self.store(), &self.sidecar_path(&shard.path, generation)?)?;
+        self.receipt_of(shard, generation)?.ok_or_else(|| self.not_computed(shard))
+    }
+
+    fn not_computed(&self, shard: &ShardRecord) -> RunError {
+        RunError::NotComputed {
             what: format!("signal `{}`", self.record.full_name),
             shard: shard.path.clone(),
-        })
+        }
     }
 }

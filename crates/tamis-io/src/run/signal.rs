@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use tamis_core::{Direction, Fingerprint, Input, Ranking, RuleKind, ScoreBatch, Settings, SignalInfo};
 
 use super::architecture::{ArchitectureNote, Earlier};
+use super::generation::View;
 use super::paths::{check_name, split_full_name};
 use super::{Candidate, FORMAT_VERSION, RunDirectory, RunError, RunResult, json};
 use crate::sidecar::type_name;
@@ -222,6 +223,7 @@ pub struct SignalDir {
     pub(super) run: RunDirectory,
     pub(super) record: SignalRecord,
     pub(super) architecture: ArchitectureNote,
+    pub(super) view: View,
 }
 
 impl SignalDir {
@@ -238,7 +240,7 @@ impl SignalDir {
     }
 
     fn read_back(run: &RunDirectory, record: SignalRecord) -> Self {
-        Self { run: run.clone(), record, architecture: ArchitectureNote::AsStored }
+        Self { run: run.clone(), record, architecture: ArchitectureNote::AsStored, view: View::default() }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -329,7 +331,7 @@ impl RunDirectory {
             let path = record_path(&stored.full_name);
             return Err(RunError::corrupt(&path, "states other columns than the signal has now"));
         }
-        let signal = SignalDir { run: self.clone(), record: stored, architecture };
+        let signal = SignalDir { run: self.clone(), record: stored, architecture, view: View::default() };
         signal.sweep()?;
         Ok(signal)
     }

@@ -10,5 +10,6 @@ mod corpus_parquet;
 mod corpus_parquet_kept;
 mod corpus_support;
 mod run_files;
+mod run_generations;
 mod run_resume;
 mod run_support;

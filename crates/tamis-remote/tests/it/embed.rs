@@ -197,3 +197,25 @@ fn embedder_that_fails_on_every_row_or_changes_its_width_stops() {
     let tamis_core::Error::Signal { source, .. } = error else { panic!("{error}") };
     assert!(source.downcast_ref::<Error>().unwrap().hint().unwrap().contains("another model"));
 }
+
+/// Public reports of servers that pad: a text among others has no numbers, and alone it has.
+#[test]
+fn text_that_is_spoilt_by_its_neighbours_is_asked_about_alone() {
+    let stub = Stub::start(|asked| match asked.body["input"].as_array() {
+        Some(texts) if texts.len() > 1 && texts.iter().any(|text| text == "padded") => {
+            let data: Vec<Value> = texts
+                .iter()
+                .enumerate()
+                .map(|(at, text)| match text.as_str() {
+                    Some("padded") => json!({ "index": at, "embedding": [null, null, null, null] }),
+                    _ => json!({ "index": at, "embedding": embedding(&format!("\"fake\"{text}")) }),
+                })
+                .collect();
+            Reply::Json(200, json!({ "data": data }))
+        }
+        _ => well_behaved(asked),
+    });
+    let batch = annotate(&open(&stub), &["one", "padded", "three"]);
+    assert_eq!(reasons(&batch), [None, None, None]);
+    assert!(close(&vector(&batch, 1), &expected("\"fake\"\"padded\"")));
+}

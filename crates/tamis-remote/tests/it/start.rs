@@ -326,7 +326,7 @@ fn answers_that_are_not_what_they_look_like_are_refused() {
             "every logprob is null",
             JudgeOptions::default(),
             |_, answer| {
-                answer["choices"][0]["logprobs"]["top_logprobs"] = json!([{ "yes": null, "no": null }])
+                answer["choices"][0]["logprobs"]["top_logprobs"] = json!([{ "yes": null, "no": null }]);
             },
             "none of the 2 tokens that it shows has a logprob",
             "another model",

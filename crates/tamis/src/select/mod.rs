@@ -32,6 +32,7 @@ pub use manifest::{Counts, Manifest, TargetRecord};
 pub use veto_matches::VetoRecord;
 pub(crate) use write::CLAIM;
 
+use crate::again::generations_text;
 use crate::options::{ExactDuplicates, SelectOptions};
 use crate::project::Project;
 use crate::{Error, Result};
@@ -118,6 +119,16 @@ impl Project<'_> {
     ) -> Result<SelectReport> {
         let began = Instant::now();
         let targets = label(&options.targets)?;
+        // Read time and again until all is decided, and named in the plan: what another process asks again meanwhile is of no
+        // concern here.
+        for signal in by.iter().map(|(signal, _)| *signal).chain(tokens) {
+            self.refuse_stale(version, signal)?;
+        }
+        let pinned =
+            by.map(|(signal, column)| Ok::<_, Error>((signal.pinned(version)?, column))).transpose()?;
+        let by = pinned.as_ref().map(|(signal, column)| (signal, *column));
+        let tokens = tokens.map(|signal| signal.pinned(version)).transpose()?;
+        let tokens = tokens.as_ref();
         let rule = self.rule(by, options)?;
         if tokens.is_none() && targets.iter().any(|target| matches!(target.target, Target::Tokens(_))) {
             return Err(check::needs_tokenizer());
@@ -212,6 +223,7 @@ impl Project<'_> {
             .with("exact-duplicates", duplicates_name(options.exact_duplicates));
         if let Some((signal, column)) = by {
             plan = plan.with("by", signal.full_name()).with("column", column);
+            plan = with_generations(plan, "by.generations", signal);
         }
         if rule == Rule::Band {
             plan = plan.with("around", options.band.around);
@@ -220,13 +232,19 @@ impl Project<'_> {
             }
         }
         if let Some(tokens) = tokens {
-            plan = plan.with("tokens", tokens.full_name());
+            plan = with_generations(plan.with("tokens", tokens.full_name()), "tokens.generations", tokens);
         }
         if let Some(digest) = vetoes.digest {
             plan = plan.with("vetoes", digest);
         }
         plan
     }
+}
+
+/// Names the generations of the shards of a signal that are not the first: other rows have a value there.
+fn with_generations(plan: Fingerprint, field: &str, signal: &SignalDir) -> Fingerprint {
+    let generations = signal.generations();
+    if generations.is_empty() { plan } else { plan.with(field, generations_text(&generations)) }
 }
 
 /// What stands for the shards and their content in a plan.

@@ -23,5 +23,6 @@ mod judge;
 mod kill;
 mod plan;
 mod resume;
+mod retry;
 mod selection;
 mod sharing;

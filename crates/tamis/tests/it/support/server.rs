@@ -6,6 +6,8 @@ use std::sync::LazyLock;
 #[expect(dead_code, reason = "the tests of the clients need more of it")]
 mod stub;
 
+pub(crate) use stub::{Reply, Stub, well_behaved};
+
 /// Names the server to a process that this one starts: a run notes where its scores came from, so that both must ask one.
 pub(crate) const VARIABLE: &str = "TAMIS_TEST_SERVER";
 

@@ -1,0 +1,135 @@
+//! Rows that failed, asked again; and signals whose input changed by that.
+//!
+//! A retry makes the next generation of every shard that has rows which may do better; the map computes these rows as it
+//! computes any. A signal that reads another one remembers which generation it read: where that is no longer the latest, its
+//! values are stale, and nothing is selected by them before they are computed again.
+
+use std::collections::BTreeMap;
+
+use tamis_core::Signal;
+use tamis_io::run::{CorpusVersion, ShardReceipt, ShardRecord, SignalDir};
+
+use crate::map::{MapReport, Worker};
+use crate::options::SignalOptions;
+use crate::project::Project;
+use crate::{Error, Result};
+
+/// Key in a signal's notes: by shard, the generation of the signal that a summary was made of, where that is not the first.
+pub(crate) const INPUTS_NOTE: &str = "input_generations";
+
+/// What becomes of rows of earlier calls that have no value.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum FailedRows {
+    /// They stay as they are.
+    #[default]
+    Keep,
+    /// They are computed again, but for those that failed by what their document is.
+    Retry,
+}
+
+/// Generations by shard, as plans and notes write them.
+pub(crate) fn generations_text(generations: &BTreeMap<String, u64>) -> String {
+    serde_json::Value::from_iter(generations.clone()).to_string()
+}
+
+impl Project<'_> {
+    /// Computes again the rows of a finished signal that may do better, and adds what came of it to a report. Shards that
+    /// `wanted` refuses stay as they are.
+    pub(crate) fn retry(
+        &self,
+        version: &CorpusVersion,
+        signal: &dyn Signal,
+        directory: &SignalDir,
+        worker: Worker,
+        report: &mut MapReport,
+        wanted: impl Fn(&ShardRecord) -> bool,
+    ) -> Result<()> {
+        let mut generations = BTreeMap::new();
+        let mut before: Vec<(&ShardRecord, ShardReceipt)> = Vec::new();
+        for (at, shard) in version.shards.iter().enumerate() {
+            let Some(receipt) = directory.receipt(shard)? else { continue };
+            let again = worker.takes(at) && receipt.retryable_rows() > 0 && wanted(shard);
+            generations.insert(shard.path.clone(), receipt.generation() + u64::from(again));
+            if again {
+                before.push((shard, receipt));
+            }
+        }
+        if before.is_empty() {
+            return Ok(());
+        }
+        let next = directory.at(generations);
+        let shards: Vec<&ShardRecord> = before.iter().map(|(shard, _)| *shard).collect();
+        let again = self.map(version, &shards, signal, &next, Worker::ALONE)?;
+        for (shard, before) in &before {
+            if let Some(after) = next.receipt(shard)? {
+                report.mended += before.failed_rows().saturating_sub(after.failed_rows());
+            }
+        }
+        report.asked_again += again.computed;
+        report.computed += again.computed;
+        report.tokens += again.tokens;
+        report.seconds += again.seconds;
+        report.failed = again.failed;
+        Ok(())
+    }
+
+    /// Rows of the stored signals of this name that [`FailedRows::Retry`] would compute again.
+    ///
+    /// # Errors
+    /// A run that cannot be read.
+    pub fn retryable_rows(&self, asked: &SignalOptions) -> Result<u64> {
+        let name = asked.stored_name();
+        let Some(version) = self.run.latest_corpus()? else { return Ok(0) };
+        let mut rows = 0;
+        for directory in self.run.signals()?.into_iter().filter(|signal| signal.record().name == name) {
+            for shard in &version.shards {
+                rows += directory.receipt(shard)?.map_or(0, |receipt| receipt.retryable_rows());
+            }
+        }
+        Ok(rows)
+    }
+
+    /// Shards of a signal whose input has another generation, with other rows, than the one that was read.
+    pub(crate) fn stale_shards(&self, version: &CorpusVersion, signal: &SignalDir) -> Result<Vec<String>> {
+        let mut stale = Vec::new();
+        if signal.record().input == "documents" {
+            return Ok(stale);
+        }
+        let input = self.run.resolve(&signal.record().input)?;
+        for shard in &version.shards {
+            let Some(receipt) = signal.receipt(shard)? else { continue };
+            let read = receipt.input_generation.unwrap_or(1);
+            if input.generation(&shard.path)? == read {
+                continue;
+            }
+            let then = input.at(BTreeMap::from([(shard.path.clone(), read)])).receipt(shard)?;
+            if then.map(|then| then.row_digest) != input.receipt(shard)?.map(|now| now.row_digest) {
+                stale.push(shard.path.clone());
+            }
+        }
+        Ok(stale)
+    }
+
+    /// Refuses values that were computed from rows which have others by now.
+    pub(crate) fn refuse_stale(&self, version: &CorpusVersion, signal: &SignalDir) -> Result<()> {
+        let stale = self.stale_shards(version, signal)?;
+        let Some(first) = stale.first() else { return Ok(()) };
+        let message = format!(
+            "`{}` was computed before failed rows of `{}` were asked again (shard `{first}`{})",
+            signal.full_name(),
+            signal.record().input,
+            match stale.len() {
+                1 => String::new(),
+                n => format!(" and {} more", n - 1),
+            }
+        );
+        Err(Error::state(
+            message,
+            format!(
+                "add --retry-failed: `tamis score {} --retry-failed` computes what changed against the sketch as it is, \
+                 `--refit` makes a new one",
+                signal.record().name
+            ),
+        ))
+    }
+}
