@@ -4,12 +4,12 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tamis_core::{EmbeddingBatch, Fingerprint, Sharded, Signal, Summary};
-use tamis_io::run::{CorpusVersion, Repeatability, RunError, ShardRecord, SignalDir};
+use tamis_core::{EmbeddingBatch, Fingerprint, Sharded, Signal, SignalInfo, Summary};
+use tamis_io::run::{CorpusVersion, Repeatability, RunError, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::{
     ChosenParameters, Density, DensityDiagnostics, EmbeddingSample, Kernel, Membership, NeighbourProbe,
-    Projection, RaceParameters, RaceSketch, default_parameters,
+    Preset, Projection, RaceParameters, RaceSketch, default_parameters,
 };
 
 use crate::map::Worker;
@@ -33,12 +33,7 @@ impl Project<'_> {
         density: &DensityOptions,
         options: ScoreOptions,
     ) -> Result<(SignalDir, ScoreReport)> {
-        if options.worker != Worker::ALONE {
-            return Err(Error::usage(
-                "density needs one sketch of the whole corpus before any shard can be scored",
-                "score `embed` with --worker, then `density` without it: its two passes take minutes",
-            ));
-        }
+        check_options(density, options.worker)?;
         let embed = SignalOptions::Embed(density.embed.clone());
         // Other embeddings may stand beside those that are there where another density may.
         let own = ScoreOptions { beside: options.beside, ..ScoreOptions::default() };
@@ -99,7 +94,7 @@ impl Project<'_> {
 
     /// Refuses before anything is sketched what would be refused afterwards: other options than the stored ones. One that was
     /// left to the rule then may be named now, so that only what differs for certain counts.
-    fn refuse_other_density(&self, density: &DensityOptions, embedding: &SignalDir) -> Result<()> {
+    pub(crate) fn refuse_other_density(&self, density: &DensityOptions, embedding: &SignalDir) -> Result<()> {
         for stored in self.run.signals()? {
             let record = stored.record();
             let options = record.notes.get(OPTIONS_NOTE).map(|text| serde_json::from_str(text));
@@ -262,8 +257,58 @@ fn part_name(shard: &ShardRecord) -> String {
 /// Embeddings that are hashed together.
 const ROWS_A_TILE: usize = 1024;
 
-fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenParameters> {
-    let options = tamis_samplers::DensityOptions {
+/// Refuses what no embeddings could make right.
+pub(crate) fn check_options(density: &DensityOptions, worker: Worker) -> Result<()> {
+    if density.literal && density.kernel == DensityKernel::Cosine {
+        return Err(literal_is_l2());
+    }
+    crate::ready::needs_whole(worker)
+}
+
+/// Refuses parameters out of range, as far as they are given.
+pub(crate) fn check_parameters(density: &DensityOptions, dimension: u32) -> Result<()> {
+    let options = given(density);
+    let parameters = RaceParameters {
+        dimension,
+        repetitions: options.repetitions,
+        buckets: options.buckets.unwrap_or(RaceParameters::DEFAULT_BUCKETS),
+        hashes: options.hashes.unwrap_or(1),
+        kernel: if options.cosine {
+            Kernel::Cosine
+        } else {
+            Kernel::L2 { bandwidth: options.bandwidth.unwrap_or(1.0) }
+        },
+        projection: options.projection,
+        preset: Preset::Mixed,
+        seed: options.seed,
+    };
+    Ok(parameters.validate()?)
+}
+
+/// Values of an embedding, by the description of its signal.
+pub(crate) fn dimension(record: &SignalRecord) -> Result<u32> {
+    let fixed = |kind: &str| {
+        kind.strip_prefix("fixed-size-list<")?.strip_suffix('>')?.rsplit_once(", ")?.1.parse().ok()
+    };
+    record.schema.iter().find_map(|column| fixed(&column.data_type)).ok_or_else(|| {
+        Error::state(format!("signal `{}` holds no embeddings", record.name), "this is a bug of tamis")
+    })
+}
+
+/// What the signal says of itself before there is a sketch; all but its fingerprint.
+pub(crate) fn foreseen() -> Result<SignalInfo> {
+    let parameters = RaceParameters { repetitions: 1, buckets: 2, ..RaceParameters::literal(1, 1.0, 0) };
+    let sketch = RaceSketch::new(parameters, &Fingerprint::new("embed", 1))?;
+    Ok(Density::new(Arc::new(sketch), "embed", Membership::Other).info().clone())
+}
+
+fn literal_is_l2() -> Error {
+    Error::usage("the literal preset is the paper's l2 sketch", "leave --kernel cosine out")
+}
+
+/// What the user gave.
+fn given(density: &DensityOptions) -> tamis_samplers::DensityOptions {
+    tamis_samplers::DensityOptions {
         cosine: density.kernel == DensityKernel::Cosine,
         bandwidth: density.bandwidth,
         hashes: if density.literal {
@@ -283,14 +328,14 @@ fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenPa
         },
         sketch_memory_bytes: density.sketch_memory_bytes,
         seed: density.seed,
-    };
-    let mut chosen = default_parameters(sample, &options)?;
+    }
+}
+
+fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenParameters> {
+    let mut chosen = default_parameters(sample, &given(density))?;
     if density.literal {
         let Kernel::L2 { bandwidth } = chosen.parameters.kernel else {
-            return Err(Error::usage(
-                "the literal preset is the paper's l2 sketch",
-                "leave --kernel cosine out",
-            ));
+            return Err(literal_is_l2());
         };
         let literal = RaceParameters::literal(chosen.parameters.dimension, bandwidth, density.seed);
         chosen.parameters = RaceParameters {

@@ -8,6 +8,7 @@ use tamis_io::run::{CorpusColumns, IdColumn, RunDirectory};
 use tamis_io::store::Store;
 
 use crate::options::CorpusOptions;
+use crate::ready::Held;
 use crate::select::Aside;
 use crate::{Error, Observer, Result};
 
@@ -25,6 +26,8 @@ pub struct Project<'a> {
     pub(crate) observer: &'a dyn Observer,
     /// For the next selection.
     pub(crate) aside: Mutex<Option<Aside>>,
+    /// For the next computation.
+    pub(crate) held: Mutex<Held>,
 }
 
 impl<'a> Project<'a> {
@@ -145,6 +148,7 @@ impl<'a> Project<'a> {
             keep_text: true,
             observer,
             aside: Mutex::default(),
+            held: Mutex::default(),
         };
         if let Some(begun) = &begun {
             let problems = begun.differences(&project.corpus_columns());
@@ -180,6 +184,7 @@ impl<'a> Project<'a> {
             keep_text: self.keep_text,
             observer: self.observer,
             aside: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 

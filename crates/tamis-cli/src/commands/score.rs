@@ -42,6 +42,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
             return Err(tamis::Error::usage("--sample 0 draws nothing", "write --sample 1%").into());
         }
         let sample = SampleOptions { share, seed: args.sample_seed, against: args.against.clone() };
+        project.check_sample(&asked[0], &sample)?;
         let report = context.audited(&project, |_| {
             let version = project.inventory()?;
             Ok(project.score_sample(&version, &asked[0], &sample)?)
@@ -53,14 +54,10 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         return Ok(Outcome::Done);
     }
     let (version, reports) = context.audited(&project, |changed| {
-        if asked.len() > 1 {
-            // One that is missing is told before hours go into the others.
-            asked.iter().try_for_each(|asked| tamis::check_models(asked, context.terminal))?;
-        }
-        asked.iter().try_for_each(|asked| project.check_signal(asked))?;
+        let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
+        asked.iter().try_for_each(|asked| project.check_score(asked, score))?;
         let version = project.inventory()?;
         context.tell_unreadable(&project, &version)?;
-        let score = ScoreOptions { worker, beside: args.run.beside, refit: args.refit };
         let mut reports = Vec::with_capacity(asked.len());
         for asked in &asked {
             let (_, report) = project.score(&version, asked, score)?;

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tamis::options::{SelectOptions, SignalOptions};
-use tamis::{Observer, Project, ScoreOptions, SelectReport};
+use tamis::{Observer, Project, ScoreOptions, SelectReport, SelectedBy};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Select;
@@ -57,7 +57,12 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         context.print(|| plan.json(), || plan.text());
         return Ok(Outcome::Done);
     }
-    project.check_select(&select, settings.as_ref())?;
+    let check = match (&by, &settings) {
+        (By::Stored(full), _) => SelectedBy::Stored(full),
+        (_, Some(asked)) => SelectedBy::Signal { asked, explicit: flags, score: score_options(args) },
+        (_, None) => SelectedBy::Random,
+    };
+    project.check_select(&select, check)?;
     let report = context.audited(&project, |changed| {
         let report = execute(context, args, &project, &by, &select)?;
         changed.push(format!("selected {} documents as `{}`", report.manifest.counts.kept, report.name));
@@ -75,6 +80,10 @@ enum By<'a> {
     Signal(Box<SignalOptions>),
 }
 
+fn score_options(args: &Select) -> ScoreOptions {
+    ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() }
+}
+
 fn execute(
     context: &Context<'_>,
     args: &Select,
@@ -86,7 +95,7 @@ fn execute(
     context.tell_unreadable(project, &version)?;
     project.carry_stratum(&version, &select.band)?;
     let explicit = options::is_explicit(&args.signal);
-    let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };
+    let score = score_options(args);
     let signal = match by {
         By::Random => None,
         By::Stored(full) => Some(project.stored_signal(&version, full)?),
@@ -106,7 +115,7 @@ fn execute(
         }
         None => None,
     };
-    let tokens = project.token_counts(&version, args.tokenizer.as_deref())?;
+    let tokens = project.tokens_for(&version, select)?;
     let by = by.as_ref().map(|(signal, column)| (signal, column.as_str()));
     Ok(project.select(&version, by, tokens.as_ref(), select)?)
 }

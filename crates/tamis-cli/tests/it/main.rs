@@ -9,6 +9,7 @@ mod bad_files;
 mod bad_models;
 mod bad_rows;
 mod carry;
+mod early;
 mod formats;
 mod help;
 mod ngram;

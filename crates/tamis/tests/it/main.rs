@@ -11,6 +11,7 @@ mod signals;
 mod aside;
 mod carry;
 mod density;
+mod early;
 mod estimates;
 mod explain;
 mod faults;
