@@ -42,8 +42,8 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
             return Err(tamis::Error::usage("--sample 0 draws nothing", "write --sample 1%").into());
         }
         let sample = SampleOptions { share, seed: args.sample_seed, against: args.against.clone() };
-        project.check_sample(&asked[0], &sample)?;
         let report = context.audited(&project, |_| {
+            project.check_sample(&asked[0], &sample)?;
             let version = project.inventory()?;
             Ok(project.score_sample(&version, &asked[0], &sample)?)
         })?;

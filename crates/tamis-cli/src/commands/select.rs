@@ -62,8 +62,8 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         (_, Some(asked)) => SelectedBy::Signal { asked, explicit: flags, score: score_options(args) },
         (_, None) => SelectedBy::Random,
     };
-    project.check_select(&select, check)?;
     let report = context.audited(&project, |changed| {
+        project.check_select(&select, check)?;
         let report = execute(context, args, &project, &by, &select)?;
         changed.push(format!("selected {} documents as `{}`", report.manifest.counts.kept, report.name));
         Ok(report)
