@@ -49,7 +49,7 @@ fn selections() -> Vec<(String, i32, Vec<&'static str>)> {
         row("column:q --tokenizer smollm".to_owned(), 2, &["model `smollm`", "`smollm2`"]),
         row("column:q --tokenizer empty".to_owned(), 1, &["empty"]),
         // Models, prompts, devices.
-        row(format!("ask-llm --model empty --prompt p.txt"), 1, &["empty"]),
+        row("ask-llm --model empty --prompt p.txt".to_owned(), 1, &["empty"]),
         row(format!("ask-llm --model {tiny} --prompt nowhere.txt"), 1, &["nowhere.txt"]),
         row(format!("ask-llm --model {} --prompt paper --chat", model("judge")), 1, &["chat template"]),
         row(format!("ask-llm {judge} --device cuda"), 2, &["cuda"]),
@@ -125,17 +125,17 @@ fn scores_that_cannot_be_are_refused_before_a_document_is_read() {
             ["`tokens`", "--against"],
         ),
         (
-            format!("score counts corpus --run run --sample 50%"),
+            "score counts corpus --run run --sample 50%".to_owned(),
             2,
             ["cannot be tried on a sample", "ask-llm"],
         ),
         (
-            format!("train-ngram corpus --text txt --out m.arpa"),
+            "train-ngram corpus --text txt --out m.arpa".to_owned(),
             2,
             ["no row has the column `--text txt`", "`--text text`"],
         ),
-        (format!("train-ngram corpus --prune 3 1 --out m.arpa"), 2, ["pruning thresholds", "hint"]),
-        (format!("train-ngram corpus --order 0 --out m.arpa"), 2, ["order 0", "hint"]),
+        ("train-ngram corpus --prune 3 1 --out m.arpa".to_owned(), 2, ["pruning thresholds", "hint"]),
+        ("train-ngram corpus --order 0 --out m.arpa".to_owned(), 2, ["order 0", "hint"]),
     ] {
         world.says(&arguments, code, &words);
         assert!(!world.exists("run/inventory") && !world.exists("run/signals"), "{arguments}");

@@ -203,6 +203,7 @@ fn values_are_taken_as_documented() {
         id: IdMode::Column("meta.id".into()),
         namespace: "web".into(),
         carry: vec!["meta.lang".into(), "meta.tags".into(), "nothing".into()],
+        also: Vec::new(),
     };
     let read = read(&corpus, &columns).unwrap();
     assert_eq!(read.texts(), ["last", "\u{e9}\u{1f600}\n"]);
