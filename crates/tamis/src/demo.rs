@@ -86,6 +86,13 @@ pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoR
         ..CorpusOptions::new(corpus.display().to_string())
     };
     let project = Project::open(Some(options), &run, threads, observer)?;
+    let score = ScoreOptions::default();
+    // A model that cannot be had is told before minutes go into another one.
+    let tokens = SignalOptions::Tokens { tokenizer: TOKENIZER.to_owned() };
+    let density = SignalOptions::Density(DensityOptions::default());
+    for asked in [tokens, density, SignalOptions::AskLlm(AskOptions::default())] {
+        project.check_score(&asked, score)?;
+    }
     let version = project.inventory()?;
     let documents: Vec<Document> = CORPUS
         .lines()
@@ -94,7 +101,6 @@ pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoR
         })
         .collect::<Result<_>>()?;
 
-    let score = ScoreOptions::default();
     let mut findings = Vec::new();
     let ask = SignalOptions::AskLlm(AskOptions::default());
     let (ask, ask_report) = project.score(&version, &ask, score)?;

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
-use tamis_core::{EmbeddingBatch, Sharded, Signal, Summary};
-use tamis_io::run::{CorpusVersion, Repeatability, RunError, ShardRecord, SignalDir};
+use tamis_core::{EmbeddingBatch, Fingerprint, Sharded, Signal, SignalInfo, Summary};
+use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::{
     ChosenParameters, Density, DensityDiagnostics, EmbeddingSample, Kernel, Membership, NeighbourProbe,
-    Projection, RaceParameters, RaceSketch, default_parameters,
+    Preset, Projection, RaceParameters, RaceSketch, default_parameters,
 };
 
 use crate::again::{FailedRows, INPUTS_NOTE, generations_text};
@@ -34,13 +34,7 @@ impl Project<'_> {
         density: &DensityOptions,
         options: ScoreOptions,
     ) -> Result<(SignalDir, ScoreReport)> {
-        if options.worker != Worker::ALONE {
-            return Err(Error::usage(
-                "density needs one sketch of the whole corpus before any shard can be scored",
-                "score `embed` with --worker, then `density` without it: its two passes take minutes",
-            ));
-        }
-        check_parameters(density)?;
+        check_options(density, options.worker)?;
         let embed = SignalOptions::Embed(density.embed.clone());
         // Other embeddings may stand beside those that are there where another density may.
         let own = ScoreOptions { beside: options.beside, failed: options.failed, ..ScoreOptions::default() };
@@ -73,9 +67,8 @@ impl Project<'_> {
             }
             None => {
                 // What would be refused once it is sketched is refused before.
-                if let (Some((other, changes)), false) = (stored.other, options.beside || options.refit) {
-                    let (stored, asked) = (other.full_name().to_owned(), "density".to_owned());
-                    return Err(RunError::FingerprintChanged { stored, asked, changes }.into());
+                if !options.beside && !options.refit {
+                    stored.refuse_other()?;
                 }
                 self.fit(version, density, &embedding)?
             }
@@ -251,24 +244,54 @@ pub(crate) fn part_name(shard: &ShardRecord) -> String {
 /// Embeddings that are hashed together.
 const ROWS_A_TILE: usize = 1024;
 
-/// Refuses numbers that make no sketch of any embeddings, before these are computed.
-pub(crate) fn check_parameters(density: &DensityOptions) -> Result<()> {
+/// Refuses what no embeddings could make right.
+pub(crate) fn check_options(density: &DensityOptions, worker: Worker) -> Result<()> {
+    if density.literal && density.kernel == DensityKernel::Cosine {
+        return Err(literal_is_l2());
+    }
+    check_parameters(density, 1)?;
+    crate::ready::needs_whole(worker)
+}
+
+/// Refuses parameters that make no sketch of embeddings of so many values, as far as they are given.
+pub(crate) fn check_parameters(density: &DensityOptions, dimension: u32) -> Result<()> {
     let options = rule_options(density);
     let kernel = match options.cosine {
         true => Kernel::Cosine,
         false => Kernel::L2 { bandwidth: options.bandwidth.unwrap_or(1.0) },
     };
     let draft = RaceParameters {
-        dimension: 1,
+        dimension,
         repetitions: options.repetitions,
         buckets: options.buckets.unwrap_or(RaceParameters::DEFAULT_BUCKETS),
         hashes: options.hashes.unwrap_or(1),
         kernel,
         projection: options.projection,
-        preset: tamis_samplers::Preset::Mixed,
+        preset: Preset::Mixed,
         seed: options.seed,
     };
     Ok(draft.validate()?)
+}
+
+/// Values of an embedding, by the description of its signal.
+pub(crate) fn dimension(record: &SignalRecord) -> Result<u32> {
+    let fixed = |kind: &str| {
+        kind.strip_prefix("fixed-size-list<")?.strip_suffix('>')?.rsplit_once(", ")?.1.parse().ok()
+    };
+    record.schema.iter().find_map(|column| fixed(&column.data_type)).ok_or_else(|| {
+        Error::state(format!("signal `{}` holds no embeddings", record.name), "this is a bug of tamis")
+    })
+}
+
+/// What the signal says of itself before there is a sketch; all but its fingerprint.
+pub(crate) fn foreseen() -> Result<SignalInfo> {
+    let parameters = RaceParameters { repetitions: 1, buckets: 2, ..RaceParameters::literal(1, 1.0, 0) };
+    let sketch = RaceSketch::new(parameters, &Fingerprint::new("embed", 1))?;
+    Ok(Density::new(Arc::new(sketch), "embed", Membership::Other).info().clone())
+}
+
+fn literal_is_l2() -> Error {
+    Error::usage("the literal preset is the paper's l2 sketch", "leave --kernel cosine out")
 }
 
 /// Options of the rule that chooses parameters.
@@ -300,10 +323,7 @@ fn choose(sample: &EmbeddingSample, density: &DensityOptions) -> Result<ChosenPa
     let mut chosen = default_parameters(sample, &rule_options(density))?;
     if density.literal {
         let Kernel::L2 { bandwidth } = chosen.parameters.kernel else {
-            return Err(Error::usage(
-                "the literal preset is the paper's l2 sketch",
-                "leave --kernel cosine out",
-            ));
+            return Err(literal_is_l2());
         };
         let literal = RaceParameters::literal(chosen.parameters.dimension, bandwidth, density.seed);
         chosen.parameters = RaceParameters {

@@ -1,5 +1,7 @@
 //! Errors of the façade: whose fault, where, and what to do about it.
 
+use tamis_samplers::ParameterError;
+
 /// Result of the library's operations.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
@@ -41,7 +43,7 @@ pub enum Error {
     Remote(#[from] tamis_remote::Error),
     /// Parameters of a sketch.
     #[error(transparent)]
-    Sketch(#[from] tamis_samplers::ParameterError),
+    Sketch(#[from] ParameterError),
     /// An n-gram model that cannot be estimated.
     #[error(transparent)]
     Ngram(#[from] tamis_samplers::ngram::TrainError),
@@ -77,6 +79,9 @@ impl Error {
             Self::Models(error) => error.hint(),
             Self::Ngram(error) => error.hint(),
             Self::Remote(error) => error.hint(),
+            Self::Sketch(ParameterError::OutOfRange { .. }) => Some(
+                "give a number in that range, or leave it out for the rule of docs/density.md".to_owned(),
+            ),
             // A server that failed while a signal was computed.
             Self::Core(tamis_core::Error::Signal { source, .. }) => {
                 source.downcast_ref::<tamis_remote::Error>().and_then(tamis_remote::Error::hint)
@@ -93,7 +98,9 @@ impl Error {
         use tamis_models::{Error as ModelError, prompt::PromptError, source::SourceError};
         use tamis_samplers::ngram::TrainError;
         match self {
-            Self::Usage { .. } | Self::Ngram(TrainError::Parameter(_)) => true,
+            Self::Usage { .. }
+            | Self::Ngram(TrainError::Parameter(_))
+            | Self::Sketch(ParameterError::OutOfRange { .. }) => true,
             Self::Corpus(error) => matches!(
                 error,
                 CorpusError::MissingColumn { .. } | CorpusError::Columns { .. } | CorpusError::Pattern { .. }

@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use tamis_core::{FingerprintChange, Sharded};
-use tamis_io::run::{SignalDir, SignalRecord};
+use tamis_io::run::{RunError, SignalDir, SignalRecord};
 use tamis_samplers::{RaceParameters, RaceSketch};
 
 use crate::Result;
@@ -127,6 +127,19 @@ pub(crate) struct Stored {
     pub(crate) frozen: Option<(SignalDir, Sharded<RaceSketch>)>,
     /// One that differs for certain, and in what.
     pub(crate) other: Option<(SignalDir, Vec<FingerprintChange>)>,
+}
+
+impl Stored {
+    /// Refuses options that differ from those of the stored sketches, where none was made with them.
+    pub(crate) fn refuse_other(self) -> Result<()> {
+        match (self.frozen, self.other) {
+            (None, Some((other, changes))) => {
+                let (stored, asked) = (other.full_name().to_owned(), "density".to_owned());
+                Err(RunError::FingerprintChanged { stored, asked, changes }.into())
+            }
+            _ => Ok(()),
+        }
+    }
 }
 
 impl Project<'_> {

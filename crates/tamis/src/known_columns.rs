@@ -4,73 +4,90 @@ use std::collections::BTreeSet;
 
 use arrow_array::Array;
 use tamis_core::reason;
-use tamis_io::corpus::{Columns, Container};
+use tamis_io::corpus::{Columns, Container, Corpus};
 
 use crate::carried::carries;
 use crate::project::Project;
-use crate::{Error, Result};
+use crate::{Error, Observer, Result};
 
 /// Bytes of beginnings after which it is left open whether a column is there.
 const MOST_BYTES: u64 = 1 << 30;
 
-impl Project<'_> {
-    /// Checks, for a run that has not recorded its corpus yet, that there are rows and that the columns of text and id are
-    /// among theirs. A column that is missing here and there is none of this: such rows fail one by one.
-    ///
-    /// # Errors
-    /// Shards that are all empty; a column that no row at the beginning of any shard has, with the nearest name; a shard
-    /// that cannot be read.
-    pub(crate) fn check_beginnings(&self) -> Result<()> {
-        if self.run.latest_corpus()?.is_some() {
+/// Checks that there are rows and that the columns of text and id are among theirs. A column that is missing here and there is none of this: such rows fail one by one.
+///
+/// # Errors
+/// Shards that are all empty; a column that no row at the beginning of any shard has, with the nearest name; a shard
+/// that cannot be read.
+pub(crate) fn check_beginnings(
+    corpus: &Corpus,
+    columns: &Columns,
+    location: &str,
+    observer: &dyn Observer,
+) -> Result<()> {
+    let mut known = BTreeSet::new();
+    let mut missing = None;
+    let mut detail = None;
+    for shard in corpus.shards() {
+        let mut reader = corpus.open(shard, 0)?;
+        let Some(block) = reader.next_block()? else { continue };
+        let decoded = block.decode(columns)?;
+        let blank = decoded.documents.is_empty() && decoded.failures.is_empty();
+        if !decoded.documents.is_empty() || (blank && reader.next_block()?.is_some()) {
             return Ok(());
         }
-        let mut known = BTreeSet::new();
-        let mut missing = None;
-        let mut detail = None;
-        for shard in self.corpus.shards() {
-            let mut reader = self.corpus.open(shard, 0)?;
-            let Some(block) = reader.next_block()? else { continue };
-            let decoded = block.decode(&self.columns)?;
-            let blank = decoded.documents.is_empty() && decoded.failures.is_empty();
-            if !decoded.documents.is_empty() || (blank && reader.next_block()?.is_some()) {
-                return Ok(());
-            }
-            for failure in &decoded.failures {
-                missing = match (failure.reason, self.columns.id.column()) {
-                    (reason::MISSING_TEXT, _) => Some(("--text", self.columns.text.as_str())),
-                    (reason::MISSING_ID, Some(id)) => Some(("--id", id)),
-                    _ => return Ok(()),
-                };
-                detail.get_or_insert_with(|| format!("shard `{}`: {}", shard.path, failure.detail));
-            }
-            known.extend(block.column_names());
+        for failure in &decoded.failures {
+            missing = match (failure.reason, columns.id.column()) {
+                (reason::MISSING_TEXT, _) => Some(("--text", columns.text.as_str())),
+                (reason::MISSING_ID, Some(id)) => Some(("--id", id)),
+                _ => return Ok(()),
+            };
+            detail.get_or_insert_with(|| format!("shard `{}`: {}", shard.path, failure.detail));
         }
-        match missing {
-            None => {
-                let (location, shards) = (&self.location, self.corpus.shards().len());
-                let message =
-                    format!("corpus `{location}` holds no document (shards read: {shards}, all empty)");
-                Err(Error::state(message, "check the path and how the files were made"))
+        known.extend(block.column_names());
+    }
+    match missing {
+        None => {
+            let shards = corpus.shards().len();
+            let message = format!("corpus `{location}` holds no document (shards read: {shards}, all empty)");
+            Err(Error::state(message, "check the path and how the files were made"))
+        }
+        Some((flag, name)) if known.contains(name) => {
+            if flag == "--id" {
+                observer.warn(&format!(
+                    "no row at the beginning of any shard has an id in column `{name}`, and rows without one fail ({}); in a \
+                     new run with `--id none` documents are known by their text",
+                    detail.unwrap_or_default()
+                ));
             }
-            Some((flag, name)) if known.contains(name) => {
-                if flag == "--id" {
-                    self.observer.warn(&format!(
-                        "no row at the beginning of any shard has an id in column `{name}`, and rows without one fail ({}); in \
-                         a new run with `--id none` documents are known by their text",
-                        detail.unwrap_or_default()
-                    ));
-                }
-                Ok(())
-            }
-            Some((flag, name)) => {
-                let message = format!("no row has the column `{flag} {name}`");
-                Err(unknown_column(&message, name, &known, &format!("{flag} ")))
-            }
+            Ok(())
+        }
+        Some((flag, name)) => {
+            let message = format!("no row has the column `{flag} {name}`");
+            Err(unknown_column(&message, name, &known, &format!("{flag} ")))
+        }
+    }
+}
+
+impl Project<'_> {
+    /// [`check_beginnings`] for a run that has not recorded its corpus yet.
+    ///
+    /// # Errors
+    /// As there.
+    pub(crate) fn check_beginnings(&self) -> Result<()> {
+        match self.run.latest_corpus()? {
+            Some(_) => Ok(()),
+            None => check_beginnings(&self.corpus, &self.columns, &self.location, self.observer),
         }
     }
 
-    /// Checks columns that are to be carried and are not yet; gives those that no shard begins with.
+    /// Checks columns that are to be carried and are not yet; gives those that no shard begins with, and warns of them.
     pub(crate) fn check_carried(&self) -> Result<Vec<String>> {
+        let unsure = self.unsure_carried()?;
+        Ok(self.warn_of(unsure, ""))
+    }
+
+    /// Columns that are to be carried, are not yet, and may not be there; see [`Self::unsure_columns`].
+    pub(crate) fn unsure_carried(&self) -> Result<Vec<(String, Option<String>)>> {
         let mut names: Vec<&str> = Vec::new();
         if self.run.latest_corpus()?.is_none() {
             names.extend(self.columns.carry.iter().map(String::as_str));
@@ -78,13 +95,17 @@ impl Project<'_> {
         let signals = self.run.signals()?;
         let is_there = |name: &str| signals.iter().any(|signal| carries(signal.record()) == Some(name));
         names.extend(self.later.iter().map(String::as_str).filter(|name| !is_there(name)));
-        self.check_columns(&names, "")
+        self.unsure_columns(&names, "")
     }
 
-    /// Refuses columns that the corpus cannot have, and warns of those that it may have further on; gives these. `before` is
-    /// what the user writes before a column's name.
-    pub(crate) fn check_columns(&self, names: &[&str], before: &str) -> Result<Vec<String>> {
-        let unsure = self.unsure_columns(names, before)?;
+    /// Whether the run carries a column or is to.
+    pub(crate) fn is_asked_for(&self, name: &str) -> Result<bool> {
+        let named = |names: &[String]| names.iter().any(|other| other == name);
+        let stored = self.run.signals()?.iter().any(|signal| carries(signal.record()) == Some(name));
+        Ok(stored || named(&self.columns.carry) || named(&self.later))
+    }
+
+    fn warn_of(&self, unsure: Vec<(String, Option<String>)>, before: &str) -> Vec<String> {
         for (name, nearest) in &unsure {
             let nearest = nearest
                 .as_ref()
@@ -93,7 +114,14 @@ impl Project<'_> {
                 "no shard begins with a document that has a column `{name}`{nearest}; going on"
             ));
         }
-        Ok(unsure.into_iter().map(|(name, _)| name).collect())
+        unsure.into_iter().map(|(name, _)| name).collect()
+    }
+
+    /// Refuses columns that the corpus cannot have, and warns of those that it may have further on; gives these. `before` is
+    /// what the user writes before a column's name.
+    pub(crate) fn check_columns(&self, names: &[&str], before: &str) -> Result<Vec<String>> {
+        let unsure = self.unsure_columns(names, before)?;
+        Ok(self.warn_of(unsure, before))
     }
 
     /// Columns that no document at the beginning of any shard has, each with the nearest known name, where the rest of the

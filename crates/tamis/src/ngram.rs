@@ -15,6 +15,7 @@ use tamis_samplers::ngram::{
     NgramSource, Normalisation, Progress, RunFile, Scratch, Segment, Words, estimate,
 };
 
+use crate::known_columns::check_beginnings;
 use crate::options::{NgramOptions, NgramWords, TrainNgramOptions};
 use crate::project::tell_left_out;
 use crate::{Error, Observer, Result, models, pool};
@@ -161,6 +162,7 @@ pub fn train_ngram(options: &TrainNgramOptions, observer: &dyn Observer) -> Resu
     drop(scratch.create().map_err(tamis_samplers::ngram::TrainError::from)?);
     let estimator =
         Estimator { prune: options.prune.clone(), fallback, memory_bytes: options.memory_bytes, threads };
+    estimator.check(options.order)?;
     let (counters, failed) = count(options, &corpus, threads, &*segment, &scratch, observer)?;
     if counters.iter().all(|counter| counter.tally().documents == 0) {
         let reasons: Vec<String> = failed.iter().map(|(reason, rows)| format!("{rows} {reason}")).collect();
@@ -198,6 +200,7 @@ fn count(
         namespace: String::new(),
         ..Columns::default()
     };
+    check_beginnings(&corpus, &columns, &options.corpus.location, observer)?;
     let own_memory = options.memory_bytes / 2 / threads as u64;
     let counters = Mutex::new(vec![Counter::new(options.order, own_memory)?]);
     let failed = Mutex::new(BTreeMap::<String, u64>::new());

@@ -13,7 +13,8 @@ use crate::places::{
     refuse_inside_corpus, refuse_inside_pattern, refuse_output_inside_corpus, refuse_run_among_kept,
     refuse_shared_folder,
 };
-use crate::select::{Aside, Foreseen};
+use crate::ready::Held;
+use crate::select::{Aside, Survey};
 use crate::{Error, Observer, Result};
 
 /// An opened run: everything else is a method of it.
@@ -31,7 +32,9 @@ pub struct Project<'a> {
     /// For the next selection.
     pub(crate) aside: Mutex<Option<Aside>>,
     /// For the next selection.
-    pub(crate) foreseen: Mutex<Option<Foreseen>>,
+    pub(crate) surveyed: Mutex<Option<Survey>>,
+    /// For the next computation.
+    pub(crate) held: Mutex<Held>,
 }
 
 impl<'a> Project<'a> {
@@ -161,7 +164,8 @@ impl<'a> Project<'a> {
             keep_text: true,
             observer,
             aside: Mutex::default(),
-            foreseen: Mutex::default(),
+            surveyed: Mutex::default(),
+            held: Mutex::default(),
         };
         if let Some(begun) = &begun {
             let problems = begun.differences(&project.corpus_columns());
@@ -208,7 +212,8 @@ impl<'a> Project<'a> {
             keep_text: self.keep_text,
             observer: self.observer,
             aside: Mutex::default(),
-            foreseen: Mutex::default(),
+            surveyed: Mutex::default(),
+            held: Mutex::default(),
         }
     }
 

@@ -10,13 +10,13 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, BooleanArray, RecordBatch};
 use tamis_core::{Direction, DocKey, DocumentBatch, ScoreBatch, Signal, column};
-use tamis_io::run::{CorpusVersion, ShardRecord};
+use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_models::ask_llm::JudgeDiagnostics;
 use tamis_samplers::UniformDraws;
 
 use crate::evaluation::kendall_tau_b;
-use crate::options::SignalOptions;
+use crate::options::{AskOptions, SignalOptions};
 use crate::project::Project;
 use crate::{Error, Result, models, pool};
 
@@ -71,20 +71,7 @@ impl Project<'_> {
         asked: &SignalOptions,
         options: &SampleOptions,
     ) -> Result<SampleReport> {
-        let SignalOptions::AskLlm(ask) = asked else {
-            return Err(Error::usage(
-                format!("`{}` cannot be tried on a sample", asked.stored_name()),
-                "write `tamis score ask-llm --sample 1% --prompt NEW --run RUN`",
-            ));
-        };
-        let name = options.against.clone().unwrap_or_else(|| asked.stored_name());
-        let (old, old_column) = self.resolve_score(&name).map_err(|error| match error.is_usage() {
-            true => Error::usage(
-                error.to_string(),
-                "score the whole corpus once, or name the signal to compare with: --against ask-llm@3f9a01c2",
-            ),
-            false => error,
-        })?;
+        let (ask, old, old_column) = self.check_sample(asked, options)?;
         if !self.is_complete(version, &old)? {
             return Err(Error::state(
                 format!("`{}` is not finished", old.full_name()),
@@ -131,6 +118,32 @@ impl Project<'_> {
             mass: mass.mean_mass(),
             findings,
         })
+    }
+
+    /// What a sample of this signal is compared with; told before anything is read.
+    ///
+    /// # Errors
+    /// A signal that cannot be tried on a sample, or nothing to compare with.
+    pub fn check_sample<'o>(
+        &self,
+        asked: &'o SignalOptions,
+        options: &SampleOptions,
+    ) -> Result<(&'o AskOptions, SignalDir, String)> {
+        let SignalOptions::AskLlm(ask) = asked else {
+            return Err(Error::usage(
+                format!("`{}` cannot be tried on a sample", asked.stored_name()),
+                "write `tamis score ask-llm --sample 1% --prompt NEW --run RUN`",
+            ));
+        };
+        let name = options.against.clone().unwrap_or_else(|| asked.stored_name());
+        let (old, column) = self.resolve_score(&name).map_err(|error| match error.is_usage() {
+            true => Error::usage(
+                error.to_string(),
+                "score the whole corpus once, or name the signal to compare with: --against ask-llm@3f9a01c2",
+            ),
+            false => error,
+        })?;
+        Ok((ask, old, column))
     }
 
     /// New scores of the documents that are drawn, by key; `None` where one failed.
@@ -186,7 +199,7 @@ impl Project<'_> {
     fn stored_scores(
         &self,
         version: &CorpusVersion,
-        signal: &tamis_io::run::SignalDir,
+        signal: &SignalDir,
         name: &str,
         wanted: &HashMap<DocKey, Option<f64>>,
     ) -> Result<HashMap<DocKey, f64>> {

@@ -1,19 +1,19 @@
 //! From options to a finished signal: load the model, compare fingerprints with what the run holds, compute what is missing.
 
-use tamis_core::Signal;
+use tamis_core::{Signal, SignalInfo};
 use tamis_io::run::{
     ArchitectureNote, Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord,
 };
 use tamis_io::sidecar::SidecarColumns;
 
 use crate::again::FailedRows;
-use crate::column::{ColumnSignal, stored_name};
-use crate::counts::Counts;
+use crate::column::stored_name;
 use crate::early::EarlyLook;
 use crate::map::{MapReport, Worker};
 use crate::models;
 use crate::options::{
-    AskOptions, DensityOptions, EmbedOptions, NgramOptions, PerplexityOptions, ServerOptions, SignalOptions,
+    AskOptions, DensityOptions, EmbedOptions, NgramOptions, PerplexityOptions, SelectOptions, ServerOptions,
+    SignalOptions,
 };
 use crate::project::Project;
 use crate::{Error, Result};
@@ -184,7 +184,7 @@ impl SignalOptions {
 
     /// These options, but a server is asked as often and as fast as `asked` says, where that says anything: it changes no
     /// value, so that a signal which goes on may be asked otherwise than it was begun.
-    fn paced_as(mut self, asked: &Self) -> Self {
+    pub(crate) fn paced_as(mut self, asked: &Self) -> Self {
         let mut asked = asked.clone();
         if let (Some(own), Some(asked)) = (self.server_mut(), asked.server_mut()) {
             let default = ServerOptions::default();
@@ -193,6 +193,11 @@ impl SignalOptions {
                 given(asked.concurrency as u64, default.concurrency as u64, own.concurrency as u64) as usize;
             own.timeout_seconds = given(asked.timeout_seconds, default.timeout_seconds, own.timeout_seconds);
             own.retries = given(asked.retries.into(), default.retries.into(), own.retries.into()) as u32;
+            own.stop_after_failed = given(
+                asked.stop_after_failed.into(),
+                default.stop_after_failed.into(),
+                own.stop_after_failed.into(),
+            ) as u32;
         }
         self
     }
@@ -234,41 +239,14 @@ impl Project<'_> {
                 if !self.has_signal(&stored_name(name))? {
                     self.unsure_columns(&[name.as_str()], "column:")?;
                 }
-                project.score_one(version, &ColumnSignal::new(name), signal, options)
+                let ready = self.ready(signal)?;
+                project.score_as(version, &*ready.signal, signal, options, ready.repeatability)
             }
-            SignalOptions::AskLlm(ask) => {
-                let (built, repeatability) = models::any_ask_llm(ask, self.observer)?;
-                self.score_as(version, &*built, signal, options, repeatability)
-            }
-            SignalOptions::Embed(embed) => {
-                let (built, repeatability) = models::any_embedder(embed, self.observer)?;
-                self.score_as(version, &*built, signal, options, repeatability)
-            }
-            SignalOptions::Perplexity(perplexity) => {
-                let built = models::perplexity(perplexity, signal.stored_name(), self.observer)?;
-                let exact = models::repeatability(perplexity.engine, perplexity.device);
-                self.score_as(version, &built, signal, options, exact)
-            }
-            SignalOptions::Ngram(ngram) => {
-                let built = crate::ngram::load(ngram, self.observer)?;
-                self.score_one(version, &built, signal, options)
-            }
-            SignalOptions::Counts => self.score_one(version, &Counts::new(), signal, options),
-            SignalOptions::Tokens { tokenizer } => {
-                let built = models::tokens(tokenizer, self.observer)?;
-                self.score_one(version, &built, signal, options)
+            _ => {
+                let ready = self.ready(signal)?;
+                self.score_as(version, &*ready.signal, signal, options, ready.repeatability)
             }
         }
-    }
-
-    fn score_one(
-        &self,
-        version: &CorpusVersion,
-        signal: &dyn Signal,
-        asked: &SignalOptions,
-        options: ScoreOptions,
-    ) -> Result<(SignalDir, ScoreReport)> {
-        self.score_as(version, signal, asked, options, Repeatability::Exact)
     }
 
     pub(crate) fn score_as(
@@ -302,7 +280,17 @@ impl Project<'_> {
         beside: bool,
         repeatability: Repeatability,
     ) -> Result<SignalDir> {
-        let mut record = SignalRecord::new(signal.info(), repeatability);
+        self.open_signal_of(signal.info(), asked, beside, repeatability)
+    }
+
+    pub(crate) fn open_signal_of(
+        &self,
+        info: &SignalInfo,
+        asked: &SignalOptions,
+        beside: bool,
+        repeatability: Repeatability,
+    ) -> Result<SignalDir> {
+        let mut record = SignalRecord::new(info, repeatability);
         record.notes.insert(OPTIONS_NOTE.to_owned(), options_text(asked)?);
         let beside = if beside { Beside::Allow } else { Beside::Refuse };
         let directory = self.run.open_signal(&record, beside)?;
@@ -427,6 +415,18 @@ impl Project<'_> {
             }
         }
         Ok(if stored.len() == 1 { stored.pop() } else { None })
+    }
+
+    /// The counts of tokens that a selection needs or can tell: as [`Project::token_counts`], and where a budget in tokens
+    /// names no tokenizer, the stored counts are completed.
+    ///
+    /// # Errors
+    /// As [`Project::score`].
+    pub fn tokens_for(&self, version: &CorpusVersion, options: &SelectOptions) -> Result<Option<SignalDir>> {
+        match self.stored_tokens(options)? {
+            Some(stored) => Ok(Some(self.stored_signal(version, stored.full_name(), FailedRows::Keep)?.0)),
+            None => self.token_counts(version, options.tokenizer.as_deref()),
+        }
     }
 
     pub(crate) fn has_signal(&self, name: &str) -> Result<bool> {

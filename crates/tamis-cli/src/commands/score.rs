@@ -66,6 +66,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         }
         let sample = SampleOptions { share, seed: args.sample_seed, against: args.against.clone() };
         let report = context.audited(&project, |_| {
+            project.check_sample(&asked[0], &sample)?;
             let version = project.inventory()?;
             Ok(project.score_sample(&version, &asked[0], &sample)?)
         })?;
@@ -76,11 +77,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         return Ok(Outcome::Done);
     }
     let (version, reports) = context.audited(&project, |changed| {
-        if asked.len() > 1 {
-            // One that is missing is told before hours go into the others.
-            asked.iter().try_for_each(|asked| tamis::check_models(asked, context.terminal))?;
-        }
-        asked.iter().try_for_each(|asked| project.check_signal(asked))?;
+        asked.iter().try_for_each(|asked| project.check_score(asked, score))?;
         let version = project.inventory()?;
         context.tell_unreadable(&project, &version)?;
         let mut reports = Vec::with_capacity(asked.len());

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 use tamis::options::{SelectOptions, SignalOptions};
-use tamis::{Observer, Planned, Project, ScoreOptions, SelectReport, VetoRecord};
+use tamis::{Observer, Planned, Project, ScoreOptions, SelectReport, SelectedBy, VetoRecord};
 
 use super::{Context, Outcome, Writes, with_left_out};
 use crate::args::Select;
@@ -81,12 +81,6 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
         By::Stored(full) => Some(project.stored_options(full)?),
         By::Signal(asked) => Some(SignalOptions::clone(asked)),
     };
-    // Without flags a name goes on with what is stored, which may be a server's.
-    let effective = match &by {
-        By::Signal(asked) if !explicit => Some(project.options_by_name(asked)?),
-        _ => settings.clone(),
-    };
-    flags::refuse_of_servers(context.given, effective.as_slice(), flags::Command::Select)?;
     if args.run.dry_run {
         let planned = match &by {
             By::Random => Planned::Random,
@@ -94,16 +88,20 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
             By::Signal(asked) if explicit => Planned::Exactly(asked),
             By::Signal(asked) => Planned::Named(asked),
         };
-        let score = ScoreOptions { beside: args.run.beside, ..ScoreOptions::default() };
-        let mut plan = project.plan(&planned, score, args.tokenizer.as_deref())?;
+        let mut plan = project.plan(&planned, score_options(args), args.tokenizer.as_deref())?;
         if let (true, Some(settings)) = (args.run.retry_failed, &settings) {
             plan = plan.asking_again(project.retryable_rows(settings)?);
         }
         context.print(|| plan.json(), || super::text_of_plan(&plan));
         return Ok(Outcome::Done);
     }
-    project.check_select(&select, settings.as_ref())?;
+    let check = match (&by, &settings) {
+        (By::Stored(full), _) => SelectedBy::Stored { full_name: full, failed: options::failed(&args.run) },
+        (_, Some(asked)) => SelectedBy::Signal { asked, explicit, score: score_options(args) },
+        (_, None) => SelectedBy::Random,
+    };
     let report = context.audited(&project, |changed| {
+        project.check_select(&select, check)?;
         let report = execute(context, args, &project, &by, &select)?;
         changed.push(format!("selected {} documents as `{}`", report.manifest.counts.kept, report.name));
         Ok(report)
@@ -120,6 +118,10 @@ enum By<'a> {
     Signal(Box<SignalOptions>),
 }
 
+fn score_options(args: &Select) -> ScoreOptions {
+    ScoreOptions { beside: args.run.beside, failed: options::failed(&args.run), ..ScoreOptions::default() }
+}
+
 fn execute(
     context: &Context<'_>,
     args: &Select,
@@ -131,11 +133,7 @@ fn execute(
     context.tell_unreadable(project, &version)?;
     project.carry_stratum(&version, &select.band)?;
     let explicit = options::is_explicit(&args.signal);
-    let score = ScoreOptions {
-        beside: args.run.beside,
-        failed: options::failed(&args.run),
-        ..ScoreOptions::default()
-    };
+    let score = score_options(args);
     let signal = match by {
         By::Random => None,
         By::Stored(full) => Some(project.stored_signal(&version, full, score.failed)?),
@@ -155,7 +153,7 @@ fn execute(
         }
         None => None,
     };
-    let tokens = project.token_counts(&version, args.tokenizer.as_deref())?;
+    let tokens = project.tokens_for(&version, select)?;
     let by = by.as_ref().map(|(signal, column)| (signal, column.as_str()));
     Ok(project.select(&version, by, tokens.as_ref(), select)?)
 }

@@ -139,7 +139,7 @@ fn parquet_of_another_schema_is_named_with_the_difference() {
     world.refuses(
         "select only --by column:idd --rate 50% --text body --out kept3",
         2,
-        &["`idd`", "did you mean `id`"],
+        &["`idd`", "did you mean `column:id`"],
     );
     let bytes = world.read("a.parquet");
     std::fs::remove_file(world.path("corpus/b.parquet")).unwrap();

@@ -173,7 +173,7 @@ fn a_column_that_comes_late_in_a_shard_is_not_taken_for_a_mistake() {
     for word in ["a column `lnag`", "no document has a value in the carried column `lnag`"] {
         assert!(run.stderr.contains(word), "{}", run.stderr);
     }
-    let select = "select corpus --by counts.bytes --rule top --rate 10% --run fresh";
+    let select = "select corpus --by counts.words --rule top --rate 10% --run fresh";
     world.refuses(
         &format!("{} --stratum tpyo", select.replace("--rule top ", "")),
         2,

@@ -11,6 +11,7 @@ mod bad_rows;
 mod carry;
 mod chat;
 mod controls;
+mod early;
 mod formats;
 mod help;
 mod ids;

@@ -88,7 +88,11 @@ fn what_will_not_do_is_refused_and_nothing_is_lost() {
     world.refuses("train-ngram reference --order 2 --out reference/model.arpa", 2, &["inside the corpus"]);
     world.refuses("train-ngram reference --order 9 --out a.arpa", 2, &["between 1 and 8"]);
     world.refuses("train-ngram reference --prune 1 0 --out a.arpa", 2, &["not decrease"]);
-    world.refuses("train-ngram reference --text body --out a.arpa", 1, &["missing-text", "--text"]);
+    world.refuses(
+        "train-ngram reference --text body --out a.arpa",
+        2,
+        &["`--text body`", "columns are text"],
+    );
     world.write("tiny.jsonl", r#"{"text": "a b c"}"#);
     world.refuses("train-ngram tiny.jsonl --order 2 --out a.arpa", 1, &["Kneser-Ney", "--discount-fallback"]);
     world.refuses("train-ngram reference --temporary nowhere --out a.arpa", 1, &["--temporary"]);

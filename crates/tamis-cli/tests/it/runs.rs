@@ -62,8 +62,11 @@ fn other_columns_than_before_are_refused_by_name() {
         ("--namespace other", ["namespace", "`other`"]),
         ("--max-line-bytes 1000", ["line", "1000"]),
     ] {
-        let arguments = format!("select corpus --by random --rate 10% --run run {flag}");
-        world.refuses(&arguments, 1, &[&words[..], &["another run directory"]].concat());
+        // Whether or not the corpus is named along with it.
+        for corpus in ["corpus ", ""] {
+            let arguments = format!("select {corpus}--by random --rate 10% --run run {flag}");
+            world.refuses(&arguments, 1, &[&words[..], &["another run directory"]].concat());
+        }
     }
     world.write("other/a.jsonl", shard_text(8, 5));
     world.refuses(

@@ -64,16 +64,28 @@ impl RunDirectory {
     /// # Errors
     /// [`RunError::Unknown`] with the nearest known name.
     pub fn selection(&self, name: &str) -> RunResult<SelectionDir> {
-        check_name("selection", name)?;
-        let path = format!("selections/{name}/plan.json");
-        match json::read::<SelectionPlan>(&self.store, &path)? {
-            Some(plan) if plan.name == name => Ok(SelectionDir { run: self.clone(), plan }),
-            Some(plan) => Err(RunError::corrupt(&path, format!("is the plan of `{}`", plan.name))),
+        match self.find_selection(name)? {
+            Some(selection) => Ok(selection),
             None => {
                 let known = self.selections()?;
                 let nearest = tamis_core::nearest(name, known.iter().map(String::as_str)).map(str::to_owned);
                 Err(RunError::Unknown { kind: "selection", name: name.to_owned(), nearest, known })
             }
+        }
+    }
+
+    /// A selection, if it was begun.
+    ///
+    /// # Errors
+    /// [`RunError::Name`] for a name that no selection can have; [`RunError::Corrupt`].
+    pub fn find_selection(&self, name: &str) -> RunResult<Option<SelectionDir>> {
+        check_name("selection", name)?;
+        let path = format!("selections/{name}/plan.json");
+        match json::read::<SelectionPlan>(&self.store, &path)? {
+            Some(plan) if plan.name != name => {
+                Err(RunError::corrupt(&path, format!("is the plan of `{}`", plan.name)))
+            }
+            plan => Ok(plan.map(|plan| SelectionDir { run: self.clone(), plan })),
         }
     }
 

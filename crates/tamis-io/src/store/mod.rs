@@ -344,6 +344,19 @@ impl Store {
         }
     }
 
+    /// Learns early whether files can be made here: begins one, writes some of it, and drops it. Where the folder is missing,
+    /// that is done in the one that it would be made in. An object store is asked nothing, since it says so only when an object
+    /// is complete.
+    ///
+    /// # Errors
+    /// A folder that cannot be made or written, or a disk that is full.
+    pub fn check_writable(&self) -> StoreResult<()> {
+        let Inner::Local(local) = &self.inner else { return Ok(()) };
+        let folder = local.root.ancestors().find(|folder| folder.exists()).unwrap_or(Path::new("."));
+        pending::probe(folder, &local.watched)
+            .map_err(|source| StoreError::io("create", self.location(""), source))
+    }
+
     /// Removes a file; one that does not exist is no error.
     ///
     /// # Errors

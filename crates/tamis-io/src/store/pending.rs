@@ -45,6 +45,15 @@ impl Drop for Temporary {
     }
 }
 
+/// Makes a file that nobody sees in a folder, fills some of it, and removes it.
+pub(super) fn probe(folder: &Path, watched: &Watched) -> io::Result<()> {
+    let (mut file, path) = create_temporary(folder, watched)?;
+    let _removed_last = Temporary(path);
+    let written = file.write_all(&[0; 4096]);
+    drop(file);
+    written
+}
+
 impl PendingFile {
     pub(super) fn local(target: &Path, watched: &Watched) -> StoreResult<Self> {
         let location = target.display().to_string();

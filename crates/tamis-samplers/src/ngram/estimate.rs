@@ -73,6 +73,21 @@ pub struct Estimator {
     pub threads: usize,
 }
 
+impl Estimator {
+    /// Refuses what no text could make right, for models of `order`.
+    ///
+    /// # Errors
+    /// Pruning thresholds that decrease, or more of them than there are lengths.
+    pub fn check(&self, order: usize) -> Result<(), TrainError> {
+        if self.prune.windows(2).any(|pair| pair[0] > pair[1]) || self.prune.len() > order {
+            let problem =
+                format!("pruning thresholds must be at most {order} and not decrease: {:?}", self.prune);
+            return Err(TrainError::Parameter(problem));
+        }
+        Ok(())
+    }
+}
+
 /// What came of it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Estimated {
@@ -182,11 +197,7 @@ pub fn estimate(
 ) -> Result<Estimated, TrainError> {
     let order = counters[0].order;
     assert!(counters.iter().all(|counter| counter.order == order), "counters of one order");
-    if options.prune.windows(2).any(|pair| pair[0] > pair[1]) || options.prune.len() > order {
-        let problem =
-            format!("pruning thresholds must be at most {order} and not decrease: {:?}", options.prune);
-        return Err(TrainError::Parameter(problem));
-    }
+    options.check(order)?;
     let mut tally = Tally::default();
     for counter in &counters {
         tally.add(counter.tally);

@@ -9,7 +9,7 @@ mod why;
 
 use arrow_array::cast::AsArray;
 use tamis_core::{Direction, DocKey, ScoreBatch, column};
-use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir};
+use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::SidecarColumns;
 
 pub use show::{Order, ShowReport, ShownDocument};
@@ -87,6 +87,38 @@ pub fn split_score(by: &str) -> (&str, Option<&str>) {
     }
 }
 
+/// The column of a signal to rank by; see [`Project::column_of`].
+pub(crate) fn column_in(signal: &SignalRecord, asked: Option<&str>) -> Result<String> {
+    let name = &signal.name;
+    let is_number =
+        |kind: &str| kind == "bool" || (kind.starts_with(['f', 'i', 'u']) && kind[1..].parse::<u8>().is_ok());
+    let schema = signal.schema.iter();
+    let columns: Vec<&str> = schema
+        .filter(|column| column.name != column::ROW && is_number(&column.data_type))
+        .map(|column| column.name.as_str())
+        .collect();
+    let column = match asked {
+        Some(asked) if columns.contains(&asked) => asked.to_owned(),
+        Some(asked) => {
+            let nearest = tamis_core::nearest(asked, columns.iter().copied());
+            let hint = nearest.map_or_else(
+                || format!("it has {}", columns.join(", ")),
+                |nearest| format!("did you mean `{name}.{nearest}`? it has {}", columns.join(", ")),
+            );
+            return Err(Error::usage(format!("signal `{name}` has no column `{asked}`"), hint));
+        }
+        None => match signal.ranking() {
+            Some(ranking) => ranking.column,
+            None => {
+                let message = format!("signal `{name}` is not a score");
+                let hint = format!("name one of its columns: {}", columns.join(", "));
+                return Err(Error::usage(message, hint));
+            }
+        },
+    };
+    Ok(column)
+}
+
 impl Project<'_> {
     /// The stored signal and the column that `ask-llm.p_yes` means; the column defaults to the signal's own.
     ///
@@ -104,33 +136,7 @@ impl Project<'_> {
     /// # Errors
     /// An unknown column, with the nearest known name; a signal that is no score when no column is named.
     pub fn column_of(&self, signal: &SignalDir, asked: Option<&str>) -> Result<String> {
-        let name = &signal.record().name;
-        let is_number = |kind: &str| {
-            kind == "bool" || (kind.starts_with(['f', 'i', 'u']) && kind[1..].parse::<u8>().is_ok())
-        };
-        let schema = signal.record().schema.iter();
-        let columns: Vec<&str> =
-            schema.filter(|column| is_number(&column.data_type)).map(|column| column.name.as_str()).collect();
-        let column = match asked {
-            Some(asked) if columns.contains(&asked) => asked.to_owned(),
-            Some(asked) => {
-                let nearest = tamis_core::nearest(asked, columns.iter().copied());
-                let hint = nearest.map_or_else(
-                    || format!("it has {}", columns.join(", ")),
-                    |nearest| format!("did you mean `{name}.{nearest}`? it has {}", columns.join(", ")),
-                );
-                return Err(Error::usage(format!("signal `{name}` has no column `{asked}`"), hint));
-            }
-            None => match signal.record().ranking() {
-                Some(ranking) => ranking.column,
-                None => {
-                    let message = format!("signal `{name}` is not a score");
-                    let hint = format!("name one of its columns: {}", columns.join(", "));
-                    return Err(Error::usage(message, hint));
-                }
-            },
-        };
-        Ok(column)
+        column_in(signal.record(), asked)
     }
 
     /// The scores of a signal that lags behind the corpus: documents of shards that it has not come to have none. Says so.

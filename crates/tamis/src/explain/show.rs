@@ -53,6 +53,14 @@ impl Project<'_> {
     /// No finished signal, an unknown one, or several when none is named.
     pub fn show(&self, by: Option<&str>, order: &Order, number: usize) -> Result<ShowReport> {
         let version = self.latest_version()?;
+        // Names that nothing has are told before the scores of all signals are read.
+        let named = match order {
+            Order::Disagree(a, b) => vec![a.as_str(), b.as_str()],
+            _ => by.into_iter().collect(),
+        };
+        for name in named {
+            self.resolve_score(name)?;
+        }
         let mut scales = self.scales(&version)?;
         let mut find = |name: &str| -> Result<usize> {
             let (signal, column) = self.resolve_score(name)?;

@@ -86,8 +86,8 @@ impl Project<'_> {
     pub fn inventory_for(&self, options: &SelectOptions) -> Result<CorpusVersion> {
         let aside = Aside::new(self, options);
         let (version, _) = self.inventory_beside(aside.as_ref())?;
-        let foreseen = self.foresee(&version, options)?;
-        *self.foreseen.lock().unwrap_or_else(PoisonError::into_inner) = Some(foreseen);
+        let survey = self.survey(&version, options)?;
+        *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = Some(survey);
         *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = aside;
         Ok(version)
     }

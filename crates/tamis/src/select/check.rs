@@ -1,30 +1,59 @@
-//! What of a selection can be refused before a corpus is read for hours.
+//! What of a selection can be refused before a document is read: all that does not depend on what the documents say.
 
+use tamis_core::{Fingerprint, FingerprintChange};
+use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir, SignalRecord};
 use tamis_samplers::{Rule, Target};
 
 use super::vetoes::Vetoes;
+use super::{BY_GENERATIONS, Labelled, TOKENS_GENERATIONS, selection_plan, write};
+use crate::again::FailedRows;
+use crate::explain::{column_in, split_score};
 use crate::options::{BandOptions, SelectOptions, SignalOptions};
 use crate::project::Project;
-use crate::{Error, Result, models};
+use crate::ready::Foreseen;
+use crate::signals::ScoreOptions;
+use crate::{Error, Result};
+
+/// Columns that a probability can make negative: of these `ips` and `poisson` could use few rows, or none.
+const NEGATIVE: &[(&str, &[&str], &str)] =
+    &[("ask-llm", &["score", "log_odds", "log_p_yes", "log_p_no"], "p_yes")];
+
+/// Whether a field in which a plan differs is known already.
+pub(super) type IsCertain<'a> = &'a dyn Fn(&FingerprintChange) -> bool;
+
+/// The signal of a selection, as it is asked for.
+#[derive(Clone, Copy, Debug)]
+pub enum SelectedBy<'a> {
+    /// None: documents are drawn.
+    Random,
+    /// A stored one, by its full name.
+    Stored {
+        /// Which.
+        full_name: &'a str,
+        /// Rows of earlier calls that have no value.
+        failed: FailedRows,
+    },
+    /// One that is computed where it is missing.
+    Signal {
+        /// How it would be computed.
+        asked: &'a SignalOptions,
+        /// Whether options of it were named.
+        explicit: bool,
+        /// Beside what.
+        score: ScoreOptions,
+    },
+}
 
 impl Project<'_> {
-    /// Checks what can be checked before any work: targets, rule, veto files, and, where the corpus is still to be read,
-    /// that models and prompts can be had. `asked` is the signal of the selection, `None` for `random`.
+    /// Checks what can be checked before any work: targets, rule, columns, veto files, models and prompts, whether another
+    /// selection has the name or the folder, and whether run and folder can be written. Models that were built for it are held
+    /// for the computation that follows.
     ///
     /// # Errors
     /// Those of [`Project::select`] and [`Project::score`] that do not depend on the documents.
-    pub fn check_select(&self, options: &SelectOptions, asked: Option<&SignalOptions>) -> Result<()> {
+    pub fn check_select(&self, options: &SelectOptions, by: SelectedBy<'_>) -> Result<()> {
         let targets = super::label(&options.targets)?;
-        if asked.is_none() {
-            self.rule(None, options)?;
-        }
         let holds = |wanted: fn(&Target) -> bool| targets.iter().any(|target| wanted(&target.target));
-        if holds(|target| matches!(target, Target::Tokens(_))) && options.tokenizer.is_none() {
-            let counted = self.run.signals()?.iter().any(|signal| signal.record().name == "tokens");
-            if !counted {
-                return Err(needs_tokenizer());
-            }
-        }
         if options.rule == Some(Rule::Poisson)
             && holds(|target| matches!(target, Target::Tokens(_) | Target::Bytes(_)))
         {
@@ -37,41 +66,151 @@ impl Project<'_> {
             ));
         }
         self.refuse_output_inside_corpus(options.out.as_deref())?;
-        Vetoes::read(&options.vetoes)?;
-        if let Some(asked) = asked {
-            self.check_signal(asked)?;
+        if matches!(by, SelectedBy::Random) {
+            self.rule(None, options)?;
         }
+        let vetoes = Vetoes::read(&options.vetoes)?;
+        self.unsure_carried()?;
+        if let Some(stratum) = &options.band.stratum
+            && !self.is_asked_for(stratum)?
+        {
+            self.unsure_columns(&[stratum.as_str()], "")?;
+        }
+        self.check_tokens(options)?;
+        let foreseen = match by {
+            SelectedBy::Random => None,
+            SelectedBy::Stored { full_name, failed } => Some(self.foresee_stored(full_name, failed)?),
+            SelectedBy::Signal { asked, explicit, score } => Some(self.foresee_by(asked, explicit, score)?),
+        };
+        let rule = self.rule(foreseen.as_ref().map(|foreseen| &foreseen.record), options)?;
+        let column = match &foreseen {
+            Some(Foreseen { record, .. }) => {
+                let column = column_in(record, split_score(&options.by).1)?;
+                refuse_negative(record, &column, rule)?;
+                Some(column)
+            }
+            None => None,
+        };
+        let version = self.foreseen_version()?;
+        let stored = foreseen.as_ref().and_then(|foreseen| foreseen.stored.as_ref());
+        let short = foreseen.as_ref().map_or("", |foreseen| foreseen.record.name.as_str());
+        let named = column.as_deref().map(|column| (stored.map_or(short, SignalDir::full_name), column));
+        let plan = selection_plan(&version, named, None, Some(rule), options, &targets, &vetoes);
+        let is_certain = |change: &FingerprintChange| match change.field.as_str() {
+            "tokens" | BY_GENERATIONS | TOKENS_GENERATIONS => false,
+            // Of a signal that is not stored only the short name is known for certain.
+            "by" if stored.is_none() => {
+                let then = change.stored.as_deref().and_then(|full| full.split('@').next());
+                then.is_none_or(|then| then != short)
+            }
+            _ => true,
+        };
+        self.check_name(options, &plan, &is_certain)?;
+        self.check_places(options, &version, &targets, &plan, &is_certain)
+    }
+
+    /// The tokenizer of a budget, or the stored counts that stand for it.
+    fn check_tokens(&self, options: &SelectOptions) -> Result<()> {
         if let Some(tokenizer) = &options.tokenizer {
-            self.check_signal(&SignalOptions::Tokens { tokenizer: tokenizer.clone() })?;
+            let asked = SignalOptions::Tokens { tokenizer: tokenizer.clone() };
+            self.foresee(&asked, ScoreOptions { beside: true, ..ScoreOptions::default() })?;
+        } else if let Some(stored) = self.stored_tokens(options)? {
+            self.foresee_stored(stored.full_name(), FailedRows::Keep)?;
         }
         Ok(())
     }
 
-    /// Checks that column, models and prompts of a signal can be had, where the corpus is still to be read: a mistyped name is told
-    /// at once and not after the first pass.
+    /// The stored counts of tokens that a budget in tokens is filled by when no tokenizer is named.
     ///
     /// # Errors
-    /// A column, model or prompt that is unknown or cannot be opened.
-    pub fn check_signal(&self, asked: &SignalOptions) -> Result<()> {
-        if let SignalOptions::Column { name } = asked {
-            if !self.has_signal(&crate::column::stored_name(name))? {
-                self.check_columns(&[name.as_str()], "column:")?;
-            }
+    /// No such counts, or several.
+    pub(crate) fn stored_tokens(&self, options: &SelectOptions) -> Result<Option<SignalDir>> {
+        let is_budget = options.targets.iter().any(|target| matches!(target, Target::Tokens(_)));
+        if !is_budget || options.tokenizer.is_some() {
+            return Ok(None);
+        }
+        let signals = self.run.signals()?.into_iter();
+        let mut counts: Vec<SignalDir> = signals.filter(|signal| signal.record().name == "tokens").collect();
+        match (counts.pop(), counts.len()) {
+            (None, _) => Err(needs_tokenizer()),
+            (only, 0) => Ok(only),
+            (_, more) => Err(Error::usage(
+                format!("the run holds counts of tokens by {} tokenizers, and a budget needs one", more + 1),
+                "say which by --tokenizer SOURCE",
+            )),
+        }
+    }
+
+    /// The corpus as it will be: shards that are still to be read have no content yet.
+    fn foreseen_version(&self) -> Result<CorpusVersion> {
+        let columns = self.corpus_columns();
+        let mut records = Vec::new();
+        for shard in self.corpus.shards() {
+            records.push(match self.run.inventory_receipt(&shard.path, &columns)? {
+                Some(receipt) => receipt.shard,
+                None => ShardRecord {
+                    path: shard.path.clone(),
+                    rows: 0,
+                    documents: 0,
+                    failed: std::collections::BTreeMap::new(),
+                    bytes: shard.size_bytes,
+                    digest: String::new(),
+                    version: shard.version.clone(),
+                    parts: Vec::new(),
+                },
+            });
+        }
+        let mut version = CorpusVersion::new(self.location.clone(), columns, records);
+        version.number = self.run.latest_corpus()?.map_or(1, |latest| latest.number + 1);
+        Ok(version)
+    }
+
+    /// Refuses a name that another selection has, or that none can have.
+    fn check_name(
+        &self,
+        options: &SelectOptions,
+        plan: &Fingerprint,
+        is_certain: IsCertain<'_>,
+    ) -> Result<()> {
+        let Some(name) = &options.name else { return Ok(()) };
+        let Some(stored) = self.run.find_selection(name)? else { return Ok(()) };
+        let mut changes = Fingerprint::from_fields(stored.plan().fields.clone()).changes(plan);
+        changes.retain(is_certain);
+        if changes.is_empty() {
             return Ok(());
         }
-        if let SignalOptions::Density(density) = asked {
-            crate::density::check_parameters(density)?;
+        let path = format!("selections/{name}/plan.json");
+        let changes = changes.iter().map(ToString::to_string).collect();
+        Err(tamis_io::run::RunError::Conflict { path, changes }.into())
+    }
+
+    /// Refuses places that cannot be written, and a folder that is not this selection's.
+    fn check_places(
+        &self,
+        options: &SelectOptions,
+        version: &CorpusVersion,
+        targets: &[Labelled],
+        plan: &Fingerprint,
+        is_certain: IsCertain<'_>,
+    ) -> Result<()> {
+        let out = options.out.as_ref().filter(|_| !options.decide_only);
+        let out = out.map(|folder| self.run.store().local_beside(folder));
+        if let Some(out) = &out {
+            write::check_claim(&self.run, out, version, targets, plan, is_certain)?;
         }
-        if let SignalOptions::Density(density) = asked {
-            crate::density::check_parameters(density)?;
-        }
-        let columns = self.corpus_columns();
-        for shard in self.corpus.shards() {
-            if self.run.inventory_receipt(&shard.path, &columns)?.is_none() {
-                return models::check_models(asked, self.observer);
-            }
-        }
-        Ok(())
+        self.run.store().check_writable()?;
+        out.map_or(Ok(()), |out| Ok(out.check_writable()?))
+    }
+}
+
+fn refuse_negative(record: &SignalRecord, column: &str, rule: Rule) -> Result<()> {
+    let found = NEGATIVE.iter().find(|(name, columns, _)| *name == record.name && columns.contains(&column));
+    match (rule, found) {
+        (Rule::Ips | Rule::Poisson, Some((name, _, instead))) => Err(Error::usage(
+            format!("rule `{rule}` needs scores above 0, and `{name}.{column}` is a logarithm"),
+            format!("write --by {name}.{instead}, or leave --rule out"),
+        )),
+        _ => Ok(()),
     }
 }
 

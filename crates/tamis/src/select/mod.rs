@@ -10,10 +10,10 @@ mod candidates;
 mod check;
 mod cuts;
 mod duplicates;
-mod foresee;
 mod groups;
 mod manifest;
 mod repeated;
+mod survey;
 mod veto_matches;
 mod vetoes;
 mod write;
@@ -23,12 +23,13 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use tamis_core::Fingerprint;
-use tamis_io::run::{CorpusVersion, IdColumn, SignalDir};
+use tamis_io::run::{CorpusVersion, IdColumn, SignalDir, SignalRecord};
 use tamis_samplers::{Cut, Ranker, Rule, Target};
 
 pub(crate) use aside::Aside;
-pub(crate) use foresee::Foreseen;
+pub use check::SelectedBy;
 pub use manifest::{Counts, Manifest, TargetRecord};
+pub(crate) use survey::Survey;
 pub use veto_matches::VetoRecord;
 pub(crate) use write::CLAIM;
 
@@ -129,13 +130,20 @@ impl Project<'_> {
         let by = pinned.as_ref().map(|(signal, column)| (signal, *column));
         let tokens = tokens.map(|signal| signal.pinned(version)).transpose()?;
         let tokens = tokens.as_ref();
-        let rule = self.rule(by, options)?;
+        let rule = self.rule(by.map(|(signal, _)| signal.record()), options)?;
         if tokens.is_none() && targets.iter().any(|target| matches!(target.target, Target::Tokens(_))) {
             return Err(check::needs_tokenizer());
         }
         let stratum = if rule == Rule::Band { self.stratum(version, &options.band)? } else { None };
-        let Foreseen { vetoes, matched, repeated, .. } = self.foreseen(version, options)?;
-        let plan = self.selection_plan(version, by, tokens, rule, options, &targets, &vetoes);
+        let Survey { vetoes, matched, repeated, .. } = self.surveyed(version, options)?;
+        let named = by.map(|(signal, column)| (signal.full_name(), column));
+        let mut plan = selection_plan(version, named, tokens, Some(rule), options, &targets, &vetoes);
+        if let Some((signal, _)) = by {
+            plan = with_generations(plan, BY_GENERATIONS, signal);
+        }
+        if let Some(tokens) = tokens {
+            plan = with_generations(plan, TOKENS_GENERATIONS, tokens);
+        }
         let stem = options.by.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
         let name = options.name.clone().unwrap_or_else(|| format!("{stem}-{}", plan.short()));
         let directory = self.run.open_selection(&name, &plan)?;
@@ -187,7 +195,7 @@ impl Project<'_> {
         Ok(SelectReport { name, manifest, vetoes: matched, out, seconds: began.elapsed().as_secs_f64() })
     }
 
-    fn rule(&self, by: Option<(&SignalDir, &str)>, options: &SelectOptions) -> Result<Rule> {
+    fn rule(&self, by: Option<&SignalRecord>, options: &SelectOptions) -> Result<Rule> {
         match (by, options.rule) {
             (None, None | Some(Rule::Random)) => Ok(Rule::Random),
             (None, Some(Rule::Poisson)) => Ok(Rule::Poisson),
@@ -196,50 +204,53 @@ impl Project<'_> {
                 "leave --rule out, or name a signal with --by",
             )),
             (Some(_), Some(rule)) => Ok(rule),
-            (Some((signal, _)), None) => {
-                Ok(signal.record().ranking().map_or(Rule::Top, |ranking| ranking.rule.into()))
-            }
+            (Some(signal), None) => Ok(signal.ranking().map_or(Rule::Top, |ranking| ranking.rule.into())),
         }
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "everything that decides a selection, in one place")]
-    fn selection_plan(
-        &self,
-        version: &CorpusVersion,
-        by: Option<(&SignalDir, &str)>,
-        tokens: Option<&SignalDir>,
-        rule: Rule,
-        options: &SelectOptions,
-        targets: &[Labelled],
-        vetoes: &Vetoes,
-    ) -> Fingerprint {
-        let labels: Vec<&str> = targets.iter().map(|target| target.label.as_str()).collect();
-        let mut plan = Fingerprint::new("selection", SELECTION_VERSION)
-            .with("corpus", corpus_digest(version))
-            .with("corpus.columns", columns_text(version))
-            .with("rule", rule)
-            .with("seed", options.seed)
-            .with("targets", labels.join(","))
-            .with("exact-duplicates", duplicates_name(options.exact_duplicates));
-        if let Some((signal, column)) = by {
-            plan = plan.with("by", signal.full_name()).with("column", column);
-            plan = with_generations(plan, "by.generations", signal);
-        }
-        if rule == Rule::Band {
-            plan = plan.with("around", options.band.around);
-            if let Some(stratum) = &options.band.stratum {
-                plan = plan.with("stratum", stratum);
-            }
-        }
-        if let Some(tokens) = tokens {
-            plan = with_generations(plan.with("tokens", tokens.full_name()), "tokens.generations", tokens);
-        }
-        if let Some(digest) = vetoes.digest {
-            plan = plan.with("vetoes", digest);
-        }
-        plan
     }
 }
+
+/// Everything that decides a selection but the generations of its signals. Signal, tokens and rule may not be known yet: see
+/// [`check`].
+fn selection_plan(
+    version: &CorpusVersion,
+    by: Option<(&str, &str)>,
+    tokens: Option<&SignalDir>,
+    rule: Option<Rule>,
+    options: &SelectOptions,
+    targets: &[Labelled],
+    vetoes: &Vetoes,
+) -> Fingerprint {
+    let labels: Vec<&str> = targets.iter().map(|target| target.label.as_str()).collect();
+    let mut plan = Fingerprint::new("selection", SELECTION_VERSION)
+        .with("corpus", corpus_digest(version))
+        .with("corpus.columns", columns_text(version))
+        .with("seed", options.seed)
+        .with("targets", labels.join(","))
+        .with("exact-duplicates", duplicates_name(options.exact_duplicates));
+    if let Some(rule) = rule {
+        plan = plan.with("rule", rule);
+    }
+    if let Some((signal, column)) = by {
+        plan = plan.with("by", signal).with("column", column);
+    }
+    if rule == Some(Rule::Band) {
+        plan = plan.with("around", options.band.around);
+        if let Some(stratum) = &options.band.stratum {
+            plan = plan.with("stratum", stratum);
+        }
+    }
+    if let Some(tokens) = tokens {
+        plan = plan.with("tokens", tokens.full_name());
+    }
+    if let Some(digest) = vetoes.digest {
+        plan = plan.with("vetoes", digest);
+    }
+    plan
+}
+
+/// Fields of a plan for the generations of its signals, where they have several.
+const BY_GENERATIONS: &str = "by.generations";
+const TOKENS_GENERATIONS: &str = "tokens.generations";
 
 /// Names the generations of the shards of a signal that are not the first: other rows have a value there.
 fn with_generations(plan: Fingerprint, field: &str, signal: &SignalDir) -> Fingerprint {

@@ -16,6 +16,7 @@ use tamis_samplers::{Cut, Rule};
 
 use super::aside::Aside;
 use super::candidates::{Candidates, Fate, reason};
+use super::check::IsCertain;
 use super::{Labelled, SharedTally, Tally, smallest};
 use crate::options::SelectOptions;
 use crate::pool::{self, Feed, InOrder};
@@ -314,6 +315,19 @@ struct Claim {
 
 pub(crate) const CLAIM: &str = ".tamis-selection.json";
 
+/// Whose a folder of kept documents is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Owner {
+    /// This selection's.
+    This,
+    /// Nobody's.
+    Nobody,
+}
+
+fn refuse_folder<T>(message: String) -> Result<T> {
+    Err(Error::state(message, "choose another --out, or remove what is there"))
+}
+
 /// Takes a folder for a selection, so that kept documents of two selections never mix.
 pub(super) fn claim(
     run: &RunDirectory,
@@ -322,9 +336,38 @@ pub(super) fn claim(
     targets: &[Labelled],
     plan: &Fingerprint,
 ) -> Result<()> {
-    let refuse =
-        |message: String| Err(Error::state(message, "choose another --out, or remove what is there"));
+    if owner(run, out, version, targets, plan, &|_| true)? == Owner::This {
+        return Ok(());
+    }
     let claim = Claim { format_version: tamis_io::run::FORMAT_VERSION, selection: plan.fields().clone() };
+    let bytes = serde_json::to_vec_pretty(&claim)
+        .map_err(|error| Error::state(format!("claim: {error}"), "this is a bug of tamis"))?;
+    if out.create_new(CLAIM, &bytes)? == Created::Existed && out.read(CLAIM)? != bytes {
+        return refuse_folder(format!("`{}` was taken by another selection just now", out.location("")));
+    }
+    Ok(())
+}
+
+/// Refuses a folder that could not be claimed, by a plan of which some fields are not known yet.
+pub(super) fn check_claim(
+    run: &RunDirectory,
+    out: &Store,
+    version: &CorpusVersion,
+    targets: &[Labelled],
+    plan: &Fingerprint,
+    is_certain: IsCertain<'_>,
+) -> Result<()> {
+    owner(run, out, version, targets, plan, is_certain).map(drop)
+}
+
+fn owner(
+    run: &RunDirectory,
+    out: &Store,
+    version: &CorpusVersion,
+    targets: &[Labelled],
+    plan: &Fingerprint,
+    is_certain: IsCertain<'_>,
+) -> Result<Owner> {
     if out.exists(CLAIM)? {
         let stored = serde_json::from_slice::<Claim>(&out.read(CLAIM)?).map_err(|error| {
             let path = out.location(CLAIM);
@@ -334,34 +377,34 @@ pub(super) fn claim(
                 format!("if the file was damaged, remove `{path}` and run the command again"),
             )
         })?;
-        let changes = Fingerprint::from_fields(stored.selection).changes(plan);
+        let mut changes = Fingerprint::from_fields(stored.selection).changes(plan);
+        changes.retain(is_certain);
         if changes.is_empty() {
-            return Ok(());
+            return Ok(Owner::This);
         }
         let in_words = |change: &FingerprintChange| {
             let shards = if change.field == "corpus" { added_shards(run, version, change) } else { None };
             shards.unwrap_or_else(|| change.to_string())
         };
         let changes: Vec<String> = changes.iter().map(in_words).collect();
-        return refuse(format!("`{}` holds another selection: {}", out.location(""), changes.join("; ")));
+        return refuse_folder(format!(
+            "`{}` holds another selection: {}",
+            out.location(""),
+            changes.join("; ")
+        ));
     }
     for shard in &version.shards {
         for target in targets {
             let path = kept_path(targets, target, &shard.path);
             if out.exists(&path)? {
-                return refuse(format!(
+                return refuse_folder(format!(
                     "`{}` is there already and no selection wrote it",
                     out.location(&path)
                 ));
             }
         }
     }
-    let bytes = serde_json::to_vec_pretty(&claim)
-        .map_err(|error| Error::state(format!("claim: {error}"), "this is a bug of tamis"))?;
-    if out.create_new(CLAIM, &bytes)? == Created::Existed && out.read(CLAIM)? != bytes {
-        return refuse(format!("`{}` was taken by another selection just now", out.location("")));
-    }
-    Ok(())
+    Ok(Owner::Nobody)
 }
 
 /// How the corpus grew since another selection of this run, where one of its versions was that of the other.

@@ -12,6 +12,7 @@ mod architecture;
 mod aside;
 mod carry;
 mod density;
+mod early;
 mod estimates;
 mod explain;
 mod faults;

@@ -17,7 +17,7 @@ use crate::project::Project;
 
 /// What was found for a version of the corpus and some veto files.
 #[derive(Debug)]
-pub(crate) struct Foreseen {
+pub(crate) struct Survey {
     version: u64,
     files: Vec<PathBuf>,
     pub(super) vetoes: Vetoes,
@@ -30,7 +30,7 @@ impl Project<'_> {
     ///
     /// # Errors
     /// A veto file that cannot be read; ids that name no documents.
-    pub(super) fn foresee(&self, version: &CorpusVersion, options: &SelectOptions) -> Result<Foreseen> {
+    pub(super) fn survey(&self, version: &CorpusVersion, options: &SelectOptions) -> Result<Survey> {
         let vetoes = Vetoes::read(&options.vetoes)?;
         let repeated = RepeatedIds::find(&self.run, version, self.threads)?;
         if let Some(warning) = repeated.judge(options.duplicate_ids)? {
@@ -39,15 +39,15 @@ impl Project<'_> {
         let matches = veto_matches::find(&vetoes, &self.run, version, self.threads)?;
         matches.warnings.iter().for_each(|warning| self.observer.warn(warning));
         let files = options.vetoes.clone();
-        Ok(Foreseen { version: version.number, files, vetoes, matched: matches.records, repeated })
+        Ok(Survey { version: version.number, files, vetoes, matched: matches.records, repeated })
     }
 
-    /// What [`Project::inventory_for`] foresaw of this selection, or else it is found now.
-    pub(super) fn foreseen(&self, version: &CorpusVersion, options: &SelectOptions) -> Result<Foreseen> {
-        let stored = self.foreseen.lock().unwrap_or_else(PoisonError::into_inner).take();
+    /// What [`Project::inventory_for`] found out for this selection, or else it is found now.
+    pub(super) fn surveyed(&self, version: &CorpusVersion, options: &SelectOptions) -> Result<Survey> {
+        let stored = self.surveyed.lock().unwrap_or_else(PoisonError::into_inner).take();
         match stored {
             Some(stored) if stored.version == version.number && stored.files == options.vetoes => Ok(stored),
-            _ => self.foresee(version, options),
+            _ => self.survey(version, options),
         }
     }
 

@@ -1,0 +1,194 @@
+//! Signals that are ready before the first document is read: whatever cannot be had is refused while nothing is lost by it.
+//!
+//! To know that a model can be used it has to be built, and to know the columns of a signal too. So it is built once, held,
+//! and taken by the computation that follows.
+
+use std::sync::PoisonError;
+
+use tamis_core::{Signal, SignalInfo};
+use tamis_io::run::{Repeatability, SignalDir, SignalRecord};
+
+use crate::again::FailedRows;
+use crate::column::{ColumnSignal, stored_name};
+use crate::counts::Counts;
+use crate::map::Worker;
+use crate::options::SignalOptions;
+use crate::project::Project;
+use crate::signals::{ScoreOptions, stored_options_of};
+use crate::{Error, Result, models};
+
+/// A signal that can compute.
+pub(crate) struct Ready {
+    pub(crate) signal: Box<dyn Signal>,
+    pub(crate) repeatability: Repeatability,
+}
+
+/// What is known of a signal before it is computed.
+pub(crate) struct Foreseen {
+    /// What its `signal.json` says or would say.
+    pub(crate) record: SignalRecord,
+    /// The stored one, where it is this for certain.
+    pub(crate) stored: Option<SignalDir>,
+}
+
+/// What the next computation takes.
+pub(crate) type Held = Option<(SignalOptions, Ready)>;
+
+impl Project<'_> {
+    /// A signal that is computed from documents, built now unless a check before built it.
+    ///
+    /// # Errors
+    /// A model, prompt or tokenizer that cannot be had or used.
+    pub(crate) fn ready(&self, asked: &SignalOptions) -> Result<Ready> {
+        let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match held {
+            Some((held, ready)) if held == *asked => Ok(ready),
+            // Two models at once may be more than fits.
+            other => {
+                drop(other);
+                self.build(asked)
+            }
+        }
+    }
+
+    fn build(&self, asked: &SignalOptions) -> Result<Ready> {
+        let exact = |signal: Box<dyn Signal>| Ready { signal, repeatability: Repeatability::Exact };
+        Ok(match asked {
+            SignalOptions::Density(density) => self.build(&SignalOptions::Embed(density.embed.clone()))?,
+            SignalOptions::AskLlm(ask) => {
+                let (signal, repeatability) = models::any_ask_llm(ask, self.observer)?;
+                Ready { signal, repeatability }
+            }
+            SignalOptions::Embed(embed) => {
+                let (signal, repeatability) = models::any_embedder(embed, self.observer)?;
+                Ready { signal, repeatability }
+            }
+            SignalOptions::Perplexity(perplexity) => {
+                let built = models::perplexity(perplexity, asked.stored_name(), self.observer)?;
+                let repeatability = models::repeatability(perplexity.engine, perplexity.device);
+                Ready { signal: Box::new(built), repeatability }
+            }
+            SignalOptions::Ngram(ngram) => exact(Box::new(crate::ngram::load(ngram, self.observer)?)),
+            SignalOptions::Tokens { tokenizer } => exact(Box::new(models::tokens(tokenizer, self.observer)?)),
+            SignalOptions::Column { name } => exact(Box::new(ColumnSignal::new(name))),
+            SignalOptions::Counts => exact(Box::new(Counts::new())),
+        })
+    }
+
+    /// Refuses whatever of a computation can be refused before a document is read: columns, models, prompts, parameters, other
+    /// settings than the stored ones. What was built for it is held for [`Project::score`].
+    ///
+    /// # Errors
+    /// Those of [`Project::score`] that do not depend on the documents.
+    pub fn check_score(&self, asked: &SignalOptions, options: ScoreOptions) -> Result<()> {
+        self.foresee(asked, options)?;
+        Ok(self.run.store().check_writable()?)
+    }
+
+    /// As [`Project::check_score`], with what is known then.
+    pub(crate) fn foresee(&self, asked: &SignalOptions, options: ScoreOptions) -> Result<Foreseen> {
+        if let SignalOptions::Column { name } = asked
+            && !self.has_signal(&stored_name(name))?
+        {
+            self.check_columns(&[name.as_str()], "column:")?;
+        }
+        let own = match asked {
+            SignalOptions::Density(density) => {
+                crate::density::check_options(density, options.worker)?;
+                SignalOptions::Embed(density.embed.clone())
+            }
+            other => other.clone(),
+        };
+        // The models of an earlier check make room first.
+        drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let ready = self.build(&own)?;
+        let stored = self.refuse_other_settings(ready.signal.info(), &own, options, ready.repeatability)?;
+        let record = SignalRecord::new(ready.signal.info(), ready.repeatability);
+        // A tokenizer is soon loaded again, and would take the place of a model.
+        if !matches!(own, SignalOptions::Tokens { .. }) {
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((own, ready));
+        }
+        match asked {
+            SignalOptions::Density(density) => {
+                let dimension = crate::density::dimension(&record)?;
+                crate::density::check_parameters(density, dimension)?;
+                if let Some(embedding) = &stored
+                    && !options.beside
+                    && !options.refit
+                {
+                    self.stored_sketches(density, embedding.full_name())?.refuse_other()?;
+                }
+                let record = SignalRecord::new(&crate::density::foreseen()?, Repeatability::Exact);
+                Ok(Foreseen { record, stored: None })
+            }
+            _ => Ok(Foreseen { record, stored }),
+        }
+    }
+
+    /// Where a signal of this name stands: opens the same, refuses another. A new name is left to the computation, so that a
+    /// call that is refused for something else has begun nothing.
+    fn refuse_other_settings(
+        &self,
+        info: &SignalInfo,
+        asked: &SignalOptions,
+        options: ScoreOptions,
+        repeatability: Repeatability,
+    ) -> Result<Option<SignalDir>> {
+        if options.beside || !self.has_signal(&info.name)? {
+            return Ok(None);
+        }
+        self.open_signal_of(info, asked, false, repeatability).map(Some)
+    }
+
+    /// The signal that a selection is by, as [`Project::signal_for`] finds it, checked and not computed.
+    pub(crate) fn foresee_by(
+        &self,
+        asked: &SignalOptions,
+        explicit: bool,
+        options: ScoreOptions,
+    ) -> Result<Foreseen> {
+        let name = asked.stored_name();
+        if explicit || !self.has_signal(&name)? {
+            return self.foresee(asked, options);
+        }
+        let stored = self.run.resolve(&name)?;
+        if options.failed == FailedRows::Retry || !self.is_complete_so_far(&stored)? {
+            let begun = stored_options_of(stored.record()).map(|begun| begun.paced_as(asked));
+            self.foresee(begun.as_ref().unwrap_or(asked), options)?;
+        }
+        Ok(Foreseen { record: stored.record().clone(), stored: Some(stored) })
+    }
+
+    /// A stored signal that a selection names in full, checked and not computed.
+    pub(crate) fn foresee_stored(&self, full_name: &str, failed: FailedRows) -> Result<Foreseen> {
+        let stored = self.run.resolve(full_name)?;
+        if failed == FailedRows::Retry || !self.is_complete_so_far(&stored)? {
+            let asked = self.stored_options(full_name)?;
+            self.foresee(&asked, ScoreOptions { beside: true, ..ScoreOptions::default() })?;
+        }
+        Ok(Foreseen { record: stored.record().clone(), stored: Some(stored) })
+    }
+
+    /// Whether a signal has a value for every document of the corpus as its shards are listed now.
+    pub(crate) fn is_complete_so_far(&self, signal: &SignalDir) -> Result<bool> {
+        let columns = self.corpus_columns();
+        for shard in self.corpus.shards() {
+            let Some(receipt) = self.run.inventory_receipt(&shard.path, &columns)? else { return Ok(false) };
+            if signal.receipt(&receipt.shard)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// Density is two passes over whole embeddings.
+pub(crate) fn needs_whole(worker: Worker) -> Result<()> {
+    if worker == Worker::ALONE {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "density needs one sketch of the whole corpus before any shard can be scored",
+        "score `embed` with --worker, then `density` without it: its two passes take minutes",
+    ))
+}
