@@ -45,7 +45,7 @@ pub use error::{Error, Result};
 pub use explain::{Decision, Identity, Order, Reading, ShowReport, ShownDocument, WhyReport, split_score};
 pub use failures::UnreadableRow;
 pub use map::{MapReport, Worker};
-pub use models::{PulledModel, check_models, known_models, model_cache, pull_model, show_prompt};
+pub use models::{PulledModel, known_models, model_cache, pull_model, show_prompt};
 pub use ngram::{TrainNgramReport, train_ngram};
 pub use observer::{Observer, Silent};
 pub use places::{refuse_output_inside_corpus, refuse_shared_folder};

@@ -11,9 +11,9 @@ use tamis_core::{
 use tamis_io::corpus::Columns;
 use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
-use tamis_models::ask_llm::{AnswerModel, AskLlm, AskLlmOptions, Judge, Long as ModelLong};
+use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
-use tamis_models::graph::{Backend, Device as ModelDevice, Task, build_encoder, check};
+use tamis_models::graph::{Backend, Device as ModelDevice, build_encoder};
 use tamis_models::perplexity::{
     Objective as ModelObjective, Perplexity, PerplexityOptions as ModelPerplexityOptions, Reader,
 };
@@ -24,8 +24,8 @@ use tamis_models::text_tokens::TextTokenizer;
 use tamis_models::tokenizer::Tokenizer;
 
 use crate::options::{
-    AskOptions, CorpusOptions, DensityOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective,
-    PerplexityOptions, SignalOptions,
+    AskOptions, CorpusOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective, PerplexityOptions,
+    SignalOptions,
 };
 use crate::servers;
 use crate::{Error, Observer, Result};
@@ -150,42 +150,6 @@ pub(crate) fn ask(
     let signal = AskLlm::new(judge, prompts, &own)?;
     signal.warnings().iter().for_each(|warning| observer.warn(warning));
     Ok(signal)
-}
-
-/// Opens the models of a signal and looks its prompts up, to learn early that they can be had, and that a graph can be built of
-/// all that their files hold.
-///
-/// # Errors
-/// A model or prompt that cannot be had.
-pub fn check_models(signal: &SignalOptions, observer: &dyn Observer) -> Result<()> {
-    match signal {
-        SignalOptions::AskLlm(ask) if servers::is_server(&ask.model) => {
-            drop(servers::ask_llm(ask, observer)?);
-        }
-        SignalOptions::Embed(embed) | SignalOptions::Density(DensityOptions { embed, .. })
-            if servers::is_server(&embed.model) =>
-        {
-            drop(servers::embedder(embed, observer)?);
-        }
-        SignalOptions::AskLlm(ask) => {
-            let model = open(&ask.model, observer)?;
-            AnswerModel::check(&model.architecture, &*model.weights)?;
-            resolve_prompts(&ask.prompts, &model.digest)?;
-        }
-        SignalOptions::Embed(embed) | SignalOptions::Density(DensityOptions { embed, .. }) => {
-            let model = open(&embed.model, observer)?;
-            check(&model.architecture, &*model.weights, Task::Encoder)?;
-        }
-        SignalOptions::Ngram(ngram) => crate::ngram::check(ngram, observer)?,
-        SignalOptions::Perplexity(perplexity) => {
-            let model = open(checkpoint(perplexity)?, observer)?;
-            ModelObjective::of(objective(perplexity), &model.architecture)?;
-            AnswerModel::check(&model.architecture, &*model.weights)?;
-        }
-        SignalOptions::Tokens { tokenizer } => drop(tokens(tokenizer, observer)?),
-        SignalOptions::Column { .. } | SignalOptions::Counts => {}
-    }
-    Ok(())
 }
 
 /// An embedder that is loaded here.

@@ -257,15 +257,6 @@ pub(crate) fn named(options: &NgramOptions) -> Result<&str> {
     Ok(&options.model)
 }
 
-/// Learns early that a model and its tokenizer are there.
-pub(crate) fn check(options: &NgramOptions, observer: &dyn Observer) -> Result<()> {
-    TextFile::open(named(options)?)?;
-    if let Some(source) = &options.tokenizer {
-        models::open_tokenizer(source, observer)?;
-    }
-    Ok(())
-}
-
 /// The signal of a model file.
 ///
 /// # Errors

@@ -91,7 +91,7 @@ fn no_output_of_any_command_holds_a_control_character() {
                 (vec!["models", "pull", &hostile], 2),
                 (vec!["models", "check", &hostile], 2),
                 (vec!["models", &hostile], 2),
-                (vec!["train-ngram", "c", "--out", "m.arpa", "--text", &hostile], 1),
+                (vec!["train-ngram", "c", "--out", "m.arpa", "--text", &hostile], 2),
                 // Of clap.
                 (vec![&hostile], 2),
                 (vec!["show", "--run", &run, "--number", &hostile], 2),

@@ -109,7 +109,7 @@ fn scores_that_cannot_be_are_refused_before_a_document_is_read() {
         (
             format!("score density corpus --run run --worker 1/2 {embedder}"),
             2,
-            ["one sketch of the whole", "`embed`"],
+            ["`--worker` says nothing", "`embed`"],
         ),
         (
             format!("score density corpus --run run --buckets 1 {embedder}"),

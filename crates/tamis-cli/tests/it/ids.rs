@@ -154,7 +154,11 @@ fn ids_that_restart_in_every_shard_are_refused_before_anything_is_scored() {
         &["stored `id, qualified by shard`"],
     );
     world.refuses(&format!("{select} --run new --id none --qualify-ids"), 2, &["give one of the two"]);
-    world.refuses("select --by random --rate 50% --run run --qualify-ids", 2, &["name the corpus too"]);
+    world.refuses(
+        "select --by random --rate 50% --run run --qualify-ids",
+        1,
+        &["stored `id`, asked `id, qualified by shard`"],
+    );
     // Whoever scores first is told then.
     world.says(
         "score column:q corpus --run early -q",

@@ -67,7 +67,7 @@ fn flags_of_other_signals_are_refused() {
         world.says(arguments, 2, &[word]);
     }
     // Numbers that make no sketch are told before anything is embedded, or read.
-    world.says("score density corpus --run run --hashes 65", 1, &["`hashes` is 65, expected 1 to 64"]);
+    world.says("score density corpus --run run --hashes 65", 2, &["`hashes` is 65, expected 1 to 64"]);
     assert!(!world.exists("run/inventory"));
     // What says something to a signal stays.
     world.ok("score counts corpus --run run --worker 1/2 --beside --max-failed 5%");

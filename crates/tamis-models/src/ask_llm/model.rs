@@ -4,8 +4,7 @@ use std::sync::Arc;
 
 use crate::error::Result;
 use crate::graph::{
-    Architecture, Backend, CausalLm, EncoderDecoder, Pair, Prefix, Sink, Task, build_causal,
-    build_encoder_decoder, check,
+    Architecture, Backend, CausalLm, EncoderDecoder, Pair, Prefix, Sink, build_causal, build_encoder_decoder,
 };
 use crate::weights::Weights;
 
@@ -31,18 +30,6 @@ impl AnswerModel {
             }
             _ => Self::Decoder(Arc::from(build_causal(architecture, weights, backend)?)),
         })
-    }
-
-    /// Whether the model of an architecture could be built, from names and shapes of its tensors alone.
-    ///
-    /// # Errors
-    /// As [`AnswerModel::build`].
-    pub fn check(architecture: &Architecture, weights: &dyn Weights) -> Result<()> {
-        let task = match architecture {
-            Architecture::T5(_) => Task::EncoderDecoder,
-            _ => Task::CausalLm,
-        };
-        check(architecture, weights, task)
     }
 
     /// Longest prompt in tokens, document included, that the model was made for.

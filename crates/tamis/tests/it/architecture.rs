@@ -297,10 +297,14 @@ fn density_over_embeddings_of_an_earlier_run_is_found_again() {
 
 #[test]
 fn weights_that_would_be_left_unused_are_refused_before_the_corpus_is_read() {
+    let (corpus, run) = (folder(), folder());
+    std::fs::write(corpus.path().join("a.jsonl"), "{\"text\":\"one\"}\n").unwrap();
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let check = |asked: &SignalOptions| project.check_score(asked, ScoreOptions::default());
     for kind in kinds() {
         let model = Model::of(kind.model);
         let asked = (kind.options)(model.source());
-        tamis::check_models(&asked, &Silent).unwrap();
+        check(&asked).unwrap();
         let path = model.home.path().join("model.safetensors");
         let bytes = std::fs::read(&path).unwrap();
         let length = u64::from_le_bytes(bytes[..8].try_into().unwrap()) as usize;
@@ -313,7 +317,7 @@ fn weights_that_would_be_left_unused_are_refused_before_the_corpus_is_read() {
         let length = (header.len() as u64).to_le_bytes();
         let bytes = [&length, header.as_bytes(), data, &1_f32.to_le_bytes()].concat();
         std::fs::write(&path, bytes).unwrap();
-        let error = tamis::check_models(&asked, &Silent).unwrap_err();
+        let error = check(&asked).unwrap_err();
         assert!(error.to_string().contains("`a.part.of.another.model` would not be used"), "{error}");
         assert!(error.hint().is_some());
     }
