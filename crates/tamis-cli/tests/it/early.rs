@@ -127,7 +127,7 @@ fn scores_that_cannot_be_are_refused_before_a_document_is_read() {
         (
             "score counts corpus --run run --sample 50%".to_owned(),
             2,
-            ["cannot be tried on a sample", "ask-llm"],
+            ["`--sample` says nothing", "ask-llm"],
         ),
         (
             "train-ngram corpus --text txt --out m.arpa".to_owned(),
