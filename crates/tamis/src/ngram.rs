@@ -200,7 +200,7 @@ fn count(
         namespace: String::new(),
         ..Columns::default()
     };
-    check_beginnings(&corpus, &columns, &options.corpus.location, observer)?;
+    check_beginnings(corpus, &columns, &options.corpus.location, observer)?;
     let own_memory = options.memory_bytes / 2 / threads as u64;
     let counters = Mutex::new(vec![Counter::new(options.order, own_memory)?]);
     let failed = Mutex::new(BTreeMap::<String, u64>::new());

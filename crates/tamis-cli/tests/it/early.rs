@@ -124,11 +124,7 @@ fn scores_that_cannot_be_are_refused_before_a_document_is_read() {
             2,
             ["`tokens`", "--against"],
         ),
-        (
-            "score counts corpus --run run --sample 50%".to_owned(),
-            2,
-            ["`--sample` says nothing", "ask-llm"],
-        ),
+        ("score counts corpus --run run --sample 50%".to_owned(), 2, ["`--sample` says nothing", "ask-llm"]),
         (
             "train-ngram corpus --text txt --out m.arpa".to_owned(),
             2,

@@ -145,7 +145,7 @@ impl Search<'_> {
             let entry = match found {
                 Found::File(entry) => entry,
                 Found::Odd { path, oddity } => {
-                    self.odd(path, oddity, &mut left_out)?;
+                    self.odd(&path, oddity, &mut left_out)?;
                     continue;
                 }
             };
@@ -196,21 +196,21 @@ impl Search<'_> {
         self.pattern.is_some_and(|pattern| pattern.spells(name) || pattern.shows_hidden(name))
     }
 
-    fn odd(&self, path: String, oddity: Oddity, left_out: &mut LeftOut) -> CorpusResult<()> {
+    fn odd(&self, path: &str, oddity: Oddity, left_out: &mut LeftOut) -> CorpusResult<()> {
         match oddity {
             Oddity::Unreachable { link, problem } => {
-                Err(not_read(self.location, &path, dangling(link, &problem), MEND))
+                Err(not_read(self.location, path, dangling(link, &problem), MEND))
             }
-            Oddity::Special if recognise(&path).is_some() => {
+            Oddity::Special if recognise(path).is_some() => {
                 let problem = "a pipe, a socket or a device, not a file".to_owned();
-                Err(not_read(self.location, &path, problem, NO_FILE))
+                Err(not_read(self.location, path, problem, NO_FILE))
             }
             Oddity::Special => {
-                left_out.add(LeftOutReason::OtherEnding, &path);
+                left_out.add(LeftOutReason::OtherEnding, path);
                 Ok(())
             }
             Oddity::FolderAbove => {
-                left_out.add(LeftOutReason::FolderAbove, &path);
+                left_out.add(LeftOutReason::FolderAbove, path);
                 Ok(())
             }
             // What is not entered was told by its name.

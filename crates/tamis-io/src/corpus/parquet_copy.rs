@@ -68,7 +68,12 @@ impl ParquetCopy {
         let metadata = source.metadata();
         let mut properties = WriterProperties::builder()
             .set_key_value_metadata(metadata.file_metadata().key_value_metadata().cloned());
-        for column in metadata.row_groups().first().into_iter().flat_map(|group| group.columns()) {
+        for column in metadata
+            .row_groups()
+            .first()
+            .into_iter()
+            .flat_map(parquet::file::metadata::RowGroupMetaData::columns)
+        {
             let codec = codec(column.compression()).map_err(refuse)?;
             properties = properties.set_column_compression(column.column_path().clone(), codec);
         }

@@ -277,7 +277,7 @@ fn write(writer: &mut ColumnWriter<'_>, column: &Column, levels: (bool, bool)) {
             value
         }),
         ColumnWriter::ByteArrayColumnWriter(to) => {
-            write!(to, |bytes: &Vec<u8>| ByteArray::from(bytes.clone()))
+            write!(to, |bytes: &Vec<u8>| ByteArray::from(bytes.clone()));
         }
         ColumnWriter::FixedLenByteArrayColumnWriter(to) => {
             write!(to, |bytes: &Vec<u8>| FixedLenByteArray::from(bytes.clone()));

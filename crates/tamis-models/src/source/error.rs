@@ -188,7 +188,11 @@ impl SourceError {
             Self::NoModel { .. } => {
                 "a model folder holds config.json, tokenizer.json and *.safetensors, or a single .gguf file".to_owned()
             }
-            Self::Configuration { .. } => "check that the file belongs to this model and is complete".to_owned(),
+            Self::Configuration { .. } => {
+                "check that the file belongs to this model and is complete; what tamis does not compute a server can, named as \
+                 `http://…`"
+                    .to_owned()
+            }
             Self::NotComputed { field, .. } => format!(
                 "tamis does not compute this: let a server run the model and name it (`--model http://…`); where `{field}` is \
                  there by mistake, remove it"
