@@ -125,7 +125,8 @@ impl Error {
             Self::Answer { hint, .. } => hint.clone(),
             Self::Streak { remedy, .. } => format!(
                 "{remedy}; then give the same command again with --retry-failed: what was scored stays, and rows that failed are \
-                 asked again. --stop-after-failed N bears more of them"
+                 asked again (where the remedy is another option, add --beside: it makes another signal). --stop-after-failed N \
+                 bears more of them"
             ),
             Self::Models(error) => return error.hint(),
         })

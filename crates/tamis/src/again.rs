@@ -10,7 +10,6 @@ use tamis_core::Signal;
 use tamis_io::run::{CorpusVersion, ShardReceipt, ShardRecord, SignalDir};
 
 use crate::map::{MapReport, Worker};
-use crate::options::SignalOptions;
 use crate::project::Project;
 use crate::{Error, Result};
 
@@ -60,33 +59,21 @@ impl Project<'_> {
         let next = directory.at(generations);
         let shards: Vec<&ShardRecord> = before.iter().map(|(shard, _)| *shard).collect();
         let again = self.map(version, &shards, signal, &next, Worker::ALONE)?;
+        let mut mended = 0;
         for (shard, before) in &before {
             if let Some(after) = next.receipt(shard)? {
-                report.mended += before.failed_rows().saturating_sub(after.failed_rows());
+                mended += before.failed_rows().saturating_sub(after.failed_rows());
             }
         }
+        // A row that another process asked again meanwhile is not this call's.
+        mended = mended.min(again.computed);
+        report.mended += mended;
         report.asked_again += again.computed;
         report.computed += again.computed;
         report.tokens += again.tokens;
         report.seconds += again.seconds;
         report.failed = again.failed;
         Ok(())
-    }
-
-    /// Rows of the stored signals of this name that [`FailedRows::Retry`] would compute again.
-    ///
-    /// # Errors
-    /// A run that cannot be read.
-    pub fn retryable_rows(&self, asked: &SignalOptions) -> Result<u64> {
-        let name = asked.stored_name();
-        let Some(version) = self.run.latest_corpus()? else { return Ok(0) };
-        let mut rows = 0;
-        for directory in self.run.signals()?.into_iter().filter(|signal| signal.record().name == name) {
-            for shard in &version.shards {
-                rows += directory.receipt(shard)?.map_or(0, |receipt| receipt.retryable_rows());
-            }
-        }
-        Ok(rows)
     }
 
     /// Shards of a signal whose input has another generation, with other rows, than the one that was read.

@@ -8,7 +8,8 @@
 //! Value by value both are the same, with one difference in what there is: a row whose value is no text (half of a surrogate
 //! pair) has failed where the run was begun with the column. Later that row is a document, and the value is null.
 
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -17,6 +18,7 @@ use arrow_schema::{DataType, Field, Schema};
 use tamis_core::{Fingerprint, Input, Parallelism, Signal, SignalInfo, column};
 use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::{SidecarColumns, SidecarReader};
+use tamis_samplers::MOST_STRATA;
 
 use crate::column::stored_as;
 use crate::map::Worker;
@@ -145,6 +147,25 @@ impl Carried {
     }
 }
 
+/// The strata of a selection: the values of a carried column, and one of the documents without a value.
+#[derive(Clone, Debug)]
+pub(crate) struct Strata {
+    pub(crate) column: Carried,
+    /// Whether there are both documents without a value and documents whose value is the empty text.
+    pub(crate) null_beside_empty: bool,
+}
+
+impl Strata {
+    /// A name that no other stratum has.
+    pub(crate) fn name_of<'v>(&self, value: Option<&'v str>) -> Cow<'v, str> {
+        match value {
+            None => Cow::Borrowed(""),
+            Some(value) if self.null_beside_empty => Cow::Owned(format!("={value}")),
+            Some(value) => Cow::Borrowed(value),
+        }
+    }
+}
+
 impl Project<'_> {
     /// The columns that were asked for or carried before, and are not in the inventories: makes what is missing of each, by a
     /// pass over the shards that lack it. `unsure` are those that no shard begins with; says so of each that is null
@@ -212,7 +233,7 @@ impl Project<'_> {
     /// Makes the column of the strata where the run does not carry it yet, before anything is scored for their sake.
     ///
     /// # Errors
-    /// A column that the corpus has not, or that is null in every document.
+    /// A column that the corpus has not, that is null in every document, or that has more values than there may be strata.
     pub fn carry_stratum(&self, version: &CorpusVersion, band: &BandOptions) -> Result<()> {
         self.stratum(version, band).map(drop)
     }
@@ -220,8 +241,8 @@ impl Project<'_> {
     /// The column of the strata, which is made where the run does not carry it yet.
     ///
     /// # Errors
-    /// A column that the corpus has not, or that is null in every document.
-    pub(crate) fn stratum(&self, version: &CorpusVersion, band: &BandOptions) -> Result<Option<Carried>> {
+    /// A column that the corpus has not, that is null in every document, or that has more values than there may be strata.
+    pub(crate) fn stratum(&self, version: &CorpusVersion, band: &BandOptions) -> Result<Option<Strata>> {
         let Some(name) = &band.stratum else { return Ok(None) };
         let carried = match self.carried(version, name)? {
             Some(carried) => carried,
@@ -234,13 +255,55 @@ impl Project<'_> {
                 })?
             }
         };
-        if version.documents() > 0 && self.is_null_everywhere(version, &carried)? {
+        let (mut values, mut nulls): (BTreeSet<String>, u64) = (BTreeSet::new(), 0);
+        for shard in &version.shards {
+            for batch in carried.read(self, shard)? {
+                let batch = batch?;
+                for value in carried.values(&batch)? {
+                    match value {
+                        None => nulls += 1,
+                        Some(value) if values.contains(value) => {}
+                        Some(value) => drop(values.insert(value.to_owned())),
+                    }
+                    if values.len() > MOST_STRATA {
+                        return Err(Error::usage(
+                            format!(
+                                "the column `{name}`, which `--stratum` names, has more than {MOST_STRATA} values: those are ids \
+                                 and no strata"
+                            ),
+                            "name a column with fewer values, which is carried then, or leave --stratum out",
+                        ));
+                    }
+                }
+            }
+        }
+        if version.documents() > 0 && values.is_empty() {
             return Err(Error::usage(
                 format!("no document has a value in the column `{name}`, which `--stratum` names"),
                 "name another column, which is carried then, or leave --stratum out",
             ));
         }
-        Ok(Some(carried))
+        let null_beside_empty = nulls > 0 && values.contains("");
+        Ok(Some(Strata { column: carried, null_beside_empty }))
+    }
+
+    /// Columns that were asked for or carried before, and would have to be read from the corpus; those that a run begins with
+    /// are read with its documents.
+    pub(crate) fn columns_to_carry(&self) -> Result<Vec<String>> {
+        let stored = self.run.signals()?;
+        let of = |name: &str| stored.iter().find(|signal| carries(signal.record()) == Some(name));
+        let mut names = self.later.clone();
+        names.extend(stored.iter().filter_map(|signal| carries(signal.record())).map(str::to_owned));
+        names.sort();
+        names.dedup();
+        let mut left = Vec::new();
+        for name in names {
+            let complete = of(&name).map(|signal| self.is_complete_so_far(signal)).transpose()?;
+            if complete != Some(true) {
+                left.push(name);
+            }
+        }
+        Ok(left)
     }
 
     fn is_null_everywhere(&self, version: &CorpusVersion, carried: &Carried) -> Result<bool> {

@@ -168,9 +168,9 @@ impl Project<'_> {
                 continue;
             }
             let sketch = self.read_sketch(&directory, &then)?;
-            let larger =
-                stored.frozen.as_ref().is_none_or(|(_, other)| sketch.parts.len() > other.parts.len());
-            if larger {
+            // Of as many shards the one that holds more documents: rows that failed have an embedding by now.
+            let size = |sketch: &Sharded<RaceSketch>| (sketch.parts.len(), sketch.inner.documents());
+            if stored.frozen.as_ref().is_none_or(|(_, other)| size(&sketch) > size(other)) {
                 stored.frozen = Some((directory, sketch));
             }
         }

@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex, PoisonError};
 use arrow_array::RecordBatch;
 use tamis_io::corpus::{Block, Chunk, Container, FailedRow, Shard, ShardReader};
 use tamis_io::run::{
-    CorpusVersion, InventoryWriter, KeepText, QuarantineWriter, Quarantined, RunError, ShardEnd, ShardRecord,
+    CorpusColumns, CorpusVersion, InventoryWriter, KeepText, QuarantineWriter, Quarantined, RunError,
+    ShardEnd, ShardRecord,
 };
 
 use crate::pool::{self, InOrder};
@@ -78,6 +79,7 @@ impl Project<'_> {
         pool::run(parquet.collect(), self.threads, check, |()| Ok(()))?;
         let read = fresh.len();
         if read > 0 {
+            self.begin_columns(&columns)?;
             self.observer.begin("read corpus", fresh.iter().map(|shard| shard.size_bytes).sum());
             let done = Mutex::new(Vec::new());
             let sources = fresh.len();
@@ -107,6 +109,28 @@ impl Project<'_> {
         let version = self.run.write_next_corpus(version)?;
         self.carry_asked(&version, &unsure)?;
         Ok((version, read))
+    }
+
+    /// Fixes how rows are read, before the first is.
+    ///
+    /// # Errors
+    /// Another process that began the run meanwhile, and reads it otherwise.
+    fn begin_columns(&self, columns: &CorpusColumns) -> Result<()> {
+        if self.run.latest_corpus()?.is_some() {
+            return Ok(());
+        }
+        let problems = self.run.begin_columns(columns)?.differences(columns);
+        if problems.is_empty() {
+            return Ok(());
+        }
+        Err(Error::state(
+            format!(
+                "another process began this run just now and reads the corpus otherwise: {}",
+                problems.join("; ")
+            ),
+            "give the same command again: columns to carry are added to what was begun; all else has to be as it was begun, or \
+             in another run directory",
+        ))
     }
 
     /// Begins a shard, one of `sources`.

@@ -13,6 +13,8 @@ use tamis_core::column;
 use tamis_io::run::{ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 
+use crate::again::FailedRows;
+use crate::map::Worker;
 use crate::options::{DensityOptions, SignalOptions};
 use crate::project::Project;
 use crate::signals::{ScoreOptions, stored_options_of};
@@ -41,6 +43,8 @@ pub struct Plan {
     unread_shards: usize,
     left_out: BTreeMap<&'static str, u64>,
     documents: Option<u64>,
+    /// Columns that the run does not carry yet and would.
+    columns_to_carry: Vec<String>,
     /// What the signal is computed from, then the signal itself, then what else is counted.
     signals: Vec<SignalPlan>,
     /// Place of the signal among them.
@@ -57,6 +61,8 @@ struct SignalPlan {
     /// Documents without a value in the shards that were read, and bytes of their text.
     documents: u64,
     bytes: u64,
+    /// Whether files that a plan does not open decide its values: of a model, a tokenizer, an n-gram model.
+    of_files: bool,
 }
 
 /// How the signal stands to what the run holds.
@@ -104,6 +110,13 @@ impl Project<'_> {
             Planned::Stored(name) => self.plan_stored(&read, &self.run.resolve(name)?, None)?,
         };
         let main = signals.len().checked_sub(1);
+        let again = match (options.failed, signals.last().map(|signal| &signal.standing)) {
+            (FailedRows::Keep, _) | (_, None) => None,
+            (FailedRows::Retry, Some(Standing::Continues(stored))) => {
+                Some(self.retryable_rows(&read, &self.run.resolve(stored)?, options.worker)?)
+            }
+            (FailedRows::Retry, Some(_)) => Some(0),
+        };
         if let Some(tokenizer) = tokenizer {
             let asked = SignalOptions::Tokens { tokenizer: tokenizer.to_owned() };
             let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
@@ -116,10 +129,25 @@ impl Project<'_> {
             unread_shards,
             left_out: self.left_out(),
             documents: (unread_shards == 0).then(|| read.iter().map(|(_, shard)| shard.documents).sum()),
+            columns_to_carry: self.columns_to_carry()?,
             signals,
             main,
-            again: None,
+            again,
         })
+    }
+
+    /// Rows of a stored signal that [`FailedRows::Retry`] would compute again.
+    fn retryable_rows(
+        &self,
+        read: &[(usize, ShardRecord)],
+        stored: &SignalDir,
+        worker: Worker,
+    ) -> Result<u64> {
+        let mut rows = 0;
+        for (_, shard) in read.iter().filter(|(at, _)| worker.takes(*at)) {
+            rows += stored.receipt(shard)?.map_or(0, |receipt| receipt.retryable_rows());
+        }
+        Ok(rows)
     }
 
     /// As [`Project::score`] would do it.
@@ -265,7 +293,9 @@ impl Project<'_> {
             bytes += (share / u128::from(shard.documents.max(1))) as u64;
         }
         let standing = Standing::Continues(stored.full_name().to_owned());
-        Ok(SignalPlan { name: stored.record().name.clone(), standing, documents, bytes })
+        let of_files =
+            ["model", "tokenizer"].iter().any(|field| stored.record().fingerprint.contains_key(*field));
+        Ok(SignalPlan { name: stored.record().name.clone(), standing, documents, bytes, of_files })
     }
 
     /// Documents of an unfinished shard that no part covers.
@@ -305,7 +335,7 @@ fn anew(
     };
     let documents = mine().map(|shard| shard.documents).sum();
     let bytes = mine().map(ShardRecord::text_bytes).sum();
-    SignalPlan { name, standing, documents, bytes }
+    SignalPlan { name, standing, documents, bytes, of_files: true }
 }
 
 impl SignalPlan {
@@ -332,7 +362,15 @@ impl SignalPlan {
         let work = format!("{documents} documents ({bytes} bytes of text) would be computed{unread}");
         match &self.standing {
             Standing::New => format!("{name}: {work}"),
-            Standing::Continues(stored) => format!("{name}: {work}, going on with `{stored}`"),
+            Standing::Continues(stored) => {
+                let files = match self.of_files {
+                    true => {
+                        ", where the files that it was begun with (model, tokenizer, prompt) are as they were"
+                    }
+                    false => "",
+                };
+                format!("{name}: {work}, going on with `{stored}`{files}")
+            }
             Standing::Beside => format!("{name}: {work}, beside what stands under that name"),
             Standing::Refused { stored, differences } => format!(
                 "{name}: would be refused without --beside: `{stored}` was begun with other options ({}), unless they come to \
@@ -344,12 +382,6 @@ impl SignalPlan {
 }
 
 impl Plan {
-    /// The same, with so many rows that have no value and would be computed again ([`Project::retryable_rows`]).
-    #[must_use]
-    pub fn asking_again(self, rows: u64) -> Self {
-        Self { again: Some(rows), ..self }
-    }
-
     /// For programs.
     #[must_use]
     pub fn json(&self) -> Value {
@@ -361,6 +393,7 @@ impl Plan {
             "unread_shards": self.unread_shards,
             "left_out": self.left_out,
             "documents": self.documents,
+            "columns_to_carry": self.columns_to_carry,
             "signal": self.main.and_then(|main| self.signals.get(main)).map(|signal| {
                 let mut signal = signal.json();
                 if let Some(rows) = self.again {
@@ -380,6 +413,11 @@ impl Plan {
             Some(documents) => format!("all shards were read before: {documents} documents"),
             None => format!("{} shards would be read for the first time", self.unread_shards),
         });
+        lines.extend(
+            self.columns_to_carry
+                .iter()
+                .map(|name| format!("column {name}: the corpus would be read for it once more")),
+        );
         lines.extend(self.signals.iter().map(|signal| signal.text(self.unread_shards)));
         if let Some(rows) = self.again {
             lines.push(format!("{rows} rows without a value would be asked again"));

@@ -85,18 +85,31 @@ impl Project<'_> {
         Ok(self.run.store().check_writable()?)
     }
 
+    /// What a dry run can refuse of a computation: all that needs no model and writes nothing.
+    ///
+    /// # Errors
+    /// Columns that the corpus has not; parameters that make no sketch; a worker where there can be none.
+    pub fn check_planned_score(&self, asked: &SignalOptions, worker: Worker) -> Result<()> {
+        self.check_beginnings()?;
+        self.unsure_carried()?;
+        self.check_options(asked, worker)
+    }
+
+    pub(crate) fn check_options(&self, asked: &SignalOptions, worker: Worker) -> Result<()> {
+        match asked {
+            SignalOptions::Column { name } if !self.has_signal(&stored_name(name))? => {
+                self.check_columns(&[name.as_str()], "column:").map(drop)
+            }
+            SignalOptions::Density(density) => crate::density::check_options(density, worker),
+            _ => Ok(()),
+        }
+    }
+
     /// As [`Project::check_score`], with what is known then.
     pub(crate) fn foresee(&self, asked: &SignalOptions, options: ScoreOptions) -> Result<Foreseen> {
-        if let SignalOptions::Column { name } = asked
-            && !self.has_signal(&stored_name(name))?
-        {
-            self.check_columns(&[name.as_str()], "column:")?;
-        }
+        self.check_options(asked, options.worker)?;
         let own = match asked {
-            SignalOptions::Density(density) => {
-                crate::density::check_options(density, options.worker)?;
-                SignalOptions::Embed(density.embed.clone())
-            }
+            SignalOptions::Density(density) => SignalOptions::Embed(density.embed.clone()),
             other => other.clone(),
         };
         // The models of an earlier check make room first.

@@ -42,8 +42,8 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {
         let plan = |asked| -> tamis::Result<tamis::Plan> {
-            let plan = project.plan(&Planned::Exactly(asked), score, None)?;
-            Ok(if args.run.retry_failed { plan.asking_again(project.retryable_rows(asked)?) } else { plan })
+            project.check_planned_score(asked, worker)?;
+            project.plan(&Planned::Exactly(asked), score, None)
         };
         let plans = asked.iter().map(plan).collect::<tamis::Result<Vec<_>>>()?;
         context.print(

@@ -88,10 +88,8 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
             By::Signal(asked) if explicit => Planned::Exactly(asked),
             By::Signal(asked) => Planned::Named(asked),
         };
-        let mut plan = project.plan(&planned, score_options(args), args.tokenizer.as_deref())?;
-        if let (true, Some(settings)) = (args.run.retry_failed, &settings) {
-            plan = plan.asking_again(project.retryable_rows(settings)?);
-        }
+        project.check_planned_select(&select, &planned)?;
+        let plan = project.plan(&planned, score_options(args), args.tokenizer.as_deref())?;
         context.print(|| plan.json(), || super::text_of_plan(&plan));
         return Ok(Outcome::Done);
     }

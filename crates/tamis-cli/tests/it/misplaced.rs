@@ -116,6 +116,44 @@ fn a_run_and_kept_documents_have_folders_of_their_own() {
     }
 }
 
+#[test]
+fn a_dry_run_refuses_what_the_run_would_refuse() {
+    let world = World::with_corpus();
+    world.ok("score counts corpus --run stored");
+    for (arguments, words) in [
+        ("score column:nope corpus --run run", "no document has a column `nope`"),
+        ("score counts corpus --carry nope --run run", "no document has a column `nope`"),
+        ("score counts corpus --text nope --run run", "no row has the column `--text nope`"),
+        ("score density corpus --hashes 65 --run run", "`hashes` is 65"),
+        ("select corpus --by column:nope --rate 10% --run run", "no document has a column `nope`"),
+        (
+            "select corpus --by column:q --stratum nope --rate 10% --run run",
+            "no document has a column `nope`",
+        ),
+        ("select corpus --by column:q --veto absent.txt --rate 10% --run run", "veto file `absent.txt`"),
+        ("select corpus --by random --rule band --rate 10% --run run", "rule `band` needs a score"),
+        ("select corpus --by random --tokens 100 --run run", "needs a tokenizer"),
+        (
+            "select corpus --by column:q --rule top --around 30% --rate 10% --run run",
+            "belong to the rule `band`",
+        ),
+        ("select corpus --by counts.nope --rate 10% --run stored", "`nope`"),
+    ] {
+        for dry in ["", " --dry-run"] {
+            world.refuses(&format!("{arguments}{dry}"), 2, &[words]);
+        }
+        assert!(!world.exists("run/inventory"), "{arguments}");
+    }
+    // What would be read once more is said.
+    let planned = "select corpus --by counts.words --stratum meta.score --rate 10% --run stored --dry-run";
+    assert!(
+        world.ok(planned).stdout.contains("column meta.score: the corpus would be read for it once more")
+    );
+    assert_eq!(world.json(planned).1["columns_to_carry"], serde_json::json!(["meta.score"]));
+    world.ok("select corpus --by counts.words --stratum meta.score --rate 10% --run stored");
+    assert_eq!(world.json(planned).1["columns_to_carry"], serde_json::json!([]));
+}
+
 /// What a plan says of the signal and, first, of what it needs: standing and documents.
 fn planned(plan: &Value) -> Vec<(String, String, u64)> {
     let of = |signal: &Value| {
@@ -233,7 +271,7 @@ fn a_dry_run_of_density_counts_its_embeddings() {
     assert_eq!(world.json(&density("--refit")).1["computed"], 125);
     // A selection by the name goes on with what is stored; tokens that it counts are work too.
     let select = format!(
-        "select corpus --by embed --rate 5% --run run --tokenizer {}",
+        "select corpus --by embed.tokens --rate 5% --run run --tokenizer {}",
         fixture("gguf_tiny.gguf").display()
     );
     let plan = world.json(&format!("{select} --dry-run")).1;

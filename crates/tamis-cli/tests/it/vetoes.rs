@@ -121,6 +121,33 @@ fn lists_are_read_however_they_are_packed_and_ended() {
 }
 
 #[test]
+fn ids_with_commas_are_no_tables_and_what_is_vetoed_is_not_meant() {
+    let world = World::new();
+    let long = format!("https://x/{}", "p".repeat(100));
+    for (id, text) in
+        [("https://x/a,b;c", "one"), ("line\nbreak", "two"), (long.as_str(), "three"), ("D0", "four")]
+    {
+        let line = json!({ "id": id, "text": text });
+        let before = if world.exists("ids.jsonl") { world.read("ids.jsonl") } else { Vec::new() };
+        world.write("ids.jsonl", [before, format!("{line}\n").into_bytes()].concat());
+    }
+    let select = "select ids.jsonl --by random --rate 100% --veto veto.txt --run run";
+    // An address with commas that is nobody's id says nothing of tables; one that is named as it stands is no spelling of another.
+    world.write("veto.txt", "https://x/a,b;c\nhttps://x/z,y\nD0\nd0\n");
+    let run = world.ok(select);
+    assert!(run.stdout.contains("veto `veto.txt`: 2 of 4 entries matched"), "{}", run.stdout);
+    assert!(!run.stderr.contains("table") && !run.stderr.contains("did you mean"), "{}", run.stderr);
+    // Where an id cannot be written, or not be read, its key is named.
+    world.write("veto.txt", "\"line\nbreak\"\n");
+    world.ok(select);
+    world.write("veto.txt", format!("{}\n", long.to_uppercase()));
+    let said = world.says(select, 0, &["did you mean `https://x/ppp", "Its key is `"]);
+    let key = said.stderr.split("Its key is `").nth(1).unwrap()[..32].to_owned();
+    world.write("veto.txt", format!("{key}\n"));
+    assert!(world.ok(select).stdout.contains("1 dropped (1 vetoed)"));
+}
+
+#[test]
 fn files_that_are_no_lists_are_refused_by_name() {
     let world = World::with_corpus();
     let utf16 = |mark: bool| -> Vec<u8> {
@@ -159,18 +186,18 @@ fn vetoes_name_documents_by_what_a_run_knows_them_by() {
     };
     let all = "select corpus --by random --rate 100%";
     // Qualified ids: SHARD:ID, as they are shown.
-    world.write("veto.txt", "s0:17\n17\ns1.jsonl:3\n");
+    world.write("veto.txt", "s0:18\n17\ns1.jsonl:3\n18\n");
     let run = world.says(
         &format!("{all} --qualify-ids --veto veto.txt --run qualified"),
         0,
         &[
-            "1 of 3 entries matched",
-            "2 entries are an id but for its spelling",
+            "1 of 4 entries matched",
+            "3 entries are an id but for its spelling",
             "one of 2 documents, such as `s0:17`, for `17`",
         ],
     );
     assert!(run.stdout.contains("60 in = 59 kept + 1 dropped (1 vetoed)"), "{}", run.stdout);
-    assert!(world.ok("why s0:17 --run qualified").stdout.contains("not kept: vetoed"));
+    assert!(world.ok("why s0:18 --run qualified").stdout.contains("not kept: vetoed"));
     // No ids: keys alone, in either case of their digits.
     world.ok(&format!("{all} --id none --run none"));
     world.write("veto.txt", "17\n18\n");

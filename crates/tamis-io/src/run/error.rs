@@ -181,9 +181,10 @@ impl RunError {
     pub fn hint(&self) -> Option<String> {
         Some(match self {
             Self::Store(error) => return error.hint(),
-            Self::FingerprintChanged { .. } => {
-                "repeat the stored options, or add `--beside` to keep both signals side by side".to_owned()
-            }
+            Self::FingerprintChanged { stored, .. } => format!(
+                "repeat the stored options, or add `--beside` to keep both signals side by side; where the stored one was a mistake, \
+                 remove `signals/{stored}`"
+            ),
             Self::Ambiguous { candidates, .. } => {
                 let name = candidates.first().map_or("NAME@DIGITS", |candidate| candidate.full_name.as_str());
                 format!("write the full name, e.g. `{name}`")
@@ -199,10 +200,11 @@ impl RunError {
                 "put the corpus and its options back as they were, or start another run directory".to_owned()
             }
             Self::Corrupt { path, .. } => {
-                format!("if the file was damaged, remove `{path}` and run the command again")
+                format!("if the file was damaged, remove {} and run the command again", with_receipt(path))
             }
             Self::Differs { path, .. } => format!(
-                "the machines or builds that computed it do not agree; remove `{path}` and its receipt to compute it anew"
+                "the machines or builds that computed it do not agree; remove {} to compute it anew",
+                with_receipt(path)
             ),
             Self::Read { .. } => AGAIN.to_owned(),
             Self::Conflict { .. } => "give another `--name`, or remove what stands".to_owned(),
@@ -262,6 +264,27 @@ impl fmt::Display for RowSpan {
     }
 }
 
+/// A file, and the receipt that vouches for it where it has one: without it the file is not looked for.
+fn with_receipt(path: &str) -> String {
+    let receipt = path.strip_suffix(".parquet").and_then(|stem| {
+        if stem.starts_with("inventory/") {
+            return Some(format!("{stem}.json"));
+        }
+        let (signal, rest) = stem.strip_prefix("signals/")?.split_once('/')?;
+        if rest.split('/').any(|folder| folder == ".parts") {
+            return None;
+        }
+        Some(match rest.strip_prefix(".generations/").and_then(|rest| rest.split_once('/')) {
+            Some((number, shard)) => format!("signals/{signal}/.generations/{number}/receipts/{shard}.json"),
+            None => format!("signals/{signal}/receipts/{rest}.json"),
+        })
+    });
+    match receipt {
+        Some(receipt) => format!("`{path}` and its receipt `{receipt}`"),
+        None => format!("`{path}`"),
+    }
+}
+
 struct Listed<'a, T>(&'a [T]);
 
 impl<T: fmt::Display> fmt::Display for Listed<'_, T> {
@@ -293,5 +316,33 @@ pub(crate) fn cut(value: &str, longest: usize) -> String {
     match value.char_indices().nth(longest) {
         Some((at, _)) => format!("{}...", &value[..at]),
         None => value.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_damaged_file_is_removed_with_the_receipt_that_vouches_for_it() {
+        for (path, receipt) in [
+            ("inventory/web/a.parquet", Some("inventory/web/a.json")),
+            ("signals/embed@0123abcd/web/a.parquet", Some("signals/embed@0123abcd/receipts/web/a.json")),
+            (
+                "signals/embed@0123abcd/.generations/2/web/a.parquet",
+                Some("signals/embed@0123abcd/.generations/2/receipts/web/a.json"),
+            ),
+            ("signals/embed@0123abcd/.parts/web/a/0-9.parquet", None),
+            ("signals/embed@0123abcd/.generations/2/.parts/web/a/0-9.parquet", None),
+            ("signals/embed@0123abcd/signal.json", None),
+            ("corpus/1.json", None),
+        ] {
+            let hint = RunError::corrupt(path, "odd").hint().unwrap();
+            let named = match receipt {
+                Some(receipt) => format!("remove `{path}` and its receipt `{receipt}` and run"),
+                None => format!("remove `{path}` and run"),
+            };
+            assert!(hint.contains(&named), "{hint}");
+        }
     }
 }

@@ -68,14 +68,21 @@ impl SignalDir {
         Ok([1].into_iter().chain(later.iter().filter_map(|name| name.parse().ok())).collect())
     }
 
-    /// This signal with the generations of all shards as they are now, whatever is finished later.
+    /// This signal with the generations of all shards as they are now, whatever is finished later. Of generations with the same
+    /// rows, as where all that was asked again failed again, it is the first.
     ///
     /// # Errors
-    /// A store that does not answer.
+    /// A store that does not answer; a receipt that is damaged.
     pub fn pinned(&self, version: &CorpusVersion) -> RunResult<Self> {
         let mut named = BTreeMap::new();
         for shard in &version.shards {
-            let generation = self.generation(&shard.path)?;
+            let mut generation = self.generation(&shard.path)?;
+            while generation > 1
+                && let Some(receipt) = self.receipt_of(shard, generation)?
+                && receipt.again.is_some_and(|again| again.follows == receipt.row_digest)
+            {
+                generation -= 1;
+            }
             if generation > 1 {
                 named.insert(shard.path.clone(), generation);
             }

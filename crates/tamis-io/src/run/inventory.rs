@@ -34,6 +34,16 @@ pub struct InventoryReceipt {
     pub row_digest: String,
 }
 
+/// How rows are read, from before the first inventory on: of two processes that begin one run at once, one learns it here.
+#[derive(Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Begun {
+    format_version: u64,
+    columns: CorpusColumns,
+}
+
+const BEGUN: &str = "corpus/begun.json";
+
 /// What is known about a shard when its last row was read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ShardEnd {
@@ -251,12 +261,30 @@ impl RunDirectory {
         if problems.is_empty() { Ok(Some(receipt)) } else { Err(RunError::CorpusChanged { problems }) }
     }
 
-    /// How rows are read in a run whose first pass was stopped before there was a version of its corpus; `None` when no shard
-    /// has an inventory yet.
+    /// Begins the corpus of a run: from now on rows are read like this. The columns that count, which are another's where
+    /// another process began it.
+    ///
+    /// # Errors
+    /// [`RunError::Corrupt`], or a store that cannot be written.
+    pub fn begin_columns(&self, columns: &CorpusColumns) -> RunResult<CorpusColumns> {
+        let begun = Begun { format_version: FORMAT_VERSION, columns: columns.clone() };
+        if json::create(&self.store, BEGUN, &begun)? == Created::New {
+            return Ok(begun.columns);
+        }
+        let stored = json::read::<Begun>(&self.store, BEGUN)?;
+        Ok(stored.unwrap_or(begun).columns)
+    }
+
+    /// How rows are read in a run whose first pass was stopped before there was a version of its corpus; `None` when it has
+    /// not begun.
     ///
     /// # Errors
     /// [`RunError::Corrupt`], or a store that cannot be listed.
     pub fn begun_columns(&self) -> RunResult<Option<CorpusColumns>> {
+        if let Some(begun) = json::read::<Begun>(&self.store, BEGUN)? {
+            return Ok(Some(begun.columns));
+        }
+        // A run of an earlier tamis has no such file.
         for entry in self.store.list("inventory")? {
             if entry.path.ends_with(".json")
                 && let Some(receipt) = json::read::<InventoryReceipt>(&self.store, &entry.path)?

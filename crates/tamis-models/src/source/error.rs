@@ -189,8 +189,8 @@ impl SourceError {
                 "a model folder holds config.json, tokenizer.json and *.safetensors, or a single .gguf file".to_owned()
             }
             Self::Configuration { .. } => {
-                "check that the file belongs to this model and is complete; what tamis does not compute a server can, named as \
-                 `http://…`"
+                "check that the file belongs to this model and is complete; what tamis does not compute a server can: \
+                 `--model http://…`"
                     .to_owned()
             }
             Self::NotComputed { field, .. } => format!(

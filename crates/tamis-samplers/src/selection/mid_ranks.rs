@@ -20,7 +20,7 @@ use super::rate::{ParseRateError, Rate, WHOLE};
 /// Classes of scores over all strata. With 63 bits dropped a stratum has two, so that the bound can always be kept.
 const MOST_CLASSES: usize = 1 << 21;
 /// More strata than this are ids, not strata.
-const MOST_STRATA: usize = 1 << 16;
+pub const MOST_STRATA: usize = 1 << 16;
 
 /// A place in an order, in [0, 1], as an exact decimal.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]

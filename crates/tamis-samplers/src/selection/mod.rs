@@ -15,7 +15,7 @@ mod threshold;
 mod uniform;
 
 pub use draw::draw;
-pub use mid_ranks::{MidRanks, Quantile, Quantiles};
+pub use mid_ranks::{MOST_STRATA, MidRanks, Quantile, Quantiles};
 pub use poisson::{PoissonSearch, PoissonThreshold};
 pub use priority::{Candidate, InvalidScore, Priority, Ranker, priority};
 pub use rate::{ParseRateError, Rate};

@@ -1,5 +1,7 @@
 //! Every document of a shard with what decides its fate, in row order, from the inventory and the sidecars alone.
 
+use std::borrow::Cow;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_array::{Array, RecordBatch};
@@ -12,7 +14,7 @@ use super::band::Band;
 use super::duplicates::Duplicates;
 use super::vetoes::Vetoes;
 use crate::Result;
-use crate::carried::Carried;
+use crate::carried::Strata;
 
 /// Reasons in the `reason` column of decisions, beside those of failed rows.
 pub(super) mod reason {
@@ -43,7 +45,7 @@ pub(super) struct Row {
     pub(super) tokens: u64,
     pub(super) score: f64,
     pub(super) fate: Fate,
-    /// Value of the column of strata, where one is asked for; empty where it is null.
+    /// Name of its stratum, where ranks are taken within strata.
     pub(super) stratum: String,
 }
 
@@ -57,8 +59,8 @@ pub(super) struct Candidates<'a> {
     pub(super) ranker: Ranker,
     pub(super) vetoes: &'a Vetoes,
     pub(super) duplicates: &'a Duplicates,
-    /// Column of the strata.
-    pub(super) stratum: Option<&'a Carried>,
+    /// Where ranks are taken within strata.
+    pub(super) strata: Option<&'a Strata>,
     /// The fitted ranks of the rule `band`.
     pub(super) band: Option<&'a Band>,
 }
@@ -77,7 +79,7 @@ impl Candidates<'_> {
         if self.vetoes.need_ids() {
             columns.push(column::ID);
         }
-        columns.extend(self.stratum.and_then(Carried::in_inventory));
+        columns.extend(self.strata.and_then(|strata| strata.column.in_inventory()));
         let inventory = self.run.read_inventory(&shard.path, SidecarColumns::Named(&columns))?;
         let mut sidecars = Vec::new();
         if let Some((signal, name)) = self.score {
@@ -88,8 +90,8 @@ impl Candidates<'_> {
             let columns = [column::ROW, column::DOC_KEY, "tokens", column::FAILED];
             sidecars.push(tokens.read(shard, SidecarColumns::Named(&columns))?);
         }
-        if let Some(stratum) = self.stratum {
-            sidecars.extend(stratum.beside_inventory(shard)?);
+        if let Some(strata) = self.strata {
+            sidecars.extend(strata.column.beside_inventory(shard)?);
         }
         let at = self.duplicates.shard(&shard.path);
         let mut before = 0;
@@ -126,15 +128,17 @@ impl Candidates<'_> {
             Some(_) => ScoreBatch::new(sidecars.next().expect("opened above").clone())?.values("tokens")?,
             None => Vec::new(),
         };
-        let strata = match self.stratum {
-            Some(stratum) => Some(stratum.values(sidecars.next().unwrap_or(inventory))?),
+        let strata = match self.strata {
+            Some(strata) => Some((strata, strata.column.values(sidecars.next().unwrap_or(inventory))?)),
             None => None,
         };
         let bytes16 = |value: &[u8]| <[u8; 16]>::try_from(value).expect("16 bytes by the inventory's schema");
         for at in 0..inventory.num_rows() {
             let key = DocKey::from_bytes(bytes16(keys.value(at)));
             let row = rows.value(at);
-            let stratum = strata.filter(|strata| strata.is_valid(at)).map_or("", |strata| strata.value(at));
+            let stratum = strata.map_or(Cow::Borrowed(""), |(strata, values)| {
+                strata.name_of(values.is_valid(at).then(|| values.value(at)))
+            });
             let score = scored.as_ref().and_then(|(_, values)| values[at]);
             let id = ids.filter(|ids| ids.is_valid(at)).map(|ids| ids.value(at));
             let fate = if self.vetoes.contains(key, id) {
@@ -150,7 +154,7 @@ impl Candidates<'_> {
                 })
             } else {
                 let score = score.unwrap_or(1.0);
-                let ranked = self.band.map_or(Some(score), |band| band.distance(stratum, score));
+                let ranked = self.band.map_or(Some(score), |band| band.distance(&stratum, score));
                 match self.ranker.priority(key, ranked.unwrap_or(f64::NAN)) {
                     Ok(priority) => Fate::Candidate(priority),
                     Err(_) => Fate::Failed(reason::SCORE_UNUSABLE.to_owned()),
@@ -158,7 +162,7 @@ impl Candidates<'_> {
             };
             let tokens = tokens.get(at).copied().flatten().unwrap_or(0.0) as u64;
             let (bytes, score) = (bytes.value(at), score.unwrap_or(1.0));
-            each(Row { row, key, bytes, tokens, score, fate, stratum: stratum.to_owned() })?;
+            each(Row { row, key, bytes, tokens, score, fate, stratum: stratum.into_owned() })?;
         }
         Ok(())
     }

@@ -5,10 +5,12 @@ use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir, SignalRecord};
 use tamis_samplers::{Rule, Target};
 
 use super::vetoes::Vetoes;
-use super::{BY_GENERATIONS, Labelled, TOKENS_GENERATIONS, selection_plan, write};
+use super::{BY_GENERATIONS, Labelled, STRATA, TOKENS_GENERATIONS, selection_plan, write};
 use crate::again::FailedRows;
 use crate::explain::{column_in, split_score};
+use crate::map::Worker;
 use crate::options::{BandOptions, SelectOptions, SignalOptions};
+use crate::plan::Planned;
 use crate::project::Project;
 use crate::ready::Foreseen;
 use crate::signals::ScoreOptions;
@@ -52,30 +54,7 @@ impl Project<'_> {
     /// # Errors
     /// Those of [`Project::select`] and [`Project::score`] that do not depend on the documents.
     pub fn check_select(&self, options: &SelectOptions, by: SelectedBy<'_>) -> Result<()> {
-        let targets = super::label(&options.targets)?;
-        let holds = |wanted: fn(&Target) -> bool| targets.iter().any(|target| wanted(&target.target));
-        if options.rule == Some(Rule::Poisson)
-            && holds(|target| matches!(target, Target::Tokens(_) | Target::Bytes(_)))
-        {
-            return Err(poisson_needs_documents());
-        }
-        if options.rule.is_some_and(|rule| rule != Rule::Band) && options.band != BandOptions::default() {
-            return Err(Error::usage(
-                "a centre or strata belong to the rule `band`",
-                "write --rule band, or leave --around and --stratum out",
-            ));
-        }
-        self.refuse_output_inside_corpus(options.out.as_deref())?;
-        if matches!(by, SelectedBy::Random) {
-            self.rule(None, options)?;
-        }
-        let vetoes = Vetoes::read(&options.vetoes)?;
-        self.unsure_carried()?;
-        if let Some(stratum) = &options.band.stratum
-            && !self.is_asked_for(stratum)?
-        {
-            self.unsure_columns(&[stratum.as_str()], "")?;
-        }
+        let (targets, vetoes) = self.check_request(options, matches!(by, SelectedBy::Random))?;
         self.check_tokens(options)?;
         let foreseen = match by {
             SelectedBy::Random => None,
@@ -97,7 +76,7 @@ impl Project<'_> {
         let named = column.as_deref().map(|column| (stored.map_or(short, SignalDir::full_name), column));
         let plan = selection_plan(&version, named, None, Some(rule), options, &targets, &vetoes);
         let is_certain = |change: &FingerprintChange| match change.field.as_str() {
-            "tokens" | BY_GENERATIONS | TOKENS_GENERATIONS => false,
+            "tokens" | BY_GENERATIONS | TOKENS_GENERATIONS | STRATA => false,
             // Of a signal that is not stored only the short name is known for certain.
             "by" if stored.is_none() => {
                 let then = change.stored.as_deref().and_then(|full| full.split('@').next());
@@ -107,6 +86,63 @@ impl Project<'_> {
         };
         self.check_name(options, &plan, &is_certain)?;
         self.check_places(options, &version, &targets, &plan, &is_certain)
+    }
+
+    /// What a dry run can refuse: all that needs no model and writes nothing.
+    ///
+    /// # Errors
+    /// As [`Project::check_select`], but for models, tokenizers and places.
+    pub fn check_planned_select(&self, options: &SelectOptions, planned: &Planned<'_>) -> Result<()> {
+        self.check_beginnings()?;
+        self.check_request(options, matches!(planned, Planned::Random))?;
+        self.stored_tokens(options)?;
+        match planned {
+            Planned::Random => Ok(()),
+            Planned::Stored(name) => self.check_stored_column(options, &self.run.resolve(name)?),
+            Planned::Exactly(asked) | Planned::Named(asked) => {
+                self.check_options(asked, Worker::ALONE)?;
+                let name = asked.stored_name();
+                match (planned, self.has_signal(&name)?) {
+                    (Planned::Named(_), true) => self.check_stored_column(options, &self.run.resolve(&name)?),
+                    _ => Ok(()),
+                }
+            }
+        }
+    }
+
+    fn check_stored_column(&self, options: &SelectOptions, stored: &SignalDir) -> Result<()> {
+        let record = stored.record();
+        let column = column_in(record, split_score(&options.by).1)?;
+        refuse_negative(record, &column, self.rule(Some(record), options)?)
+    }
+
+    /// What is wrong with a selection whatever it is by; its targets and vetoes.
+    fn check_request(&self, options: &SelectOptions, random: bool) -> Result<(Vec<Labelled>, Vetoes)> {
+        let targets = super::label(&options.targets)?;
+        let holds = |wanted: fn(&Target) -> bool| targets.iter().any(|target| wanted(&target.target));
+        if options.rule == Some(Rule::Poisson)
+            && holds(|target| matches!(target, Target::Tokens(_) | Target::Bytes(_)))
+        {
+            return Err(poisson_needs_documents());
+        }
+        if options.rule.is_some_and(|rule| rule != Rule::Band) && options.band != BandOptions::default() {
+            return Err(Error::usage(
+                "a centre or strata belong to the rule `band`",
+                "write --rule band, or leave --around and --stratum out",
+            ));
+        }
+        self.refuse_output_inside_corpus(options.out.as_deref())?;
+        if random {
+            self.rule(None, options)?;
+        }
+        let vetoes = Vetoes::read(&options.vetoes)?;
+        self.unsure_carried()?;
+        if let Some(stratum) = &options.band.stratum
+            && !self.is_asked_for(stratum)?
+        {
+            self.unsure_columns(&[stratum.as_str()], "")?;
+        }
+        Ok((targets, vetoes))
     }
 
     /// The tokenizer of a budget, or the stored counts that stand for it.

@@ -134,17 +134,21 @@ impl Project<'_> {
         if tokens.is_none() && targets.iter().any(|target| matches!(target.target, Target::Tokens(_))) {
             return Err(check::needs_tokenizer());
         }
-        let stratum = if rule == Rule::Band { self.stratum(version, &options.band)? } else { None };
+        let strata = if rule == Rule::Band { self.stratum(version, &options.band)? } else { None };
         let Survey { vetoes, matched, repeated, .. } = self.surveyed(version, options)?;
         let named = by.map(|(signal, column)| (signal.full_name(), column));
         let mut plan = selection_plan(version, named, tokens, Some(rule), options, &targets, &vetoes);
+        if strata.as_ref().is_some_and(|strata| strata.null_beside_empty) {
+            plan = plan.with(STRATA, "null-beside-empty");
+        }
         if let Some((signal, _)) = by {
             plan = with_generations(plan, BY_GENERATIONS, signal);
         }
         if let Some(tokens) = tokens {
             plan = with_generations(plan, TOKENS_GENERATIONS, tokens);
         }
-        let stem = options.by.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
+        let mut stem = options.by.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
+        stem.truncate(LONGEST_STEM);
         let name = options.name.clone().unwrap_or_else(|| format!("{stem}-{}", plan.short()));
         let directory = self.run.open_selection(&name, &plan)?;
         self.observer.begin("find thresholds", 0);
@@ -163,7 +167,7 @@ impl Project<'_> {
             ranker: Ranker::new(rule, options.seed),
             vetoes: &vetoes,
             duplicates: &duplicates,
-            stratum: stratum.as_ref(),
+            strata: strata.as_ref(),
             band: None,
         };
         let band = match rule {
@@ -201,7 +205,7 @@ impl Project<'_> {
             (None, Some(Rule::Poisson)) => Ok(Rule::Poisson),
             (None, Some(rule)) => Err(Error::usage(
                 format!("rule `{rule}` needs a score, and `--by random` has none"),
-                "leave --rule out, or name a signal with --by",
+                "name a signal with --by, or leave --rule out (and --around and --stratum, which stand for `band`)",
             )),
             (Some(_), Some(rule)) => Ok(rule),
             (Some(signal), None) => Ok(signal.ranking().map_or(Rule::Top, |ranking| ranking.rule.into())),
@@ -251,6 +255,11 @@ fn selection_plan(
 /// Fields of a plan for the generations of its signals, where they have several.
 const BY_GENERATIONS: &str = "by.generations";
 const TOKENS_GENERATIONS: &str = "tokens.generations";
+/// Field of a plan that says how documents without a stratum stand to those of the empty one, where there are both.
+const STRATA: &str = "strata";
+
+/// Bytes of a name before the digits of its plan: together they are what a run directory takes.
+const LONGEST_STEM: usize = 91;
 
 /// Names the generations of the shards of a signal that are not the first: other rows have a value there.
 fn with_generations(plan: Fingerprint, field: &str, signal: &SignalDir) -> Fingerprint {

@@ -201,6 +201,10 @@ fn near(
         };
         for (key, id) in documents {
             let Some(id) = id else { continue };
+            // What another entry names is vetoed already.
+            if vetoes.contains(key, Some(id)) {
+                continue;
+            }
             take(&plain(id), id, key);
             let bare = id.strip_prefix(shard_stem(&shard.path)).and_then(|rest| rest.strip_prefix(':'));
             if let Some(bare) = bare.filter(|_| qualified) {
@@ -224,6 +228,9 @@ fn spellings(entry: &str) -> impl Iterator<Item = String> {
         Ok(serde_json::Value::Array(items)) => forms.extend(items.iter().filter_map(scalar)),
         Ok(value) => forms.extend(scalar(&value)),
         Err(_) => {
+            // A first cell in quotation marks may hold what separates cells.
+            let quoted = entry.strip_prefix('"').and_then(|rest| Some(rest.split_once('"')?.0));
+            forms.extend(quoted.map(|cell| plain(cell).into_owned()));
             forms.extend(entry.split([',', '\t', ';', '|']).take(CELLS).map(|cell| plain(cell).into_owned()));
         }
     }
@@ -286,7 +293,7 @@ fn reasons(
     }
     let mut looks: BTreeMap<Look, (usize, usize)> = BTreeMap::new();
     for entry in missing() {
-        if let Some(look) = Look::of(vetoes.entry(entry)) {
+        if let Some(look) = Look::of(vetoes.entry(entry), sample.unwrap_or_default()) {
             looks.entry(look).or_insert((0, entry)).0 += 1;
         }
     }
@@ -297,12 +304,15 @@ fn reasons(
     if let Some((entry, near)) = missing().find_map(|entry| near.get_key_value(&entry)) {
         let entry = cut(vetoes.entry(*entry));
         let (id, key) = (cut(&near.id), near.key);
-        let meant = if near.id.trim() != near.id {
+        let meant = if near.id.trim() != near.id || near.id.contains(['\n', '\r']) {
             format!(
-                "the id `{id}` has white space around it, which an entry cannot have: write its key, `{key}`"
+                "the id `{id}` has white space around it or a line break in it, which an entry cannot have: write its key, \
+                 `{key}`"
             )
         } else if near.documents > 1 {
             format!("did you mean one of {} documents, such as `{id}`, for `{entry}`?", near.documents)
+        } else if id.ends_with('…') {
+            format!("did you mean `{id}` for `{entry}`? Its key is `{key}`")
         } else {
             format!("did you mean `{id}` for `{entry}`?")
         };
@@ -338,12 +348,13 @@ enum Look {
 }
 
 impl Look {
-    fn of(entry: &str) -> Option<Self> {
+    /// `sample` is an id of the run: what such ids have in them separates no cells.
+    fn of(entry: &str, sample: &str) -> Option<Self> {
         let ends =
             |marks: [char; 2]| entry.len() > 1 && entry.starts_with(marks[0]) && entry.ends_with(marks[1]);
         if ends(['{', '}']) || ends(['[', ']']) {
             Some(Self::Json)
-        } else if entry.contains([',', '\t', ';']) {
+        } else if is_row(entry, sample) {
             Some(Self::Table)
         } else if ends(['"', '"']) || ends(['\'', '\'']) {
             Some(Self::Quoted)
@@ -359,6 +370,13 @@ impl Look {
             Self::Table => "like a row of a table (commas, semicolons or tabs)",
         }
     }
+}
+
+/// Whether an entry looks like several cells. An address may have commas and semicolons.
+fn is_row(entry: &str, sample: &str) -> bool {
+    let first = |mark: char| entry.find(mark).filter(|_| !sample.contains(mark));
+    let address = entry.find("://").unwrap_or(usize::MAX);
+    first('\t').is_some() || [',', ';'].into_iter().filter_map(first).any(|at| at < address)
 }
 
 #[cfg(test)]
@@ -386,6 +404,7 @@ mod tests {
         assert!(of(r#"["D0"]"#).contains(&"d0".to_owned()));
         assert_eq!(of("d0,\"d1\""), ["d0", "d0,\"d1", "d1"]);
         assert_eq!(of("\"d0\""), ["d0"]);
+        assert!(of("\"D,0\",law").contains(&"d,0".to_owned()));
         assert_eq!(of("\"\""), [""; 0]);
     }
 
@@ -396,12 +415,16 @@ mod tests {
             ("[1]", Some(Look::Json)),
             ("d0,d1", Some(Look::Table)),
             ("d0\tlaw", Some(Look::Table)),
+            ("law;http://x", Some(Look::Table)),
+            ("http://x/y\tlaw", Some(Look::Table)),
             ("\"d0\"", Some(Look::Quoted)),
             ("\"", None),
             ("d0", None),
             ("http://x/y?z", None),
+            ("http://x/a,b;c", None),
         ] {
-            assert_eq!(Look::of(entry), look, "{entry}");
+            assert_eq!(Look::of(entry, "d7"), look, "{entry}");
         }
+        assert_eq!(Look::of("Paris, 1900", "London, 1880"), None, "ids of this run have commas");
     }
 }

@@ -326,3 +326,93 @@ fn names_that_are_no_file_names_and_names_of_the_run_itself_can_be_carried() {
         assert!(why.readings.is_empty());
     }
 }
+
+#[test]
+fn of_two_that_begin_one_run_otherwise_the_second_is_refused_and_loses_nothing() {
+    let (corpus, run) = (folder(), folder());
+    any_corpus(corpus.path(), 3);
+    // Both look at a folder in which nothing has begun.
+    let first = open(corpus.path(), run.path(), Some(&["lang"]), &Silent);
+    let second = open(corpus.path(), run.path(), None, &Silent);
+    let version = first.inventory().unwrap();
+    let begun = snapshot(run.path());
+    let error = second.inventory().unwrap_err();
+    assert!(error.to_string().contains("carried columns: stored `lang`, asked ``"), "{error}");
+    assert_same(&snapshot(run.path()), &begun, "refused");
+    // The remedy: the same command again.
+    let again = open(corpus.path(), run.path(), None, &Silent);
+    assert_eq!(again.inventory().unwrap(), version);
+
+    // A first pass that was stopped before any shard was read has fixed how the others are.
+    let run = folder();
+    let watch = Watch::stopping("read corpus", 1);
+    assert!(until_stopped(&watch, |watch| {
+        open(corpus.path(), run.path(), Some(&["lang"]), watch).inventory().unwrap();
+    }));
+    let later = open(corpus.path(), run.path(), Some(&["meta.source"]), &Silent);
+    let version = later.inventory().unwrap();
+    assert_eq!(version.columns.carry, ["lang"]);
+    assert!(!values(&later, &version, "meta.source").is_empty());
+}
+
+#[test]
+fn null_and_the_empty_text_are_two_strata() {
+    let (corpus, without) = (folder(), folder());
+    // Each of three kinds of `lang` has numbers of its own, so that a middle taken over two of them is no middle of one.
+    let kinds = |kinds: &[&str]| -> Vec<String> {
+        let row = |kind: &&str, base: usize, at: usize| {
+            let lang = match *kind {
+                "missing" => String::new(),
+                value => format!(", \"lang\": {value}"),
+            };
+            let (id, number) = (format!("{base}-{at}"), 100 * base + at);
+            format!("{{\"id\": \"{id}\", \"text\": \"t {id}\", \"quality\": {number}{lang}}}")
+        };
+        let rows =
+            kinds.iter().enumerate().flat_map(|(base, kind)| (0..11).map(move |at| row(kind, base, at)));
+        rows.collect()
+    };
+    corpus::write(corpus.path(), "a.jsonl", &kinds(&["missing", "\"\"", "\"en\"", "null"]));
+    corpus::write(without.path(), "a.jsonl", &kinds(&["missing", "\"fi\"", "\"en\""]));
+    let kept = |corpus: &Path| {
+        let run = folder();
+        let project = open(corpus, run.path(), Some(&["lang"]), &Silent);
+        let version = project.inventory().unwrap();
+        let (signal, _) = project.score(&version, &column("quality"), ScoreOptions::default()).unwrap();
+        let mut options = selecting("column:quality", Some(Rule::Band), rates(&["10%"]));
+        options.band = BandOptions { stratum: Some("lang".to_owned()), ..options.band };
+        options.decide_only = true;
+        let report = project.select(&version, Some((&signal, "score")), None, &options).unwrap();
+        let mut kept = read::decisions(&project, &version, &report.name);
+        kept.retain(|decided| decided.smallest_kept.is_some());
+        let kept: Vec<String> = kept.into_iter().map(|decided| decided.id).collect();
+        (kept, report.manifest.plan.get("strata").cloned())
+    };
+    let (two, plan) = kept(corpus.path());
+    assert_eq!(plan.as_deref(), Some("null-beside-empty"));
+    // Missing and null are one stratum, of twenty-two; each of the others has a middle of its own.
+    assert_eq!(two, ["0-10", "1-5", "2-5", "3-0"]);
+    let (one, plan) = kept(without.path());
+    assert_eq!(plan, None, "a plan of earlier versions");
+    assert_eq!(one, ["0-5", "1-5", "2-5"]);
+}
+
+#[test]
+fn a_column_of_ids_is_refused_as_strata_before_anything_is_scored() {
+    let (corpus, run) = (folder(), folder());
+    let rows = |count: usize| -> Vec<String> {
+        (0..count)
+            .map(|at| format!("{{\"id\": {at}, \"text\": \"t\", \"quality\": 1, \"url\": \"u{at}\"}}"))
+            .collect()
+    };
+    corpus::write(corpus.path(), "a.jsonl", &rows((1 << 16) + 1));
+    let project = open(corpus.path(), run.path(), Some(&["url"]), &Silent);
+    let version = project.inventory().unwrap();
+    let band = BandOptions { stratum: Some("url".to_owned()), ..BandOptions::default() };
+    let error = project.carry_stratum(&version, &band).unwrap_err();
+    assert!(error.to_string().contains("has more than 65536 values"), "{error}");
+    let (corpus, run) = (folder(), folder());
+    corpus::write(corpus.path(), "a.jsonl", &rows(1 << 16));
+    let project = open(corpus.path(), run.path(), Some(&["url"]), &Silent);
+    project.carry_stratum(&project.inventory().unwrap(), &band).unwrap();
+}

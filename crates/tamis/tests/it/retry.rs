@@ -8,7 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use tamis::options::{AskOptions, DensityOptions, EmbedOptions, ServerOptions, SignalOptions};
 use tamis::{
-    Error, FailedRows, MapReport, Observer, Project, Result, Rule, ScoreOptions, SelectReport, Silent, Worker,
+    Error, FailedRows, MapReport, Observer, Planned, Project, Result, Rule, ScoreOptions, SelectReport,
+    Silent, Worker,
 };
 use tamis_io::run::{CorpusVersion, SignalDir};
 use tamis_io::store::Store;
@@ -114,6 +115,12 @@ fn select(
     project.select(version, Some((&signal, "score")), None, &options)
 }
 
+/// What a plan says of rows that would be asked again.
+fn to_ask_again(project: &Project<'_>, asked: &SignalOptions) -> u64 {
+    let plan = project.plan(&Planned::Exactly(asked), RETRY, None).unwrap().json();
+    plan["signal"]["rows_to_ask_again"].as_u64().unwrap()
+}
+
 fn by_id(values: Vec<(String, Option<f64>)>) -> BTreeMap<String, Option<u64>> {
     values.into_iter().map(|(id, value)| (id, value.map(f64::to_bits))).collect()
 }
@@ -138,7 +145,7 @@ fn only_failed_rows_are_asked_again_and_others_keep_their_bits() {
     let (signal, first) = score(&project, &version, &server.ask(), ScoreOptions::default()).unwrap();
     let failed = first.failed["refused-by-server"];
     assert!(failed > 15 && failed < 105, "{failed}");
-    assert_eq!(project.retryable_rows(&server.ask()).unwrap(), failed);
+    assert_eq!(to_ask_again(&project, &server.ask()), failed);
     let before = snapshot(run.path());
     let first_values = by_id(values(&project, &version, &signal, "score"));
     let earlier = select(&project, &version, "ask-llm", Some("mine")).unwrap();
@@ -150,7 +157,7 @@ fn only_failed_rows_are_asked_again_and_others_keep_their_bits() {
     assert_eq!((again.asked_again, again.mended, again.computed), (failed, failed, failed));
     assert_eq!(server.asked() - asked, failed as usize + 1, "one more looks whether it answers");
     assert_eq!((again.failed.len(), again.documents), (0, version.documents()));
-    assert_eq!(project.retryable_rows(&server.ask()).unwrap(), 0);
+    assert_eq!(to_ask_again(&project, &server.ask()), 0);
     let other = open(corpus.path(), healthy.path(), 2, &Silent);
     let (well, _) =
         score(&other, &other.inventory().unwrap(), &server.ask(), ScoreOptions::default()).unwrap();
@@ -378,6 +385,37 @@ fn density_of_embeddings_that_were_asked_again_is_refused_until_it_is_computed_a
     let selected = select(&project, &version, "density", None).unwrap();
     assert!(selected.manifest.plan.contains_key("by.generations"));
     score(&project, &version, &server.density(), ScoreOptions::default()).unwrap();
+    // A sketch of all embeddings, from the same shards as the one before, is the one to go on with.
+    let refit = ScoreOptions { refit: true, ..ScoreOptions::default() };
+    let (anew, report) = score(&project, &version, &server.density(), refit).unwrap();
+    assert_ne!(anew.full_name(), density.full_name());
+    assert_eq!(report.computed, version.documents());
+    let (used, report) = score(&project, &version, &server.density(), ScoreOptions::default()).unwrap();
+    assert_eq!((used.full_name(), report.computed), (anew.full_name(), 0));
+}
+
+#[test]
+fn asking_again_in_vain_changes_no_selection_and_no_density() {
+    let (corpus, run) = (folder(), folder());
+    three_shards(corpus.path());
+    let server = Breakable::start();
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let version = project.inventory().unwrap();
+    let (_, first) = score(&project, &version, &server.ask(), ScoreOptions::default()).unwrap();
+    let before = select(&project, &version, "ask-llm", None).unwrap();
+    score(&project, &version, &server.density(), ScoreOptions::default()).unwrap();
+    for _ in 0..2 {
+        let (_, again) = score(&project, &version, &server.ask(), RETRY).unwrap();
+        assert_eq!((again.asked_again, again.mended), (first.failed.values().sum(), 0));
+        assert_eq!(select(&project, &version, "ask-llm", None).unwrap().name, before.name);
+        score(&project, &version, &server.embed(), RETRY).unwrap();
+        let (_, density) = score(&project, &version, &server.density(), ScoreOptions::default()).unwrap();
+        assert_eq!(density.computed, 0);
+    }
+    // A row that has a value now makes another selection.
+    server.set(false);
+    score(&project, &version, &server.ask(), RETRY).unwrap();
+    assert_ne!(select(&project, &version, "ask-llm", None).unwrap().name, before.name);
 }
 
 #[test]
