@@ -19,6 +19,8 @@ test:
 lint: deny
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
+	@words=$$(wc -w < README.md); test $$words -le 1500 || \
+	{ echo "README.md has $$words words: at most 1,500, the rest belongs to docs/"; exit 1; }
 	@echo "crates in the default build: $$($(CARGO) tree -p tamis-cli -e normal,build --prefix none --no-dedupe | sed 's/ (.*//' | sort -u | wc -l) (aim: under 280)"
 
 # Licences, bans and sources; advisories too, where their database can be reached.
