@@ -11,9 +11,9 @@ use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, Target};
 
 use crate::args::{
     CorpusArgs, DtypeArg, DuplicateIdsArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs,
-    ObjectiveArg, PresetArg, ProjectionArg, RuleArg, RunArgs, Select, ServerArgs, SignalArgs, TrainNgram,
-    WordsArg,
+    ObjectiveArg, PresetArg, ProjectionArg, RunArgs, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
 };
+use crate::flags::{self, Given};
 
 /// The corpus, unless the run is to say all of it; where it is comes from `stored` when that alone is left open.
 ///
@@ -130,8 +130,16 @@ pub(crate) fn targets(args: &Select) -> Result<Vec<Target>> {
 }
 
 /// The selection.
-pub(crate) fn select(args: &Select) -> Result<SelectOptions> {
-    let implied = (args.around.is_some() || args.stratum.is_some()).then_some(RuleArg::Band);
+pub(crate) fn select(args: &Select, given: &Given) -> Result<SelectOptions> {
+    let name = tamis::split_score(&args.by).0;
+    // The settings of a stored signal are known.
+    let is_stored = name.contains('@') && !name.starts_with("column:");
+    let signal = match name {
+        "random" => None,
+        _ if is_stored => None,
+        name => Some(signal(name, &args.signal, args.tokenizer.as_deref())?),
+    };
+    let implied = (args.around.is_some() || args.stratum.is_some()).then_some(Rule::Band);
     let around = args.around.as_deref().map(|text| {
         Quantile::parse(text).map_err(|error| {
             Error::usage(format!("`--around {text}`: {error}"), "write a percentile such as 50%")
@@ -139,14 +147,9 @@ pub(crate) fn select(args: &Select) -> Result<SelectOptions> {
     });
     Ok(SelectOptions {
         by: args.by.clone(),
-        rule: args.rule.or(implied).map(|rule| match rule {
-            RuleArg::Top => Rule::Top,
-            RuleArg::Bottom => Rule::Bottom,
-            RuleArg::Band => Rule::Band,
-            RuleArg::Ips => Rule::Ips,
-            RuleArg::Random => Rule::Random,
-            RuleArg::Poisson => Rule::Poisson,
-        }),
+        signal,
+        exactly: is_explicit(&args.signal) || (is_stored && flags::any_of_servers(given)),
+        rule: args.rule.or(implied),
         band: BandOptions {
             around: around.transpose()?.unwrap_or(Quantile::MIDDLE),
             stratum: args.stratum.clone(),

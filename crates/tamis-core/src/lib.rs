@@ -10,6 +10,7 @@ mod error;
 mod fingerprint;
 mod identity;
 mod nearest;
+mod rule;
 mod settings;
 mod signal;
 mod summary;
@@ -19,8 +20,9 @@ pub use error::{Error, Result};
 pub use fingerprint::{Fingerprint, FingerprintChange};
 pub use identity::{Digest, DocKey};
 pub use nearest::nearest;
+pub use rule::{Direction, ParseDirectionError, ParseRuleError, Rule};
 pub use settings::Settings;
-pub use signal::{Direction, Input, Parallelism, Ranking, RuleKind, Signal, SignalInfo};
+pub use signal::{Input, Parallelism, Ranking, Signal, SignalInfo};
 pub use summary::{Sharded, Summary};
 
 /// Reasons for which a row has no score; the strings that the `failed` column and the quarantine hold.

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use arrow_array::RecordBatch;
 use arrow_schema::SchemaRef;
+use serde::{Deserialize, Serialize};
 
-use crate::{Fingerprint, Result};
+use crate::{Direction, Fingerprint, Result, Rule};
 
 /// What a signal reads.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -27,39 +28,16 @@ pub enum Parallelism {
     InFlight(usize),
 }
 
-/// Which end of a score is better.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Direction {
-    /// Larger values are kept first by default.
-    HigherIsBetter,
-    /// Smaller values are kept first by default.
-    LowerIsBetter,
-}
-
-/// The selection rule that suits a signal when the user names none.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum RuleKind {
-    /// Largest scores first.
-    Top,
-    /// Smallest scores first.
-    Bottom,
-    /// Inverse propensity sampling: weight 1 / score, without replacement.
-    Ips,
-    /// Uniform.
-    Random,
-    /// Independent draws with probability min(1, c / score).
-    Poisson,
-}
-
 /// How a signal is used for selection unless the user says otherwise.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Ranking {
     /// The default column.
     pub column: String,
     /// Which end of it is better.
     pub direction: Direction,
     /// The default rule.
-    pub rule: RuleKind,
+    pub rule: Rule,
 }
 
 /// Everything about a signal that does not depend on a document.

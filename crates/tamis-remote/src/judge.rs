@@ -19,7 +19,7 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use serde_json::{Value, json};
 use tamis_core::{
-    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, RuleKind, Signal, SignalInfo, column,
+    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, Rule, Signal, SignalInfo, column,
     reason as core_reason,
 };
 use tamis_models::ask_llm::{Labels, NAME, spellings};
@@ -387,7 +387,7 @@ fn info(
         ranking: Some(Ranking {
             column: column::SCORE.to_owned(),
             direction: Direction::HigherIsBetter,
-            rule: RuleKind::Top,
+            rule: Rule::Top,
         }),
         part_bytes: options.part_bytes,
         notes,

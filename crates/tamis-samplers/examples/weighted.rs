@@ -11,8 +11,8 @@ use std::time::Instant;
 
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tamis_core::DocKey;
-use tamis_samplers::{Ranker, Rule, Target, draw};
+use tamis_core::{DocKey, Rule};
+use tamis_samplers::{Ranker, Target, draw};
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut arguments = std::env::args().skip(1).map(|argument| argument.parse::<u64>());

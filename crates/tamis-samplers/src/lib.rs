@@ -22,7 +22,7 @@ pub use density::{
     RaceParameters, RaceSketch, Verdict, default_parameters,
 };
 pub use selection::{
-    Candidate, Cut, InvalidScore, MOST_STRATA, MidRanks, ParseRateError, ParseRuleError, Pass, PoissonSearch,
-    PoissonThreshold, Priority, Quantile, Quantiles, Ranker, Rate, Rule, SELECTION_STAGE, Sums, Target,
-    Threshold, ThresholdSearch, UniformDraws, draw, find_thresholds, priority, smallest, unit_interval,
+    Candidate, Cut, InvalidScore, MOST_STRATA, MidRanks, ParseRateError, Pass, PoissonSearch,
+    PoissonThreshold, Priority, Quantile, Quantiles, Ranker, Rate, SELECTION_STAGE, Sums, Target, Threshold,
+    ThresholdSearch, UniformDraws, draw, find_thresholds, priority, smallest, unit_interval,
 };

@@ -7,7 +7,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use tamis_core::{
-    Digest, Direction, Error, Fingerprint, Input, Parallelism, Ranking, Result, RuleKind, Signal, SignalInfo,
+    Digest, Direction, Error, Fingerprint, Input, Parallelism, Ranking, Result, Rule, Signal, SignalInfo,
     column, reason,
 };
 
@@ -50,7 +50,7 @@ impl ColumnSignal {
             ranking: Some(Ranking {
                 column: column::SCORE.to_owned(),
                 direction: Direction::HigherIsBetter,
-                rule: RuleKind::Top,
+                rule: Rule::Top,
             }),
             part_bytes: 32 << 20,
             notes: BTreeMap::new(),

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use tamis_core::{
-    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, Result, RuleKind, Signal, SignalInfo,
+    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, Result, Rule, Signal, SignalInfo,
     column,
 };
 
@@ -35,7 +35,7 @@ impl Counts {
             ranking: Some(Ranking {
                 column: "stop_word_share".to_owned(),
                 direction: Direction::HigherIsBetter,
-                rule: RuleKind::Top,
+                rule: Rule::Top,
             }),
             part_bytes: 32 << 20,
             notes: BTreeMap::from([("stop_words".to_owned(), "English".to_owned())]),

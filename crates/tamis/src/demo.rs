@@ -11,10 +11,7 @@ use tamis_samplers::{Rate, Target};
 
 use crate::evaluation::{Bootstrap, Estimate, auc_with_interval, baselines};
 use crate::map::MapReport;
-use crate::options::{
-    AskOptions, BandOptions, CorpusOptions, DensityOptions, DuplicateIds, ExactDuplicates, SelectOptions,
-    SignalOptions,
-};
+use crate::options::{AskOptions, CorpusOptions, DensityOptions, SelectOptions, SignalOptions};
 use crate::signals::ScoreOptions;
 use crate::{Error, Observer, Project, Result};
 
@@ -146,17 +143,9 @@ pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoR
         let folder = out.join("kept").join(by);
         let select = SelectOptions {
             by: by.to_owned(),
-            rule: None,
-            band: BandOptions::default(),
             targets: vec![Target::Rate(rate()?)],
-            tokenizer: None,
-            seed: 0,
-            exact_duplicates: ExactDuplicates::All,
-            duplicate_ids: DuplicateIds::Check,
-            vetoes: Vec::new(),
             out: Some(folder.clone()),
-            name: None,
-            decide_only: false,
+            ..SelectOptions::default()
         };
         let named = signal.zip(column.as_deref());
         let report = project.select(&version, named, tokens.as_ref(), &select)?;

@@ -56,6 +56,15 @@ impl Project<'_> {
         Ok(found)
     }
 
+    /// Warns of rows that could not be read, as [`Project::unreadable_rows`] has it.
+    ///
+    /// # Errors
+    /// A quarantine file that cannot be read.
+    pub fn tell_unreadable(&self, version: &CorpusVersion) -> Result<()> {
+        self.unreadable_rows(version)?.iter().for_each(|line| self.observer.warn(line));
+        Ok(())
+    }
+
     /// One line for the first row of each reason, with file, line and what is wrong, and one that says where the others are.
     /// Nothing where every row could be read.
     ///

@@ -11,8 +11,8 @@ use tamis_io::run::{
 };
 
 use crate::pool::{self, InOrder};
+use crate::prefetch::Prefetch;
 use crate::project::Project;
-use crate::select::Aside;
 use crate::{Error, Result};
 
 /// What one shard's blocks are folded into, in block order.
@@ -20,8 +20,8 @@ struct Assembly {
     inventory: Option<InventoryWriter>,
     quarantine: Option<QuarantineWriter>,
     failed: BTreeMap<String, u64>,
-    /// What was set aside of its blocks; `None` once one was not.
-    aside: Option<Vec<Chunk>>,
+    /// What was prefetched of its blocks; `None` once one was not.
+    prefetched: Option<Vec<Chunk>>,
 }
 
 struct Open<'s> {
@@ -31,7 +31,7 @@ struct Open<'s> {
 }
 
 enum Piece {
-    Rows { rows: RecordBatch, failures: Vec<FailedRow>, aside: Option<Chunk> },
+    Rows { rows: RecordBatch, failures: Vec<FailedRow>, prefetched: Option<Chunk> },
     End(ShardEnd),
 }
 
@@ -48,7 +48,7 @@ impl Project<'_> {
     /// A shard that changed, vanished, or cannot be read to its end; a corpus that holds no document, or whose rows have no
     /// column of the text's, the id's or a carried one's name, before anything of it is recorded.
     pub fn inventory(&self) -> Result<CorpusVersion> {
-        let (version, read) = self.inventory_beside(None)?;
+        let (version, read) = self.inventory_with(None)?;
         if read > 0 {
             self.forecast_ids(&version)?;
         }
@@ -56,7 +56,7 @@ impl Project<'_> {
     }
 
     /// As [`Project::inventory`], with the number of shards that were read.
-    pub(crate) fn inventory_beside(&self, aside: Option<&Aside>) -> Result<(CorpusVersion, usize)> {
+    pub(crate) fn inventory_with(&self, prefetch: Option<&Prefetch>) -> Result<(CorpusVersion, usize)> {
         let unsure = self.check_carried()?;
         self.check_beginnings()?;
         let columns = self.corpus_columns();
@@ -93,9 +93,9 @@ impl Project<'_> {
                     })
                 },
                 |(open, at, item)| {
-                    let piece = self.decode(item, aside)?;
+                    let piece = self.decode(item, prefetch)?;
                     open.blocks.push(at, piece, |piece| {
-                        if let Some(record) = self.assemble(&open, piece, aside)? {
+                        if let Some(record) = self.assemble(&open, piece, prefetch)? {
                             done.lock().unwrap_or_else(PoisonError::into_inner).push(record);
                         }
                         Ok(())
@@ -143,7 +143,7 @@ impl Project<'_> {
                 inventory: Some(self.run.inventory_writer(&shard.path, &self.corpus_columns())?),
                 quarantine: Some(self.run.quarantine_writer(&shard.path, keep)?),
                 failed: BTreeMap::new(),
-                aside: Some(Vec::new()),
+                prefetched: Some(Vec::new()),
             }),
         }))
     }
@@ -171,26 +171,32 @@ impl Project<'_> {
         Ok(())
     }
 
-    fn decode(&self, item: Item, aside: Option<&Aside>) -> Result<Piece> {
+    fn decode(&self, item: Item, prefetch: Option<&Prefetch>) -> Result<Piece> {
         Ok(match item {
             Item::End(end) => Piece::End(end),
             Item::Block(block) => {
                 let measured = block.measure(&self.columns)?;
-                let aside = aside.and_then(|aside| aside.add(&block, &measured.documents));
-                Piece::Rows { rows: measured.documents, failures: measured.failures, aside }
+                let prefetched = prefetch.and_then(|prefetch| prefetch.add(&block, &measured.documents));
+                Piece::Rows { rows: measured.documents, failures: measured.failures, prefetched }
             }
         })
     }
 
     /// Consumes the pieces of a shard in order; the last one gives its record.
-    fn assemble(&self, open: &Open<'_>, piece: Piece, beside: Option<&Aside>) -> Result<Option<ShardRecord>> {
+    fn assemble(
+        &self,
+        open: &Open<'_>,
+        piece: Piece,
+        prefetch: Option<&Prefetch>,
+    ) -> Result<Option<ShardRecord>> {
         let mut assembly = open.assembly.lock().unwrap_or_else(PoisonError::into_inner);
         match piece {
-            Piece::Rows { rows, failures, aside } => {
-                assembly.aside = assembly.aside.take().zip(aside).map(|(mut chunks, chunk)| {
-                    chunks.push(chunk);
-                    chunks
-                });
+            Piece::Rows { rows, failures, prefetched } => {
+                assembly.prefetched =
+                    assembly.prefetched.take().zip(prefetched).map(|(mut chunks, chunk)| {
+                        chunks.push(chunk);
+                        chunks
+                    });
                 for failure in &failures {
                     *assembly.failed.entry(failure.reason.to_owned()).or_default() += 1;
                     if let Some(quarantine) = &mut assembly.quarantine {
@@ -219,8 +225,8 @@ impl Project<'_> {
                     Some(inventory) => inventory.commit(end)?,
                     None => return Ok(None),
                 };
-                if let (Some(beside), Some(chunks)) = (beside, assembly.aside.take()) {
-                    beside.spool.complete(&open.shard.path, &receipt.shard.digest, chunks);
+                if let (Some(prefetch), Some(chunks)) = (prefetch, assembly.prefetched.take()) {
+                    prefetch.spool.complete(&open.shard.path, &receipt.shard.digest, chunks);
                 }
                 Ok(Some(receipt.shard))
             }

@@ -8,24 +8,31 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tamis_core::Rule;
 use tamis_io::corpus::{DEFAULT_ID, IdMode};
 use tamis_io::run::IdColumn;
-use tamis_samplers::{Quantile, Rule, Target};
+use tamis_samplers::{Quantile, Target};
 
 /// Where the documents are and which columns matter. `None` is what the run was begun with, else the default.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct CorpusOptions {
     /// A file, folder, glob or object-store URL.
     pub location: String,
     /// Column of the text; `text` by default.
+    #[serde(default)]
     pub text: Option<String>,
     /// What names a document.
+    #[serde(default)]
     pub id: Ids,
     /// Separates corpora whose ids collide; empty by default.
+    #[serde(default)]
     pub namespace: Option<String>,
     /// Columns to keep in the inventory; none by default.
+    #[serde(default)]
     pub carry: Option<Vec<String>>,
     /// A longer line is a failed row; 256 MiB by default.
+    #[serde(default)]
     pub max_line_bytes: Option<u64>,
 }
 
@@ -61,7 +68,8 @@ impl CorpusOptions {
 }
 
 /// What names a document, for ever and in every run.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Ids {
     /// What the run was begun with, else the column `id` where at least half of the documents at the beginnings of the shards
     /// have an id in it, else the text.
@@ -495,7 +503,8 @@ pub enum DuplicateIds {
 }
 
 /// What the rule `band` keeps the middle of.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct BandOptions {
     /// The centre, as a share of the documents with lower scores.
     pub around: Quantile,
@@ -510,10 +519,16 @@ impl Default for BandOptions {
 }
 
 /// How to select.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct SelectOptions {
-    /// `random`, `column:NAME`, or a signal with an optional column: `ask-llm.p_yes`.
+    /// `random`, `column:NAME`, or a signal with an optional column: `ask-llm.p_yes`. A full name, `ask-llm@3f9a01c2`, is that of
+    /// a stored one.
     pub by: String,
+    /// How the signal is computed where it is missing; `None`: by its defaults.
+    pub signal: Option<SignalOptions>,
+    /// Whether `signal` is meant to the letter. Otherwise a stored signal of that name goes on with the options that it has.
+    pub exactly: bool,
     /// The rule; `None` is the signal's default.
     pub rule: Option<Rule>,
     /// For the rule `band`.
@@ -536,6 +551,27 @@ pub struct SelectOptions {
     pub name: Option<String>,
     /// Decide and record, write no documents.
     pub decide_only: bool,
+}
+
+impl Default for SelectOptions {
+    fn default() -> Self {
+        Self {
+            by: "random".to_owned(),
+            signal: None,
+            exactly: false,
+            rule: None,
+            band: BandOptions::default(),
+            targets: Vec::new(),
+            tokenizer: None,
+            seed: 0,
+            exact_duplicates: ExactDuplicates::All,
+            duplicate_ids: DuplicateIds::Check,
+            vetoes: Vec::new(),
+            out: None,
+            name: None,
+            decide_only: false,
+        }
+    }
 }
 
 #[cfg(test)]
@@ -619,6 +655,36 @@ mod tests {
         for (field, older) in without_each_field(&written) {
             assert!(serde_json::from_value::<SignalOptions>(older).is_ok(), "without {field}");
         }
+    }
+
+    #[test]
+    fn selections_and_corpora_are_read_back_as_they_were_written() {
+        let rate = tamis_samplers::Rate::parse("12.5%").unwrap();
+        let select = SelectOptions {
+            by: "perplexity".to_owned(),
+            signal: Some(SignalOptions::Perplexity(PerplexityOptions::default())),
+            rule: Some(Rule::Band),
+            band: BandOptions { around: Quantile::parse("30%").unwrap(), stratum: Some("lang".to_owned()) },
+            targets: vec![Target::Rate(rate)],
+            duplicate_ids: DuplicateIds::One,
+            ..SelectOptions::default()
+        };
+        let written = serde_json::to_value(&select).unwrap();
+        assert_eq!(written["rule"], json!("band"));
+        assert_eq!(written["band"], json!({ "around": "30%", "stratum": "lang" }));
+        assert_eq!(written["targets"], json!([{ "rate": "12.5%" }]));
+        assert_eq!(serde_json::from_value::<SelectOptions>(written.clone()).unwrap(), select);
+        for name in written.as_object().unwrap().keys() {
+            let mut shorter = written.clone();
+            shorter.as_object_mut().unwrap().remove(name);
+            assert!(serde_json::from_value::<SelectOptions>(shorter).is_ok(), "without {name}");
+        }
+        let corpus: CorpusOptions = serde_json::from_value(json!({ "location": "c" })).unwrap();
+        assert_eq!(corpus, CorpusOptions::new("c"));
+        let qualified = CorpusOptions { id: Ids::Qualified(None), ..corpus };
+        let written = serde_json::to_value(&qualified).unwrap();
+        assert_eq!(serde_json::from_value::<CorpusOptions>(written).unwrap(), qualified);
+        assert!(serde_json::from_value::<SelectOptions>(json!({ "rates": ["5%"] })).is_err());
     }
 
     #[test]

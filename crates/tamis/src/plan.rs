@@ -21,9 +21,9 @@ use crate::signals::{ScoreOptions, stored_options_of};
 use crate::standing::differences;
 use crate::{Result, frozen, models, ngram};
 
-/// The signal of a command that is planned.
-#[derive(Clone, Debug)]
-pub enum Planned<'a> {
+/// The signal that a command computes or selects by.
+#[derive(Clone, Copy, Debug)]
+pub enum By<'a> {
     /// None: a selection at random.
     Random,
     /// `tamis score`, and a selection whose signal is described by flags: these options, whatever is stored.
@@ -83,12 +83,7 @@ impl Project<'_> {
     ///
     /// # Errors
     /// A run that cannot be read; options that name no model where one is needed; a name that several stored signals have.
-    pub fn plan(
-        &self,
-        planned: &Planned<'_>,
-        options: ScoreOptions,
-        tokenizer: Option<&str>,
-    ) -> Result<Plan> {
+    pub fn plan(&self, by: &By<'_>, options: ScoreOptions, tokenizer: Option<&str>) -> Result<Plan> {
         let columns = self.corpus_columns();
         let shards = self.corpus.shards();
         let mut read: Vec<(usize, ShardRecord)> = Vec::new();
@@ -97,17 +92,17 @@ impl Project<'_> {
             read.extend(receipt.map(|receipt| (at, receipt.shard)));
         }
         let unread_shards = shards.len() - read.len();
-        let mut signals = match planned {
-            Planned::Random => Vec::new(),
-            Planned::Exactly(asked) => self.plan_asked(&read, asked, options)?,
-            Planned::Named(asked) => {
+        let mut signals = match by {
+            By::Random => Vec::new(),
+            By::Exactly(asked) => self.plan_asked(&read, asked, options)?,
+            By::Named(asked) => {
                 let name = asked.stored_name();
                 match self.run.signals()?.iter().any(|signal| signal.record().name == name) {
                     true => self.plan_stored(&read, &self.run.resolve(&name)?, Some(asked))?,
                     false => self.plan_asked(&read, asked, options)?,
                 }
             }
-            Planned::Stored(name) => self.plan_stored(&read, &self.run.resolve(name)?, None)?,
+            By::Stored(name) => self.plan_stored(&read, &self.run.resolve(name)?, None)?,
         };
         let main = signals.len().checked_sub(1);
         let again = match (options.failed, signals.last().map(|signal| &signal.standing)) {

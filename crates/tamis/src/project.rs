@@ -14,7 +14,6 @@ use crate::places::{
     refuse_shared_folder,
 };
 use crate::ready::Held;
-use crate::select::{Aside, Survey};
 use crate::{Error, Observer, Result};
 
 /// An opened run: everything else is a method of it.
@@ -29,10 +28,6 @@ pub struct Project<'a> {
     pub(crate) threads: usize,
     pub(crate) keep_text: bool,
     pub(crate) observer: &'a dyn Observer,
-    /// For the next selection.
-    pub(crate) aside: Mutex<Option<Aside>>,
-    /// For the next selection.
-    pub(crate) surveyed: Mutex<Option<Survey>>,
     /// For the next computation.
     pub(crate) held: Mutex<Held>,
 }
@@ -163,8 +158,6 @@ impl<'a> Project<'a> {
             threads: resolve_threads(threads),
             keep_text: true,
             observer,
-            aside: Mutex::default(),
-            surveyed: Mutex::default(),
             held: Mutex::default(),
         };
         if let Some(begun) = &begun {
@@ -211,8 +204,6 @@ impl<'a> Project<'a> {
             threads: self.threads,
             keep_text: self.keep_text,
             observer: self.observer,
-            aside: Mutex::default(),
-            surveyed: Mutex::default(),
             held: Mutex::default(),
         }
     }

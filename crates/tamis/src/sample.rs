@@ -82,7 +82,7 @@ impl Project<'_> {
         let (new_scores, mass) = self.judge_sample(version, &*signal, options)?;
         let old_scores = self.stored_scores(version, &old, &old_column, &new_scores)?;
 
-        let sign = match old.record().ranking() {
+        let sign = match &old.record().ranking {
             Some(ranking)
                 if ranking.column == old_column && ranking.direction == Direction::LowerIsBetter =>
             {

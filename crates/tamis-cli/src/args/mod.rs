@@ -4,7 +4,9 @@ mod ngram;
 
 use std::path::PathBuf;
 
+use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use tamis::Rule;
 
 pub(crate) use ngram::{NgramArgs, TrainNgram, WordsArg};
 
@@ -286,14 +288,10 @@ pub(crate) enum PresetArg {
     Literal,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum RuleArg {
-    Top,
-    Bottom,
-    Band,
-    Ips,
-    Random,
-    Poisson,
+/// The rules by name.
+fn rule_parser() -> impl TypedValueParser<Value = Rule> {
+    let names = PossibleValuesParser::new(Rule::ALL.map(Rule::name));
+    names.try_map(|name| name.parse::<Rule>())
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -319,8 +317,8 @@ pub(crate) struct Select {
     pub by: String,
     /// How scores become a selection [default: the signal's own: ask-llm top, density ips, perplexity
     /// bottom, column top].
-    #[arg(long, value_enum, help_heading = "Selection")]
-    pub rule: Option<RuleArg>,
+    #[arg(long, value_parser = rule_parser(), help_heading = "Selection")]
+    pub rule: Option<Rule>,
     /// Centre of the rule band, a percentile of the score [default: 50%]; implies --rule band.
     #[arg(long, value_name = "PERCENTILE", help_heading = "Selection")]
     pub around: Option<String>,

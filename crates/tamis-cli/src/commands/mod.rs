@@ -12,7 +12,7 @@ pub(crate) mod why;
 use std::path::Path;
 
 use serde_json::Value;
-use tamis::{CorpusVersion, Observer, Project, Started};
+use tamis::{Observer, Project, Started};
 
 use crate::args::{CorpusArgs, Global};
 use crate::flags::Given;
@@ -112,6 +112,17 @@ impl<'a> Context<'a> {
         result
     }
 
+    /// Prints a report, for programs as it is.
+    pub(crate) fn print_report(
+        &self,
+        report: &impl serde::Serialize,
+        text: impl FnOnce() -> String,
+    ) -> anyhow::Result<()> {
+        let object = serde_json::to_value(report)?;
+        self.print(|| object, text);
+        Ok(())
+    }
+
     /// Prints one object for programs, or lines for people.
     pub(crate) fn print(&self, json: impl FnOnce() -> Value, text: impl FnOnce() -> String) {
         if self.global.json {
@@ -123,18 +134,6 @@ impl<'a> Context<'a> {
 }
 
 impl Context<'_> {
-    /// Tells of the rows that could not be read, with their places.
-    pub(crate) fn tell_unreadable(
-        &self,
-        project: &Project<'_>,
-        version: &CorpusVersion,
-    ) -> anyhow::Result<()> {
-        for line in project.unreadable_rows(version)? {
-            self.terminal.warn(&line);
-        }
-        Ok(())
-    }
-
     /// Whether more rows failed than allowed; if so, why the exit code will be 3.
     pub(crate) fn judge_failures(&self, failed: u64, documents_in: u64, max_failed: f64) -> Outcome {
         if failed as f64 <= max_failed * documents_in as f64 {

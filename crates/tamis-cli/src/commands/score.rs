@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use tamis::{
-    CorpusVersion, Observer, Planned, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker,
-};
+use tamis::{By, CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker};
 
 use super::{Context, Outcome, Writes, with_left_out};
 use crate::args::Score;
@@ -43,7 +41,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     if args.run.dry_run {
         let plan = |asked| -> tamis::Result<tamis::Plan> {
             project.check_planned_score(asked, worker)?;
-            project.plan(&Planned::Exactly(asked), score, None)
+            project.plan(&By::Exactly(asked), score, None)
         };
         let plans = asked.iter().map(plan).collect::<tamis::Result<Vec<_>>>()?;
         context.print(
@@ -79,7 +77,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     let (version, reports) = context.audited(&project, |changed| {
         asked.iter().try_for_each(|asked| project.check_score(asked, score))?;
         let version = project.inventory()?;
-        context.tell_unreadable(&project, &version)?;
+        project.tell_unreadable(&version)?;
         let mut reports = Vec::with_capacity(asked.len());
         for asked in &asked {
             let (_, report) = project.score(&version, asked, score)?;

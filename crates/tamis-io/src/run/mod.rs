@@ -38,9 +38,7 @@ pub use paths::{check_shard_names, shard_name, shard_stem};
 pub use quarantine::{KeepText, QuarantineWriter, Quarantined};
 pub use receipt::{AskedAgain, ShardReceipt};
 pub use selection::{SelectionDir, SelectionPlan};
-pub use signal::{
-    Beside, ColumnRecord, DirectionName, RankingRecord, Repeatability, RuleName, SignalDir, SignalRecord,
-};
+pub use signal::{Beside, ColumnRecord, Repeatability, SignalDir, SignalRecord};
 
 use std::time::Duration;
 

@@ -8,7 +8,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
-use tamis_core::{Direction, Fingerprint, Input, Ranking, RuleKind, ScoreBatch, Settings, SignalInfo};
+use tamis_core::{Fingerprint, Input, Ranking, ScoreBatch, Settings, SignalInfo};
 
 use super::architecture::{ArchitectureNote, Earlier};
 use super::generation::View;
@@ -36,7 +36,7 @@ pub struct SignalRecord {
     /// Whether a second computation must give the same bits.
     pub repeatability: Repeatability,
     /// Default use in selection; null for a signal that is no score.
-    pub ranking: Option<RankingRecord>,
+    pub ranking: Option<Ranking>,
     /// All columns of a sidecar, in order.
     pub schema: Vec<ColumnRecord>,
     /// What else a reader should know: licences, spellings, the rendered prompt.
@@ -57,39 +57,6 @@ pub enum Repeatability {
     BatchVariant,
 }
 
-/// [`Ranking`] as it is stored.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RankingRecord {
-    /// The default column.
-    pub column: String,
-    /// `higher-is-better` or `lower-is-better`.
-    pub direction: DirectionName,
-    /// The default rule.
-    pub rule: RuleName,
-}
-
-/// [`Direction`] as it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum DirectionName {
-    HigherIsBetter,
-    LowerIsBetter,
-}
-
-/// [`RuleKind`] as it is stored.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-#[expect(missing_docs, reason = "the names say it")]
-pub enum RuleName {
-    Top,
-    Bottom,
-    Ips,
-    Random,
-    Poisson,
-}
-
 /// One column of a sidecar.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -99,44 +66,6 @@ pub struct ColumnRecord {
     /// Its type, as [`type_name`] writes it.
     #[serde(rename = "type")]
     pub data_type: String,
-}
-
-impl From<&Ranking> for RankingRecord {
-    fn from(ranking: &Ranking) -> Self {
-        Self {
-            column: ranking.column.clone(),
-            direction: match ranking.direction {
-                Direction::HigherIsBetter => DirectionName::HigherIsBetter,
-                Direction::LowerIsBetter => DirectionName::LowerIsBetter,
-            },
-            rule: match ranking.rule {
-                RuleKind::Top => RuleName::Top,
-                RuleKind::Bottom => RuleName::Bottom,
-                RuleKind::Ips => RuleName::Ips,
-                RuleKind::Random => RuleName::Random,
-                RuleKind::Poisson => RuleName::Poisson,
-            },
-        }
-    }
-}
-
-impl From<&RankingRecord> for Ranking {
-    fn from(record: &RankingRecord) -> Self {
-        Self {
-            column: record.column.clone(),
-            direction: match record.direction {
-                DirectionName::HigherIsBetter => Direction::HigherIsBetter,
-                DirectionName::LowerIsBetter => Direction::LowerIsBetter,
-            },
-            rule: match record.rule {
-                RuleName::Top => RuleKind::Top,
-                RuleName::Bottom => RuleKind::Bottom,
-                RuleName::Ips => RuleKind::Ips,
-                RuleName::Random => RuleKind::Random,
-                RuleName::Poisson => RuleKind::Poisson,
-            },
-        }
-    }
 }
 
 /// Columns of a schema as `signal.json` lists them.
@@ -163,7 +92,7 @@ impl SignalRecord {
                 Input::Signal(name) => name.clone(),
             },
             repeatability,
-            ranking: info.ranking.as_ref().map(RankingRecord::from),
+            ranking: info.ranking.clone(),
             schema: columns_of(&ScoreBatch::sidecar_schema(&info.schema)),
             notes: info.notes.clone(),
             architecture: info.fingerprint.architecture().cloned(),
@@ -174,12 +103,6 @@ impl SignalRecord {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::from_fields(self.fingerprint.clone()).knowing_architecture(self.architecture.clone())
-    }
-
-    /// Default use in selection.
-    #[must_use]
-    pub fn ranking(&self) -> Option<Ranking> {
-        self.ranking.as_ref().map(Ranking::from)
     }
 
     /// Names of the columns that hold values: all but `row`, `doc_key` and `failed`.

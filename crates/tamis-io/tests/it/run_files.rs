@@ -54,7 +54,7 @@ fn signal_json_is_readable_and_comes_back_whole() {
     let signal = run.resolve("made-up").unwrap();
     assert_eq!(*signal.record(), exact());
     assert_eq!(signal.record().value_columns().collect::<Vec<_>>(), ["score", "tokens"]);
-    assert_eq!(signal.record().ranking().unwrap().column, "score");
+    assert_eq!(signal.record().ranking.as_ref().unwrap().column, "score");
 }
 
 #[test]

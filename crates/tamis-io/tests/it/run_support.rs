@@ -18,7 +18,7 @@ use object_store::{
     PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
 };
 use tamis_core::{
-    Direction, DocKey, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, RuleKind, SignalInfo,
+    Direction, DocKey, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, Rule, SignalInfo,
 };
 use tamis_io::run::{
     CorpusColumns, IdColumn, InventoryReceipt, Repeatability, RowSpan, RunDirectory, RunResult, ShardEnd,
@@ -115,7 +115,7 @@ pub(crate) fn record(fingerprint: Fingerprint, repeatability: Repeatability) -> 
         ranking: Some(Ranking {
             column: "score".to_owned(),
             direction: Direction::HigherIsBetter,
-            rule: RuleKind::Top,
+            rule: Rule::Top,
         }),
         part_bytes: 1 << 20,
         notes: BTreeMap::from([("licence".to_owned(), "none".to_owned())]),

@@ -37,8 +37,8 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use tamis_core::{
-    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, RuleKind, Settings, Signal,
-    SignalInfo, column, reason,
+    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, Rule, Settings, Signal, SignalInfo,
+    column, reason,
 };
 
 use crate::error::Result;
@@ -517,7 +517,7 @@ fn info(
         ranking: Some(Ranking {
             column: column::SCORE.to_owned(),
             direction: Direction::HigherIsBetter,
-            rule: RuleKind::Top,
+            rule: Rule::Top,
         }),
         part_bytes: options.part_bytes,
         notes,

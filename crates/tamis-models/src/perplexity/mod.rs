@@ -32,7 +32,7 @@ use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use tamis_core::{
-    Direction, DocKey, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, RuleKind, Signal, SignalInfo,
+    Direction, DocKey, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, Rule, Signal, SignalInfo,
     reason,
 };
 
@@ -259,7 +259,7 @@ fn info(reader: Reader, reading: &dyn Reading, options: &PerplexityOptions) -> S
         ranking: Some(Ranking {
             column: columns::NLL_PER_BYTE.to_owned(),
             direction: Direction::LowerIsBetter,
-            rule: RuleKind::Bottom,
+            rule: Rule::Bottom,
         }),
         part_bytes: options.part_bytes,
         notes,

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use tamis_core::{
-    Direction, EmbeddingBatch, Fingerprint, Input, Parallelism, Ranking, Result, RuleKind, Signal,
-    SignalInfo, column, reason,
+    Direction, EmbeddingBatch, Fingerprint, Input, Parallelism, Ranking, Result, Rule, Signal, SignalInfo,
+    column, reason,
 };
 
 use super::{RaceSketch, finite_rows};
@@ -60,7 +60,7 @@ impl Density {
             ranking: Some(Ranking {
                 column: column::SCORE.to_owned(),
                 direction: Direction::LowerIsBetter,
-                rule: RuleKind::Ips,
+                rule: Rule::Ips,
             }),
             // A few seconds of one core at two kilobytes of text a document.
             part_bytes: 64 << 20,

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
 use tamis_core::{
-    Direction, DocumentBatch, Error, Fingerprint, Input, Parallelism, Ranking, Result, RuleKind, Signal,
+    Direction, DocumentBatch, Error, Fingerprint, Input, Parallelism, Ranking, Result, Rule, Signal,
     SignalInfo, column, reason,
 };
 
@@ -83,7 +83,7 @@ impl NgramSignal {
             ranking: Some(Ranking {
                 column: "perplexity".to_owned(),
                 direction: Direction::LowerIsBetter,
-                rule: RuleKind::Bottom,
+                rule: Rule::Bottom,
             }),
             part_bytes: 32 << 20,
             notes,

@@ -216,7 +216,9 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::selection::{Rate, Rule};
+    use tamis_core::Rule;
+
+    use crate::selection::Rate;
 
     fn key(i: u64) -> DocKey {
         DocKey::from_id("", &i.to_string())

@@ -12,6 +12,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
 use tamis_core::{Error, Result};
 
 use super::priority::ordered_image;
@@ -23,7 +24,8 @@ const MOST_CLASSES: usize = 1 << 21;
 pub const MOST_STRATA: usize = 1 << 16;
 
 /// A place in an order, in [0, 1], as an exact decimal.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Quantile {
     parts: u64,
 }
@@ -42,6 +44,20 @@ impl Quantile {
             Err(ParseRateError::Zero { .. }) => Ok(Self { parts: 0 }),
             Err(error) => Err(error),
         }
+    }
+}
+
+impl TryFrom<String> for Quantile {
+    type Error = ParseRateError;
+
+    fn try_from(text: String) -> Result<Self, ParseRateError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Quantile> for String {
+    fn from(quantile: Quantile) -> Self {
+        quantile.to_string()
     }
 }
 

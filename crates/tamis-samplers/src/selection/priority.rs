@@ -8,9 +8,8 @@
 
 use std::fmt;
 
-use tamis_core::DocKey;
+use tamis_core::{DocKey, Rule};
 
-use super::Rule;
 use super::threshold::Threshold;
 use super::uniform::{SELECTION_STAGE, UniformDraws, unit_of_bits};
 

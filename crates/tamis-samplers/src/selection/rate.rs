@@ -6,11 +6,14 @@
 use std::fmt;
 use std::str::FromStr;
 
+use serde::{Deserialize, Serialize};
+
 pub(super) const WHOLE: u64 = 100_000_000_000_000_000;
 const PERCENT: u64 = WHOLE / 100;
 
 /// A share of the candidates, in (0, 1].
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug)]
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Debug, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
 pub struct Rate {
     parts: u64,
 }
@@ -164,6 +167,20 @@ impl Rate {
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}%", self.percent())
+    }
+}
+
+impl TryFrom<String> for Rate {
+    type Error = ParseRateError;
+
+    fn try_from(text: String) -> Result<Self, ParseRateError> {
+        Self::parse(&text)
+    }
+}
+
+impl From<Rate> for String {
+    fn from(rate: Rate) -> Self {
+        rate.to_string()
     }
 }
 

@@ -107,8 +107,8 @@ pub(crate) fn column_in(signal: &SignalRecord, asked: Option<&str>) -> Result<St
             );
             return Err(Error::usage(format!("signal `{name}` has no column `{asked}`"), hint));
         }
-        None => match signal.ranking() {
-            Some(ranking) => ranking.column,
+        None => match &signal.ranking {
+            Some(ranking) => ranking.column.clone(),
             None => {
                 let message = format!("signal `{name}` is not a score");
                 let hint = format!("name one of its columns: {}", columns.join(", "));
@@ -189,11 +189,11 @@ impl Project<'_> {
         })?;
         let mut sorted: Vec<f64> = scores.iter().flatten().copied().filter(|score| !score.is_nan()).collect();
         sorted.sort_by(f64::total_cmp);
-        let direction = match signal.record().ranking() {
+        let direction = match &signal.record().ranking {
             Some(ranking) if ranking.column == column => ranking.direction,
             _ => Direction::HigherIsBetter,
         };
-        let name = match signal.record().ranking() {
+        let name = match &signal.record().ranking {
             Some(ranking) if ranking.column == column => signal.record().name.clone(),
             _ => format!("{}.{column}", signal.record().name),
         };
@@ -205,7 +205,7 @@ impl Project<'_> {
     pub(crate) fn scales(&self, version: &CorpusVersion) -> Result<Vec<Scale>> {
         let mut scales = Vec::new();
         for signal in self.run.signals()? {
-            let Some(ranking) = signal.record().ranking() else { continue };
+            let Some(ranking) = signal.record().ranking.clone() else { continue };
             if self.is_complete(version, &signal)? {
                 scales.push(self.scale(version, &signal, &ranking.column)?);
             }

@@ -1,16 +1,17 @@
 //! What of a selection can be refused before a document is read: all that does not depend on what the documents say.
 
-use tamis_core::{Fingerprint, FingerprintChange};
+use tamis_core::{Fingerprint, FingerprintChange, Rule};
 use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir, SignalRecord};
-use tamis_samplers::{Rule, Target};
+use tamis_samplers::Target;
 
+use super::call::refuse_retry_at_random;
 use super::vetoes::Vetoes;
 use super::{BY_GENERATIONS, Labelled, STRATA, TOKENS_GENERATIONS, selection_plan, write};
 use crate::again::FailedRows;
 use crate::explain::{column_in, split_score};
 use crate::map::Worker;
 use crate::options::{BandOptions, SelectOptions, SignalOptions};
-use crate::plan::Planned;
+use crate::plan::By;
 use crate::project::Project;
 use crate::ready::Foreseen;
 use crate::signals::ScoreOptions;
@@ -23,29 +24,6 @@ const NEGATIVE: &[(&str, &[&str], &str)] =
 /// Whether a field in which a plan differs is known already.
 pub(super) type IsCertain<'a> = &'a dyn Fn(&FingerprintChange) -> bool;
 
-/// The signal of a selection, as it is asked for.
-#[derive(Clone, Copy, Debug)]
-pub enum SelectedBy<'a> {
-    /// None: documents are drawn.
-    Random,
-    /// A stored one, by its full name.
-    Stored {
-        /// Which.
-        full_name: &'a str,
-        /// Rows of earlier calls that have no value.
-        failed: FailedRows,
-    },
-    /// One that is computed where it is missing.
-    Signal {
-        /// How it would be computed.
-        asked: &'a SignalOptions,
-        /// Whether options of it were named.
-        explicit: bool,
-        /// Beside what.
-        score: ScoreOptions,
-    },
-}
-
 impl Project<'_> {
     /// Checks what can be checked before any work: targets, rule, columns, veto files, models and prompts, whether another
     /// selection has the name or the folder, and whether run and folder can be written. Models that were built for it are held
@@ -53,13 +31,14 @@ impl Project<'_> {
     ///
     /// # Errors
     /// Those of [`Project::select`] and [`Project::score`] that do not depend on the documents.
-    pub fn check_select(&self, options: &SelectOptions, by: SelectedBy<'_>) -> Result<()> {
-        let (targets, vetoes) = self.check_request(options, matches!(by, SelectedBy::Random))?;
+    pub fn check_select(&self, options: &SelectOptions, by: &By<'_>, score: ScoreOptions) -> Result<()> {
+        let (targets, vetoes) = self.check_request(options, by, score)?;
         self.check_tokens(options)?;
         let foreseen = match by {
-            SelectedBy::Random => None,
-            SelectedBy::Stored { full_name, failed } => Some(self.foresee_stored(full_name, failed)?),
-            SelectedBy::Signal { asked, explicit, score } => Some(self.foresee_by(asked, explicit, score)?),
+            By::Random => None,
+            By::Stored(full_name) => Some(self.foresee_stored(full_name, score.failed)?),
+            By::Named(asked) => Some(self.foresee_by(asked, false, score)?),
+            By::Exactly(asked) => Some(self.foresee_by(asked, true, score)?),
         };
         let rule = self.rule(foreseen.as_ref().map(|foreseen| &foreseen.record), options)?;
         let column = match &foreseen {
@@ -92,18 +71,23 @@ impl Project<'_> {
     ///
     /// # Errors
     /// As [`Project::check_select`], but for models, tokenizers and places.
-    pub fn check_planned_select(&self, options: &SelectOptions, planned: &Planned<'_>) -> Result<()> {
+    pub(super) fn check_planned_select(
+        &self,
+        options: &SelectOptions,
+        by: &By<'_>,
+        score: ScoreOptions,
+    ) -> Result<()> {
         self.check_beginnings()?;
-        self.check_request(options, matches!(planned, Planned::Random))?;
+        self.check_request(options, by, score)?;
         self.stored_tokens(options)?;
-        match planned {
-            Planned::Random => Ok(()),
-            Planned::Stored(name) => self.check_stored_column(options, &self.run.resolve(name)?),
-            Planned::Exactly(asked) | Planned::Named(asked) => {
+        match by {
+            By::Random => Ok(()),
+            By::Stored(name) => self.check_stored_column(options, &self.run.resolve(name)?),
+            By::Exactly(asked) | By::Named(asked) => {
                 self.check_options(asked, Worker::ALONE)?;
                 let name = asked.stored_name();
-                match (planned, self.has_signal(&name)?) {
-                    (Planned::Named(_), true) => self.check_stored_column(options, &self.run.resolve(&name)?),
+                match (by, self.has_signal(&name)?) {
+                    (By::Named(_), true) => self.check_stored_column(options, &self.run.resolve(&name)?),
                     _ => Ok(()),
                 }
             }
@@ -117,7 +101,12 @@ impl Project<'_> {
     }
 
     /// What is wrong with a selection whatever it is by; its targets and vetoes.
-    fn check_request(&self, options: &SelectOptions, random: bool) -> Result<(Vec<Labelled>, Vetoes)> {
+    fn check_request(
+        &self,
+        options: &SelectOptions,
+        by: &By<'_>,
+        score: ScoreOptions,
+    ) -> Result<(Vec<Labelled>, Vetoes)> {
         let targets = super::label(&options.targets)?;
         let holds = |wanted: fn(&Target) -> bool| targets.iter().any(|target| wanted(&target.target));
         if options.rule == Some(Rule::Poisson)
@@ -132,7 +121,8 @@ impl Project<'_> {
             ));
         }
         self.refuse_output_inside_corpus(options.out.as_deref())?;
-        if random {
+        if matches!(by, By::Random) {
+            refuse_retry_at_random(score)?;
             self.rule(None, options)?;
         }
         let vetoes = Vetoes::read(&options.vetoes)?;

@@ -2,8 +2,9 @@
 
 use std::sync::{Mutex, PoisonError};
 
+use tamis_core::Rule;
 use tamis_io::run::ShardRecord;
-use tamis_samplers::{Cut, PoissonSearch, Priority, Rule, Target, ThresholdSearch};
+use tamis_samplers::{Cut, PoissonSearch, Priority, Target, ThresholdSearch};
 
 use super::candidates::{Candidates, Fate};
 use crate::{Result, pool};

@@ -3,9 +3,9 @@
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
-use tamis_core::Fingerprint;
+use tamis_core::{Fingerprint, Rule};
 use tamis_io::run::{CorpusVersion, FORMAT_VERSION, SignalDir};
-use tamis_samplers::{Cut, Rule, Target};
+use tamis_samplers::{Cut, Target};
 
 use super::{Labelled, Tally, VetoRecord, duplicates_name};
 use crate::options::SelectOptions;

@@ -4,8 +4,8 @@
 //! shard writes its decisions and its kept documents. What is written is never overwritten: a selection that was stopped goes
 //! on, and the same selection twice is the same bytes.
 
-mod aside;
 mod band;
+mod call;
 mod candidates;
 mod check;
 mod cuts;
@@ -22,24 +22,23 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use tamis_core::Fingerprint;
+use tamis_core::{Fingerprint, Rule};
 use tamis_io::run::{CorpusVersion, IdColumn, SignalDir, SignalRecord};
-use tamis_samplers::{Cut, Ranker, Rule, Target};
+use tamis_samplers::{Cut, Ranker, Target};
 
-pub(crate) use aside::Aside;
-pub use check::SelectedBy;
 pub use manifest::{Counts, Manifest, TargetRecord};
-pub(crate) use survey::Survey;
 pub use veto_matches::VetoRecord;
 pub(crate) use write::CLAIM;
 
 use crate::again::generations_text;
 use crate::options::{ExactDuplicates, SelectOptions};
+use crate::prefetch::Prefetch;
 use crate::project::Project;
 use crate::{Error, Result};
 use band::Band;
 use candidates::{Candidates, Fate};
 use duplicates::Duplicates;
+use survey::Survey;
 use vetoes::Vetoes;
 
 /// Raised when the same options and inputs select other documents than before.
@@ -59,6 +58,8 @@ pub struct SelectReport {
     pub vetoes: Vec<VetoRecord>,
     /// Folder of the kept documents; `None` when only decisions were written.
     pub out: Option<String>,
+    /// What lies among the shards and was not read: how many files, by reason.
+    pub left_out: BTreeMap<&'static str, u64>,
     /// Time of this call.
     pub seconds: f64,
 }
@@ -107,7 +108,8 @@ fn label(targets: &[Target]) -> Result<Vec<Labelled>> {
 }
 
 impl Project<'_> {
-    /// Selects by a finished signal (`None`: at random) and writes decisions and kept documents.
+    /// Selects by a finished signal (`None`: at random) and writes decisions and kept documents. Which signal it is, and how,
+    /// is the caller's to say; [`Project::run_selection`] does all of it.
     ///
     /// # Errors
     /// A wrong mixture of targets, a shard without scores, files that cannot be written or hold something else.
@@ -117,6 +119,19 @@ impl Project<'_> {
         by: Option<(&SignalDir, &str)>,
         tokens: Option<&SignalDir>,
         options: &SelectOptions,
+    ) -> Result<SelectReport> {
+        let survey = self.survey(version, options)?;
+        self.select_with(version, by, tokens, options, survey, None)
+    }
+
+    fn select_with(
+        &self,
+        version: &CorpusVersion,
+        by: Option<(&SignalDir, &str)>,
+        tokens: Option<&SignalDir>,
+        options: &SelectOptions,
+        survey: Survey,
+        prefetch: Option<&Prefetch>,
     ) -> Result<SelectReport> {
         let began = Instant::now();
         let targets = label(&options.targets)?;
@@ -135,7 +150,7 @@ impl Project<'_> {
             return Err(check::needs_tokenizer());
         }
         let strata = if rule == Rule::Band { self.stratum(version, &options.band)? } else { None };
-        let Survey { vetoes, matched, repeated, .. } = self.surveyed(version, options)?;
+        let Survey { vetoes, matched, repeated } = survey;
         let named = by.map(|(signal, column)| (signal.full_name(), column));
         let mut plan = selection_plan(version, named, tokens, Some(rule), options, &targets, &vetoes);
         if strata.as_ref().is_some_and(|strata| strata.null_beside_empty) {
@@ -182,9 +197,8 @@ impl Project<'_> {
         if let Some(out) = &out {
             write::claim(&self.run, out, version, &targets, &plan)?;
         }
-        let aside = self.aside.lock().unwrap_or_else(PoisonError::into_inner).take();
-        let aside = aside.filter(|aside| rule == Rule::Random && aside.seed == options.seed);
-        let out = out.as_ref().map(|out| (out, aside.as_ref()));
+        let prefetch = prefetch.filter(|prefetch| rule == Rule::Random && prefetch.seed == options.seed);
+        let out = out.as_ref().map(|out| (out, prefetch));
         let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out)?;
         let mut manifest =
             self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
@@ -196,7 +210,14 @@ impl Project<'_> {
         }
         directory.write_manifest(&manifest)?;
         let out = out.map(|(out, _)| out.location(""));
-        Ok(SelectReport { name, manifest, vetoes: matched, out, seconds: began.elapsed().as_secs_f64() })
+        Ok(SelectReport {
+            name,
+            manifest,
+            vetoes: matched,
+            out,
+            left_out: self.left_out(),
+            seconds: began.elapsed().as_secs_f64(),
+        })
     }
 
     fn rule(&self, by: Option<&SignalRecord>, options: &SelectOptions) -> Result<Rule> {
@@ -208,7 +229,7 @@ impl Project<'_> {
                 "name a signal with --by, or leave --rule out (and --around and --stratum, which stand for `band`)",
             )),
             (Some(_), Some(rule)) => Ok(rule),
-            (Some(signal), None) => Ok(signal.ranking().map_or(Rule::Top, |ranking| ranking.rule.into())),
+            (Some(signal), None) => Ok(signal.ranking.as_ref().map_or(Rule::Top, |ranking| ranking.rule)),
         }
     }
 }

@@ -1,10 +1,6 @@
 //! What is known of a selection before any score is: which veto entries match, which ids repeat.
 //!
-//! Both come from the inventories alone, so they are told, or refused, before hours of scoring, and kept for the selection
-//! that follows.
-
-use std::path::PathBuf;
-use std::sync::PoisonError;
+//! Both come from the inventories alone, so they are told, or refused, before hours of scoring.
 
 use tamis_io::run::CorpusVersion;
 
@@ -18,8 +14,6 @@ use crate::project::Project;
 /// What was found for a version of the corpus and some veto files.
 #[derive(Debug)]
 pub(crate) struct Survey {
-    version: u64,
-    files: Vec<PathBuf>,
     pub(super) vetoes: Vetoes,
     pub(super) matched: Vec<VetoRecord>,
     pub(super) repeated: RepeatedIds,
@@ -38,17 +32,7 @@ impl Project<'_> {
         }
         let matches = veto_matches::find(&vetoes, &self.run, version, self.threads)?;
         matches.warnings.iter().for_each(|warning| self.observer.warn(warning));
-        let files = options.vetoes.clone();
-        Ok(Survey { version: version.number, files, vetoes, matched: matches.records, repeated })
-    }
-
-    /// What [`Project::inventory_for`] found out for this selection, or else it is found now.
-    pub(super) fn surveyed(&self, version: &CorpusVersion, options: &SelectOptions) -> Result<Survey> {
-        let stored = self.surveyed.lock().unwrap_or_else(PoisonError::into_inner).take();
-        match stored {
-            Some(stored) if stored.version == version.number && stored.files == options.vetoes => Ok(stored),
-            _ => self.survey(version, options),
-        }
+        Ok(Survey { vetoes, matched: matches.records, repeated })
     }
 
     /// Says of a corpus that was just read that its ids name no documents.

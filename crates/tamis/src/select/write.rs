@@ -7,19 +7,19 @@ use arrow_array::builder::{FixedSizeBinaryBuilder, Float64Builder, StringBuilder
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
-use tamis_core::{Fingerprint, FingerprintChange, column};
+use tamis_core::{Fingerprint, FingerprintChange, Rule, column};
 use tamis_io::corpus::{Block, CorpusError, CorpusResult, KeptWriter};
 use tamis_io::run::{CorpusVersion, RunDirectory, SelectionDir, ShardRecord, shard_name};
 use tamis_io::sidecar::SidecarWriter;
 use tamis_io::store::{Created, Store};
-use tamis_samplers::{Cut, Rule};
+use tamis_samplers::Cut;
 
-use super::aside::Aside;
 use super::candidates::{Candidates, Fate, reason};
 use super::check::IsCertain;
 use super::{Labelled, SharedTally, Tally, smallest};
 use crate::options::SelectOptions;
 use crate::pool::{self, Feed, InOrder};
+use crate::prefetch::Prefetch;
 use crate::project::Project;
 use crate::{Error, Result};
 
@@ -82,7 +82,7 @@ impl Project<'_> {
         rule: Rule,
         targets: &[Labelled],
         cuts: &[Cut],
-        out: Option<(&Store, Option<&Aside>)>,
+        out: Option<(&Store, Option<&Prefetch>)>,
     ) -> Result<Tally> {
         let tally = SharedTally::default();
         self.observer.begin("write kept documents", version.shards.iter().map(|shard| shard.bytes).sum());
@@ -93,11 +93,11 @@ impl Project<'_> {
                 let decided = self.decide(shard, directory, candidates, rule, targets, cuts)?;
                 tally.merge(decided.tally, targets.len());
                 match out {
-                    Some((out, aside)) => {
+                    Some((out, prefetch)) => {
                         let blocks = InOrder::new(self.threads, version.shards.len());
-                        let aside = aside.filter(|aside| decided.highest < aside.below);
+                        let prefetch = prefetch.filter(|prefetch| decided.highest < prefetch.below);
                         let decided = (decided.smallest, blocks);
-                        self.produce_kept(shard, directory, decided, (out, aside), targets, feed)
+                        self.produce_kept(shard, directory, decided, (out, prefetch), targets, feed)
                     }
                     None => Ok(()),
                 }
@@ -178,7 +178,7 @@ impl Project<'_> {
         shard: &ShardRecord,
         directory: &SelectionDir,
         (smallest, blocks): (Vec<u8>, InOrder<Option<Block>>),
-        (out, aside): (&Store, Option<&Aside>),
+        (out, prefetch): (&Store, Option<&Prefetch>),
         targets: &[Labelled],
         feed: &Feed<'_, Item>,
     ) -> Result<()> {
@@ -197,8 +197,8 @@ impl Project<'_> {
             .collect::<Result<Vec<_>>>()?;
         let open =
             Arc::new(Open { path: shard.path.clone(), smallest, blocks, writers: Mutex::new(Some(writers)) });
-        if let Some(aside) = aside
-            && let Some(chunks) = aside.spool.chunks(&shard.path, &shard.digest)
+        if let Some(prefetch) = prefetch
+            && let Some(chunks) = prefetch.spool.chunks(&shard.path, &shard.digest)
         {
             // Nothing of it is left to other threads but to wait for the disk.
             let mut memory = Vec::new();
@@ -206,7 +206,7 @@ impl Project<'_> {
                 if feed.stopped() {
                     return Ok(());
                 }
-                let picked = aside.spool.read(chunk, &mut memory).map_err(CorpusError::from)?;
+                let picked = prefetch.spool.read(chunk, &mut memory).map_err(CorpusError::from)?;
                 self.keep(&open, |keep, writer| picked.write_kept(keep, writer))?;
             }
             self.observer.advance(0, 0, shard.bytes);

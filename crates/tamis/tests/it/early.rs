@@ -1,7 +1,7 @@
 //! What is checked before a document is read: nothing is seen, nothing is left, and what was built is used.
 
 use tamis::options::{AskOptions, BandOptions, DensityOptions, SelectOptions, SignalOptions};
-use tamis::{Project, Rule, ScoreOptions, SelectedBy, Silent, Worker};
+use tamis::{By, Project, Rule, ScoreOptions, Silent, Worker};
 
 use crate::signals::{ask, column, density, open, rates, selecting};
 use crate::support::corpus;
@@ -10,8 +10,8 @@ use crate::support::observers::Watch;
 use crate::support::read;
 use crate::support::snapshot::{assert_same, snapshot};
 
-fn by(asked: &SignalOptions) -> SelectedBy<'_> {
-    SelectedBy::Signal { asked, explicit: true, score: ScoreOptions::default() }
+fn check(project: &Project<'_>, options: &SelectOptions, asked: &SignalOptions) -> tamis::Result<()> {
+    project.check_select(options, &By::Exactly(asked), ScoreOptions::default())
 }
 
 #[test]
@@ -53,7 +53,7 @@ fn a_check_that_refuses_sees_no_document_and_leaves_nothing() {
         let watch = Watch::default();
         let project = open(corpus.path(), run.path(), 2, &watch);
         let before = snapshot(run.path());
-        let error = project.check_select(&options, by(asked)).unwrap_err();
+        let error = check(&project, &options, asked).unwrap_err();
         assert!(error.to_string().contains(words), "`{error}` does not say `{words}`");
         assert!(watch.stages().is_empty(), "{words}: {:?}", watch.stages());
         assert_same(&snapshot(run.path()), &before, words);
@@ -94,11 +94,11 @@ fn what_was_checked_is_computed_as_without_a_check() {
         };
         let (checked, plain) = (folder(), folder());
         let project = open(corpus.path(), checked.path(), 2, &Silent);
-        project.check_select(&options, by(&asked)).unwrap();
+        check(&project, &options, &asked).unwrap();
         let decided = select(&project);
         assert_eq!(decided, select(&open(corpus.path(), plain.path(), 2, &Silent)), "{name}");
         assert_same(&snapshot(checked.path()), &snapshot(plain.path()), name);
         // And again, when all of it is there.
-        project.check_select(&options, by(&asked)).unwrap();
+        check(&project, &options, &asked).unwrap();
     }
 }

@@ -9,7 +9,6 @@ mod support;
 mod signals;
 
 mod architecture;
-mod aside;
 mod carry;
 mod density;
 mod early;
@@ -23,6 +22,7 @@ mod judge;
 #[cfg(unix)]
 mod kill;
 mod plan;
+mod prefetch;
 mod resume;
 mod retry;
 mod selection;

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 use tamis::options::SignalOptions;
-use tamis::{Planned, Project, ScoreOptions, Silent};
+use tamis::{By, Project, ScoreOptions, Silent};
 
 use crate::signals::{TABLE, open};
 use crate::support::corpus;
@@ -11,7 +11,7 @@ use crate::support::observers::{Watch, until_stopped};
 use crate::support::snapshot::{assert_same, snapshot};
 
 /// How the signal stands, and documents that are left.
-fn plan(project: &Project<'_>, planned: &Planned<'_>, options: ScoreOptions) -> (String, u64) {
+fn plan(project: &Project<'_>, planned: &By<'_>, options: ScoreOptions) -> (String, u64) {
     let plan: Value = project.plan(planned, options, None).unwrap().json();
     let signal = &plan["signal"];
     (signal["standing"].as_str().unwrap().to_owned(), signal["documents_to_compute"].as_u64().unwrap())
@@ -23,7 +23,7 @@ fn what_is_left_is_counted_wherever_a_run_was_stopped() {
     corpus::mixed(corpus.path());
     for row in TABLE {
         let asked = (row.options)();
-        let planned = Planned::Exactly(&asked);
+        let planned = By::Exactly(&asked);
         for stop in [1, 3] {
             let run = folder();
             let watch = Watch::stopping(&row.stage(), stop);
@@ -31,7 +31,7 @@ fn what_is_left_is_counted_wherever_a_run_was_stopped() {
             let before = snapshot(run.path());
             let project = open(corpus.path(), run.path(), 2, &Silent);
             let said = plan(&project, &planned, ScoreOptions::default());
-            let by_name = plan(&project, &Planned::Named(&asked), ScoreOptions::default());
+            let by_name = plan(&project, &By::Named(&asked), ScoreOptions::default());
             assert_same(&snapshot(run.path()), &before, row.name);
             assert_eq!(said.0, "continues", "{} stopped at {stop}", row.name);
             assert_eq!(by_name, said, "{} stopped at {stop}", row.name);
@@ -60,14 +60,14 @@ fn other_options_are_planned_as_the_run_takes_them() {
         let version = project.inventory().unwrap();
         let all = version.documents();
         let new = ("new".to_owned(), all);
-        assert_eq!(plan(&project, &Planned::Exactly(&asked), ScoreOptions::default()), new, "{}", row.name);
-        assert_eq!(plan(&project, &Planned::Named(&changed), beside), new, "{}", row.name);
+        assert_eq!(plan(&project, &By::Exactly(&asked), ScoreOptions::default()), new, "{}", row.name);
+        assert_eq!(plan(&project, &By::Named(&changed), beside), new, "{}", row.name);
         project.score(&version, &asked, ScoreOptions::default()).unwrap();
         // A name alone goes on with what is there, whatever its options.
         let done = ("continues".to_owned(), 0);
-        assert_eq!(plan(&project, &Planned::Named(&changed), ScoreOptions::default()), done, "{}", row.name);
+        assert_eq!(plan(&project, &By::Named(&changed), ScoreOptions::default()), done, "{}", row.name);
 
-        let (standing, left) = plan(&project, &Planned::Exactly(&changed), ScoreOptions::default());
+        let (standing, left) = plan(&project, &By::Exactly(&changed), ScoreOptions::default());
         let taken = project.score(&version, &changed, ScoreOptions::default());
         match taken {
             Ok((_, report)) => {
@@ -75,16 +75,11 @@ fn other_options_are_planned_as_the_run_takes_them() {
             }
             Err(error) => assert_eq!((standing.as_str(), left), ("refused", all), "{}: {error}", row.name),
         }
-        let (standing, left) = plan(&project, &Planned::Exactly(&changed), beside);
+        let (standing, left) = plan(&project, &By::Exactly(&changed), beside);
         let (directory, report) = project.score(&version, &changed, beside).unwrap();
         assert_eq!(left, report.map.computed, "{}: {standing}", row.name);
         let done = ("continues".to_owned(), 0);
-        assert_eq!(
-            plan(&project, &Planned::Exactly(&changed), ScoreOptions::default()),
-            done,
-            "{}",
-            row.name
-        );
-        assert_eq!(plan(&project, &Planned::Stored(directory.full_name()), beside), done, "{}", row.name);
+        assert_eq!(plan(&project, &By::Exactly(&changed), ScoreOptions::default()), done, "{}", row.name);
+        assert_eq!(plan(&project, &By::Stored(directory.full_name()), beside), done, "{}", row.name);
     }
 }

@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use tamis::options::{AskOptions, DensityOptions, EmbedOptions, ServerOptions, SignalOptions};
 use tamis::{
-    Error, FailedRows, MapReport, Observer, Planned, Project, Result, Rule, ScoreOptions, SelectReport,
-    Silent, Worker,
+    By, Error, FailedRows, MapReport, Observer, Project, Result, Rule, ScoreOptions, SelectReport, Silent,
+    Worker,
 };
 use tamis_io::run::{CorpusVersion, SignalDir};
 use tamis_io::store::Store;
@@ -117,7 +117,7 @@ fn select(
 
 /// What a plan says of rows that would be asked again.
 fn to_ask_again(project: &Project<'_>, asked: &SignalOptions) -> u64 {
-    let plan = project.plan(&Planned::Exactly(asked), RETRY, None).unwrap().json();
+    let plan = project.plan(&By::Exactly(asked), RETRY, None).unwrap().json();
     plan["signal"]["rows_to_ask_again"].as_u64().unwrap()
 }
 

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, BandOptions, CorpusOptions, DensityOptions, DuplicateIds, EmbedOptions, ExactDuplicates,
-    NgramOptions, Objective, PerplexityOptions, SelectOptions, SignalOptions,
+    AskOptions, CorpusOptions, DensityOptions, EmbedOptions, NgramOptions, Objective, PerplexityOptions,
+    SelectOptions, SignalOptions,
 };
 use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -212,20 +212,7 @@ pub(crate) fn rates(rates: &[&str]) -> Vec<Target> {
 
 /// A selection into the run itself.
 pub(crate) fn selecting(by: &str, rule: Option<Rule>, targets: Vec<Target>) -> SelectOptions {
-    SelectOptions {
-        by: by.to_owned(),
-        rule,
-        band: BandOptions::default(),
-        targets,
-        tokenizer: None,
-        seed: 7,
-        exact_duplicates: ExactDuplicates::All,
-        duplicate_ids: DuplicateIds::Check,
-        vetoes: Vec::new(),
-        out: None,
-        name: None,
-        decide_only: false,
-    }
+    SelectOptions { by: by.to_owned(), rule, targets, seed: 7, ..SelectOptions::default() }
 }
 
 impl Row {

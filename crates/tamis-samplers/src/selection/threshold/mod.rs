@@ -21,7 +21,7 @@ pub use search::{Target, ThresholdSearch, find_thresholds};
 
 use super::poisson::PoissonThreshold;
 use super::priority::{Priority, weight};
-use super::rule::Rule;
+use tamis_core::Rule;
 
 /// The cut of one target: everything before the first rejected document is kept.
 #[derive(Clone, Debug, PartialEq)]

@@ -8,7 +8,8 @@ use super::histogram::{Bin, Histogram, Sums};
 use super::pass::{MAX_TARGETS, Pass, Range};
 
 /// How much to keep.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Target {
     /// Exactly round(rate × candidates) documents.
     Rate(Rate),
@@ -84,7 +85,8 @@ enum State {
 ///
 /// ```
 /// # use tamis_core::DocKey;
-/// # use tamis_samplers::{Ranker, Rule, Target, ThresholdSearch};
+/// # use tamis_core::Rule;
+/// # use tamis_samplers::{Ranker, Target, ThresholdSearch};
 /// let ranker = Ranker::new(Rule::Random, 7);
 /// let keys: Vec<DocKey> = (0..1000).map(|i| DocKey::from_id("", &i.to_string())).collect();
 /// let mut search = ThresholdSearch::new(vec![Target::Documents(100), Target::Rate("20%".parse()?)])?;

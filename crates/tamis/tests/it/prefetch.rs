@@ -1,4 +1,4 @@
-//! What a random selection sets aside in the first pass changes how the kept documents come about, and nothing else.
+//! What a random selection prefetches in the first pass changes how the kept documents come about, and nothing else.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tamis::options::{CorpusOptions, SelectOptions};
-use tamis::{Project, Silent};
+use tamis::{Observer, Project, ScoreOptions, Silent};
 use tamis_io::store::{Action, Store, Watch};
 
 use crate::signals::{open, rates, selecting};
@@ -17,11 +17,14 @@ use crate::support::snapshot::{assert_same, snapshot};
 
 type Files = BTreeMap<String, Vec<u8>>;
 
-/// Reads and selects, the kept documents into the run; `between` is called when the corpus was read.
-fn selected(project: &Project<'_>, options: &SelectOptions, aside: bool, between: impl FnOnce()) -> Files {
-    let version = if aside { project.inventory_for(options) } else { project.inventory() }.unwrap();
-    between();
-    project.select(&version, None, None, options).unwrap();
+/// Selects, the kept documents into the run; in one call, which prefetches, or by reading first.
+fn selected(project: &Project<'_>, options: &SelectOptions, prefetches: bool) -> Files {
+    if prefetches {
+        project.run_selection(options, ScoreOptions::default()).unwrap();
+    } else {
+        let version = project.inventory().unwrap();
+        project.select(&version, None, None, options).unwrap();
+    }
     snapshot(&project.run_directory().store().local_path("").unwrap())
 }
 
@@ -47,25 +50,40 @@ fn the_files_are_those_of_a_selection_that_reads_twice() {
         [(0, &["20%"][..]), (1, &["40%"]), (2, &["0.1%", "5%", "30%"]), (3, &["39.9%"]), (4, &["70%"])]
     {
         let options = random(seed, of);
-        let [twice, once] = [false, true].map(|aside| {
+        let [twice, once] = [false, true].map(|prefetches| {
             let run = folder();
-            selected(&open(corpus.path(), run.path(), 2, &Silent), &options, aside, || ())
+            selected(&open(corpus.path(), run.path(), 2, &Silent), &options, prefetches)
         });
         assert!(twice.keys().any(|name| name.ends_with("m.jsonl.zst")));
         assert_same(&once, &twice, &format!("{of:?}"));
     }
 }
 
+/// Removes a file when thresholds are sought: the corpus was read, and kept documents are still to be written.
+struct Removes(PathBuf);
+
+impl Observer for Removes {
+    fn begin(&self, stage: &str, _total: u64) {
+        if stage == "find thresholds" {
+            std::fs::remove_file(&self.0).unwrap();
+        }
+    }
+    fn advance(&self, _documents: u64, _tokens: u64, _units: u64) {}
+    fn end(&self) {}
+    fn warn(&self, _message: &str) {}
+    fn note(&self, _message: &str) {}
+}
+
 #[test]
-fn what_was_set_aside_is_not_read_again() {
+fn what_was_prefetched_is_not_read_again() {
     let [corpus, copy, run, whole] = [folder(), folder(), folder(), folder()];
     for folder in [&corpus, &copy] {
         corpus::write(folder.path(), "a.jsonl", &corpus::lines(&corpus::documents(1, 30_000)));
     }
     let options = random(5, &["10%"]);
-    let expected = selected(&open(copy.path(), whole.path(), 2, &Silent), &options, false, || ());
-    let gone = || std::fs::remove_file(corpus.path().join("a.jsonl")).unwrap();
-    let found = selected(&open(corpus.path(), run.path(), 2, &Silent), &options, true, gone);
+    let expected = selected(&open(copy.path(), whole.path(), 2, &Silent), &options, false);
+    let removes = Removes(corpus.path().join("a.jsonl"));
+    let found = selected(&open(corpus.path(), run.path(), 2, &removes), &options, true);
     let kept = |files: &Files| -> Files {
         files.clone().into_iter().filter(|(name, _)| name.ends_with("/documents/a.jsonl")).collect()
     };
@@ -73,21 +91,7 @@ fn what_was_set_aside_is_not_read_again() {
     assert_same(&kept(&found), &kept(&expected), "kept");
 }
 
-#[test]
-fn another_selection_does_not_take_it() {
-    let corpus = folder();
-    every_kind(corpus.path());
-    let [expected, run] = [folder(), folder()];
-    let options = random(6, &["20%"]);
-    let expected = selected(&open(corpus.path(), expected.path(), 2, &Silent), &options, false, || ());
-    let project = open(corpus.path(), run.path(), 2, &Silent);
-    project.inventory_for(&random(7, &["20%"])).unwrap();
-    let version = project.inventory().unwrap();
-    project.select(&version, None, None, &options).unwrap();
-    assert_same(&snapshot(run.path()), &expected, "another seed");
-}
-
-/// Refuses some of what is done to the folder itself: nothing but what is set aside lies in a file without a name there.
+/// Refuses some of what is done to the folder itself: nothing but what is prefetched lies in a file without a name there.
 #[derive(Debug)]
 struct NoRoom {
     folder: PathBuf,
@@ -115,7 +119,7 @@ fn without_room_the_corpus_is_read_again() {
     every_kind(corpus.path());
     let options = random(8, &["25%"]);
     let whole = folder();
-    let expected = selected(&open(corpus.path(), whole.path(), 2, &Silent), &options, false, || ());
+    let expected = selected(&open(corpus.path(), whole.path(), 2, &Silent), &options, false);
     for lasts in 0..8 {
         let run = folder();
         let folder = run.path().to_owned();
@@ -123,7 +127,7 @@ fn without_room_the_corpus_is_read_again() {
         let store = Store::local(run.path()).watched(Arc::<NoRoom>::clone(&watch));
         let location = CorpusOptions::new(corpus.path().to_str().unwrap());
         let project = Project::open_in(Some(location), store, 1, &Silent).unwrap();
-        let found = selected(&project, &options, true, || ());
+        let found = selected(&project, &options, true);
         assert_eq!(watch.asked.load(Ordering::SeqCst), lasts + 1, "nothing is tried again");
         assert_same(&found, &expected, &format!("{lasts} times"));
     }

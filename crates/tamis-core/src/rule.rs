@@ -1,12 +1,59 @@
-//! The selection rules by name.
+//! How scores become a choice: the rules and the direction of a score, each by its name.
 
 use std::fmt;
 use std::str::FromStr;
 
-use tamis_core::RuleKind;
+use serde::{Deserialize, Serialize};
+
+/// Which end of a score is better.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Direction {
+    /// Larger values are kept first by default.
+    HigherIsBetter,
+    /// Smaller values are kept first by default.
+    LowerIsBetter,
+}
+
+impl Direction {
+    const ALL: [Self; 2] = [Self::HigherIsBetter, Self::LowerIsBetter];
+
+    /// The name in files.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::HigherIsBetter => "higher-is-better",
+            Self::LowerIsBetter => "lower-is-better",
+        }
+    }
+}
+
+impl fmt::Display for Direction {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// A direction by a name that does not exist.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("direction `{name}` is unknown, expected `higher-is-better` or `lower-is-better`")]
+pub struct ParseDirectionError {
+    /// What was given.
+    pub name: String,
+}
+
+impl FromStr for Direction {
+    type Err = ParseDirectionError;
+
+    fn from_str(name: &str) -> Result<Self, ParseDirectionError> {
+        let found = Self::ALL.into_iter().find(|direction| direction.name() == name);
+        found.ok_or_else(|| ParseDirectionError { name: name.to_owned() })
+    }
+}
 
 /// How scores become a choice. Each rule is without replacement and nests over rates under one seed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Rule {
     /// Largest scores first; ties by the seed.
     Top,
@@ -18,8 +65,8 @@ pub enum Rule {
     Random,
     /// Independent draws with probability min(1, c / score): the size is random, inclusion exactly proportional.
     Poisson,
-    /// The middle: documents whose mid-rank is nearest to a centre, of equal distance by the seed. [`super::Quantiles`] gives
-    /// the distance, which takes the place of the score.
+    /// The middle: documents whose mid-rank is nearest to a centre, of equal distance by the seed. The distance takes the place
+    /// of the score.
     Band,
 }
 
@@ -78,18 +125,6 @@ impl FromStr for Rule {
     }
 }
 
-impl From<RuleKind> for Rule {
-    fn from(kind: RuleKind) -> Self {
-        match kind {
-            RuleKind::Top => Self::Top,
-            RuleKind::Bottom => Self::Bottom,
-            RuleKind::Ips => Self::Ips,
-            RuleKind::Random => Self::Random,
-            RuleKind::Poisson => Self::Poisson,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -100,5 +135,9 @@ mod tests {
             assert_eq!(rule.to_string().parse::<Rule>().unwrap(), rule);
         }
         assert!("TOP".parse::<Rule>().is_err());
+        for direction in Direction::ALL {
+            assert_eq!(direction.to_string().parse::<Direction>().unwrap(), direction);
+        }
+        assert!("up".parse::<Direction>().is_err());
     }
 }

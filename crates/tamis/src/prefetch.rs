@@ -1,38 +1,35 @@
-//! Lines that a random selection is likely to keep, set aside while the corpus is read for the first time.
+//! Lines that a random selection is likely to keep, kept at hand while the corpus is read for the first time.
 //!
 //! An exact rate is known only when every document is, so that kept lines come from a second pass. But which documents will
-//! be kept is nearly known in the first: those whose draw lies below the rate, and a few more. Set aside, they need not be
-//! found, decompressed and cut again.
-
-use std::sync::PoisonError;
+//! be kept is nearly known in the first: those whose draw lies below the rate, and a few more. Prefetched, they need not be
+//! found, decompressed and cut again. What is selected and written is the same.
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use tamis_core::{DocKey, column};
+use tamis_core::{DocKey, Rule, column};
 use tamis_io::corpus::{Block, Chunk, Spool};
-use tamis_io::run::CorpusVersion;
-use tamis_samplers::{Ranker, Rule, Target};
+use tamis_io::store::Store;
+use tamis_samplers::{Ranker, Target};
 
-use crate::Result;
 use crate::options::SelectOptions;
-use crate::project::Project;
 
 /// At larger rates the second pass costs little more than what it would be spared.
 const HIGHEST_RATE: f64 = 0.4;
 
-/// Lines that were set aside for a random selection.
+/// Lines that were prefetched for a random selection.
 #[derive(Debug)]
-pub(crate) struct Aside {
-    pub(super) seed: u64,
-    /// Priorities below it were set aside.
-    pub(super) below: f64,
+pub(crate) struct Prefetch {
+    pub(crate) seed: u64,
+    /// Documents of priorities below it were.
+    pub(crate) below: f64,
     pub(crate) spool: Spool,
     ranker: Ranker,
 }
 
-impl Aside {
-    fn new(project: &Project<'_>, options: &SelectOptions) -> Option<Self> {
+impl Prefetch {
+    /// For a selection, where it saves reading the corpus again.
+    pub(crate) fn new(store: &Store, options: &SelectOptions) -> Option<Self> {
         let random = options.by == "random" && matches!(options.rule, None | Some(Rule::Random));
         if !random || options.decide_only {
             return None;
@@ -50,12 +47,12 @@ impl Aside {
         Some(Self {
             seed: options.seed,
             below: -libm::log1p(-share),
-            spool: Spool::beside(project.run.store())?,
+            spool: Spool::beside(store)?,
             ranker: Ranker::new(Rule::Random, options.seed),
         })
     }
 
-    /// Sets aside what is likely to be kept of a block; `documents` are the rows of the inventory that it gave.
+    /// Takes what is likely to be kept of a block; `documents` are the rows of the inventory that it gave.
     pub(crate) fn add(&self, block: &Block, documents: &RecordBatch) -> Option<Chunk> {
         let rows = documents.column_by_name(column::ROW)?.as_primitive::<UInt64Type>().values();
         let keys = documents.column_by_name(column::DOC_KEY)?.as_fixed_size_binary();
@@ -72,23 +69,5 @@ impl Aside {
             }
             found
         })
-    }
-}
-
-impl Project<'_> {
-    /// As [`Project::inventory`], and what the selection that follows is likely to keep is set aside where that saves
-    /// reading the corpus again. What is selected and written is the same.
-    ///
-    /// What of the selection can be known from the inventories alone is told, or refused, here.
-    ///
-    /// # Errors
-    /// As [`Project::inventory`]; a veto file that cannot be read; ids of which most that repeat have another text.
-    pub fn inventory_for(&self, options: &SelectOptions) -> Result<CorpusVersion> {
-        let aside = Aside::new(self, options);
-        let (version, _) = self.inventory_beside(aside.as_ref())?;
-        let survey = self.survey(&version, options)?;
-        *self.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = Some(survey);
-        *self.aside.lock().unwrap_or_else(PoisonError::into_inner) = aside;
-        Ok(version)
     }
 }
