@@ -69,6 +69,13 @@ fn refuse(error: clap::Error) -> ExitCode {
     };
     let message = error.to_string();
     let redacted = tamis::without_secrets(&message);
+    if error.use_stderr() && arguments.iter().any(|argument| argument == "--json") {
+        let said = redacted.trim_end();
+        let (first, rest) = said.split_once("\n\n").unwrap_or((said, ""));
+        let hint = Some(rest.trim()).filter(|rest| !rest.is_empty());
+        let first = first.strip_prefix("error: ").unwrap_or(first);
+        output::print_json(&serde_json::json!({ "error": first, "hint": hint }));
+    }
     if redacted == message && !message.chars().any(|c| printable::is_control(c) && c != '\n') {
         error.exit();
     }

@@ -3,18 +3,25 @@
 //! Documents, ids, column and file names, models and servers are other people's bytes. On their way to a terminal a control
 //! character among them could erase the screen, forge a line or turn the reading direction round, so that all that is printed
 //! goes through here: C0 and C1 controls, DEL, the bidirectional controls (Unicode TR 9, and the deprecated U+206A to U+206F
-//! beside them) and the two separators U+2028 and U+2029 become `\u{1b}`, as Rust writes them. JSON says the same in its own
+//! beside them) and the two separators U+2028 and U+2029 become `\u{1b}`, as Rust writes them. So do characters that cannot be
+//! seen (soft hyphens, zero-width spaces, byte order marks, annotations, tags): two ids that differ in one would look alike.
+//! The joiners U+200C and U+200D stay, scripts and emoji are written with them. JSON says the same in its own
 //! escapes. Files are no terminal: kept documents, records and sidecars hold what came in, byte for byte.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 
-/// Whether a character is for terminals to act on, not for people to read.
+/// Whether a character is for terminals to act on, not for people to read, or cannot be seen at all.
 pub(crate) fn is_control(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
             '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{206f}'
+        )
+        || matches!(
+            character,
+            '\u{ad}' | '\u{200b}' | '\u{2060}'..='\u{2064}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
         )
 }
 
@@ -55,8 +62,9 @@ pub(crate) fn json(value: &serde_json::Value) -> String {
     let mut out = String::with_capacity(text.len() + 16);
     for character in text.chars() {
         if is_control(character) && character != '\n' {
-            // All of them are in the basic plane, so that four digits say it.
-            let _infallible = write!(out, "\\u{:04x}", u32::from(character));
+            for unit in character.encode_utf16(&mut [0; 2]) {
+                let _infallible = write!(out, "\\u{unit:04x}");
+            }
         } else {
             out.push(character);
         }
@@ -78,6 +86,14 @@ pub(crate) mod tests {
             (0x2028, 0x2029),
             (0x202a, 0x202e),
             (0x2066, 0x2069),
+            // Not seen.
+            (0xad, 0xad),
+            (0x200b, 0x200b),
+            (0x2060, 0x2064),
+            (0xfeff, 0xfeff),
+            (0xfff9, 0xfffb),
+            (0xe0001, 0xe0001),
+            (0xe0020, 0xe007f),
         ];
         ranges.into_iter().flat_map(|(from, to)| from..=to).filter_map(char::from_u32).collect()
     }

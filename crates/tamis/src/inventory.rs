@@ -66,7 +66,7 @@ impl Project<'_> {
             match self.run.inventory_receipt(&shard.path, &columns)? {
                 Some(receipt) => {
                     if receipt.shard.version != shard.version || receipt.shard.bytes != shard.size_bytes {
-                        self.check_unchanged(shard, &receipt.shard.digest)?;
+                        self.check_unchanged(shard, &receipt.shard)?;
                     }
                     records.push(receipt.shard);
                 }
@@ -109,6 +109,26 @@ impl Project<'_> {
         let version = self.run.write_next_corpus(version)?;
         self.carry_asked(&version, &unsure)?;
         Ok((version, read))
+    }
+
+    /// Refuses shards that have vanished since they were read, or have another size, from their listing alone.
+    ///
+    /// # Errors
+    /// Such a shard.
+    pub(crate) fn check_listed(&self) -> Result<()> {
+        let Some(version) = self.run.latest_corpus()? else { return Ok(()) };
+        let mut problems = Vec::new();
+        for listed in &version.shards {
+            match self.corpus.shards().iter().find(|shard| shard.path == listed.path) {
+                None => problems.push(format!("shard `{}` has vanished", listed.path)),
+                Some(shard) if shard.size_bytes != listed.bytes => problems.push(format!(
+                    "shard `{}` changed since it was read: {} bytes then, {} now",
+                    listed.path, listed.bytes, shard.size_bytes
+                )),
+                Some(_) => {}
+            }
+        }
+        if problems.is_empty() { Ok(()) } else { Err(RunError::CorpusChanged { problems }.into()) }
     }
 
     /// Fixes how rows are read, before the first is.
@@ -241,12 +261,17 @@ impl Project<'_> {
     }
 
     /// A shard whose time or size differs from what was recorded: it may have been copied, so its content decides.
-    fn check_unchanged(&self, shard: &Shard, digest: &str) -> Result<()> {
+    fn check_unchanged(&self, shard: &Shard, listed: &ShardRecord) -> Result<()> {
+        let digest = &listed.digest;
         let mut reader = self.corpus.open(shard, 0)?;
         while reader.next_block()?.is_some() {}
         let found = self.digest_of(&reader, shard)?;
-        if found == digest {
-            return Ok(());
+        if found == *digest {
+            // Of Parquet that is the footer, which other values may share.
+            return match shard.container {
+                Container::Parquet => self.check_same_rows(listed, shard),
+                Container::Jsonl => Ok(()),
+            };
         }
         let problem =
             format!("shard `{}` changed since it was read: digest {digest} then, {found} now", shard.path);

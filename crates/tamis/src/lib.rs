@@ -33,6 +33,7 @@ mod pool;
 mod prefetch;
 mod project;
 mod ready;
+mod same_rows;
 mod sample;
 mod select;
 mod servers;

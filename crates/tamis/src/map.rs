@@ -20,6 +20,7 @@ use tamis_io::sidecar::SidecarColumns;
 use crate::cutter::{Part, PartCutter};
 use crate::pool::{self, Feed};
 use crate::project::Project;
+use crate::same_rows::SameRows;
 use crate::{Error, Result};
 
 /// What became of a map.
@@ -247,7 +248,9 @@ impl Project<'_> {
         match &info.input {
             Input::Documents => {
                 if let Some(first) = cutter.wanted_from() {
+                    let mut same = SameRows::of(self, shard, first)?;
                     self.documents_from(shard, first, |documents| {
+                        same.check(documents)?;
                         let bytes = |documents: &DocumentBatch| -> u64 {
                             documents.texts().iter().flatten().map(|text| text.len() as u64).sum()
                         };

@@ -41,6 +41,8 @@ pub struct Plan {
     shards: usize,
     bytes: u64,
     unread_shards: usize,
+    /// Shards that were read before and have another time since.
+    touched_shards: usize,
     left_out: BTreeMap<&'static str, u64>,
     documents: Option<u64>,
     /// Columns that the run does not carry yet and would.
@@ -87,8 +89,11 @@ impl Project<'_> {
         let columns = self.corpus_columns();
         let shards = self.corpus.shards();
         let mut read: Vec<(usize, ShardRecord)> = Vec::new();
+        let mut touched_shards = 0;
         for (at, shard) in shards.iter().enumerate() {
             let receipt = self.run.inventory_receipt(&shard.path, &columns)?;
+            touched_shards +=
+                usize::from(receipt.as_ref().is_some_and(|receipt| receipt.shard.version != shard.version));
             read.extend(receipt.map(|receipt| (at, receipt.shard)));
         }
         let unread_shards = shards.len() - read.len();
@@ -122,6 +127,7 @@ impl Project<'_> {
             shards: shards.len(),
             bytes: shards.iter().map(|shard| shard.size_bytes).sum(),
             unread_shards,
+            touched_shards,
             left_out: self.left_out(),
             documents: (unread_shards == 0).then(|| read.iter().map(|(_, shard)| shard.documents).sum()),
             columns_to_carry: self.columns_to_carry()?,
@@ -386,6 +392,7 @@ impl Plan {
             "shards": self.shards,
             "bytes": self.bytes,
             "unread_shards": self.unread_shards,
+            "touched_shards": self.touched_shards,
             "left_out": self.left_out,
             "documents": self.documents,
             "columns_to_carry": self.columns_to_carry,
@@ -408,6 +415,13 @@ impl Plan {
             Some(documents) => format!("all shards were read before: {documents} documents"),
             None => format!("{} shards would be read for the first time", self.unread_shards),
         });
+        if self.touched_shards > 0 {
+            lines.push(format!(
+                "{} shards have another time than when they were read: they would be compared first, and refused where they \
+                 changed",
+                self.touched_shards
+            ));
+        }
         lines.extend(
             self.columns_to_carry
                 .iter()

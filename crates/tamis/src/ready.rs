@@ -91,11 +91,15 @@ impl Project<'_> {
     /// Columns that the corpus has not; parameters that make no sketch; a worker where there can be none.
     pub fn check_planned_score(&self, asked: &SignalOptions, worker: Worker) -> Result<()> {
         self.check_beginnings()?;
+        self.check_listed()?;
         self.unsure_carried()?;
         self.check_options(asked, worker)
     }
 
     pub(crate) fn check_options(&self, asked: &SignalOptions, worker: Worker) -> Result<()> {
+        if let Some(model) = asked.local_model()? {
+            tamis_models::source::check_spelling(model)?;
+        }
         match asked {
             SignalOptions::Column { name } if !self.has_signal(&stored_name(name))? => {
                 self.check_columns(&[name.as_str()], "column:").map(drop)

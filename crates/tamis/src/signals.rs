@@ -173,6 +173,18 @@ impl SignalOptions {
         }
     }
 
+    /// The model or tokenizer that is loaded here; `None` where there is none, or where a server has it.
+    pub(crate) fn local_model(&self) -> Result<Option<&str>> {
+        let model = match self {
+            Self::AskLlm(ask) => ask.model.as_str(),
+            Self::Embed(embed) | Self::Density(DensityOptions { embed, .. }) => embed.model.as_str(),
+            Self::Perplexity(perplexity) => models::checkpoint(perplexity)?,
+            Self::Tokens { tokenizer } => tokenizer.as_str(),
+            Self::Ngram(_) | Self::Column { .. } | Self::Counts => return Ok(None),
+        };
+        Ok(Some(model).filter(|model| !crate::servers::is_server(model)))
+    }
+
     /// How a server is asked, for signals that one can compute.
     fn server_mut(&mut self) -> Option<&mut ServerOptions> {
         match self {

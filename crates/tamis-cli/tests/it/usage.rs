@@ -249,3 +249,19 @@ fn questions_about_nothing_are_answered() {
     let why = world.ok("why d0-1 --run run").stdout;
     assert!(why.contains("not ranked") && why.contains("percentile"), "{why}");
 }
+
+#[test]
+fn what_is_wrong_with_the_arguments_is_an_object_for_programs() {
+    let world = World::with_corpus();
+    for arguments in [
+        "why x",
+        "select corpus --by random --documents abc --out kept",
+        "select corpus --by random --rule bad --rate 5% --out kept",
+        "score counts corpus --no-such-flag",
+    ] {
+        let run = world.says(&format!("{arguments} --json"), 2, &[]);
+        let said: serde_json::Value = serde_json::from_str(&run.stdout).unwrap();
+        assert!(said["error"].as_str().is_some_and(|error| !error.is_empty()), "{arguments}: {said}");
+    }
+    assert!(!world.run("select --help --json").stdout.starts_with('{'));
+}

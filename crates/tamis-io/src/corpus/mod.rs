@@ -23,6 +23,7 @@ mod line_reader;
 mod lines;
 mod parquet_copy;
 mod parquet_footer;
+mod parquet_pages;
 mod parquet_refusals;
 mod parquet_shard;
 mod parquet_values;

@@ -20,6 +20,7 @@ use super::columns::NoText;
 use super::decoded::Builder;
 use super::input::open_shard;
 use super::parquet_footer;
+use super::parquet_pages::FilledPages;
 use super::parquet_refusals::{encrypted, refuse_what_cannot_be_kept, unmapped};
 use super::parquet_values::{AN_ID, Values, find};
 use super::{Container, Corpus, CorpusError, CorpusResult, KeptWriter, Shard};
@@ -176,11 +177,17 @@ fn read_footer(file: &ChunkFile) -> std::io::Result<(Digest, bytes::Bytes)> {
 }
 
 /// How two lists of columns differ, `None` when they are the same. Order, nullability and metadata do not count.
+/// Of columns of one name the first is compared with the first, the second with the second.
 fn difference(first: &Fields, other: &Fields) -> Option<String> {
-    let find = |fields: &Fields, name: &str| fields.iter().find(|field| field.name() == name).cloned();
+    let named = |fields: &Fields, name: &str, nth: usize| {
+        fields.iter().filter(|field| field.name() == name).nth(nth).cloned()
+    };
+    let before = |fields: &Fields, at: usize, name: &str| {
+        fields.iter().take(at).filter(|field| field.name() == name).count()
+    };
     let mut differences = Vec::new();
-    for field in first {
-        match find(other, field.name()) {
+    for (at, field) in first.iter().enumerate() {
+        match named(other, field.name(), before(first, at, field.name())) {
             None => differences.push(format!("column `{}` is missing", field.name())),
             Some(other) if !same(field.data_type(), other.data_type()) => differences.push(format!(
                 "column `{}` is {} instead of {}",
@@ -191,7 +198,11 @@ fn difference(first: &Fields, other: &Fields) -> Option<String> {
             Some(_) => {}
         }
     }
-    for field in other.iter().filter(|field| find(first, field.name()).is_none()) {
+    let additional = other
+        .iter()
+        .enumerate()
+        .filter(|(at, field)| named(first, field.name(), before(other, *at, field.name())).is_none());
+    for (_, field) in additional {
         differences.push(format!("column `{}` ({}) is additional", field.name(), field.data_type()));
     }
     (!differences.is_empty()).then(|| differences.join(", "))
@@ -214,7 +225,7 @@ impl ParquetShard {
     }
 
     pub(super) fn has_column(&self, name: &str) -> bool {
-        find(self.metadata.schema(), &self.path, name).is_ok()
+        !matches!(find(self.metadata.schema(), &self.path, name), Err(CorpusError::MissingColumn { .. }))
     }
 
     pub(super) fn digest(&self) -> Digest {
@@ -255,7 +266,7 @@ impl ParquetShard {
         let pages = metadata.page_index_for_row_group(row_group).page_locations(leaf).cloned();
         let rows = usize::try_from(group.num_rows()).unwrap_or(0);
         let pages = SerializedPageReader::new(Arc::new(self.file.clone()), group.column(leaf), rows, pages)?;
-        Ok(get_column_reader(self.metadata.parquet_schema().column(leaf), Box::new(pages)))
+        Ok(get_column_reader(self.metadata.parquet_schema().column(leaf), Box::new(FilledPages(pages))))
     }
 
     /// An error at a row of a row group, of the place where that is to blame.

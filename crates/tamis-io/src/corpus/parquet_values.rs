@@ -15,12 +15,25 @@ use super::{CorpusError, CorpusResult};
 
 /// The path of a column: its literal name, else the way through structs that a dotted name stands for.
 pub(super) fn find(schema: &Schema, shard: &str, name: &str) -> CorpusResult<Vec<String>> {
+    let one = |fields: &Fields, part: &str| match fields.iter().filter(|field| field.name() == part).count() {
+        0 | 1 => Ok(()),
+        several => Err(CorpusError::Unsupported {
+            shard: shard.to_owned(),
+            part: format!("column `{name}`"),
+            problem: format!(
+                "{several} columns are called `{part}`, and nothing says which of them is meant"
+            ),
+            remedy: "give each column a name of its own, or name another one",
+        }),
+    };
     if schema.field_with_name(name).is_ok() {
+        one(schema.fields(), name)?;
         return Ok(vec![name.to_owned()]);
     }
     let path: Vec<String> = name.split('.').map(str::to_owned).collect();
     let mut fields: Option<&Fields> = Some(schema.fields());
     for part in &path {
+        fields.map_or(Ok(()), |fields| one(fields, part))?;
         let field = fields.and_then(|fields| fields.iter().find(|field| field.name() == part));
         fields = match field.map(|field| field.data_type()) {
             Some(DataType::Struct(below)) => Some(below),

@@ -8,7 +8,7 @@ use arrow_array::{
     ArrayRef, BinaryArray, BooleanArray, DictionaryArray, Float64Array, Int64Array, LargeStringArray,
     RecordBatch, StringArray, StringViewArray, StructArray, UInt8Array,
 };
-use arrow_schema::{DataType, Field, Fields};
+use arrow_schema::{DataType, Field, Fields, Schema};
 use bytes::Bytes;
 use parquet::arrow::ArrowWriter;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
@@ -212,6 +212,26 @@ fn another_schema_in_one_shard_is_an_error_that_says_how_it_differs() {
     assert_eq!(message, expected);
     assert!(corpus.open(&shards[3], 0).unwrap_err().to_string().ends_with("column `id` is missing"));
     assert!(corpus.check_schemas().is_err());
+}
+
+#[test]
+fn columns_of_one_name_are_read_where_nobody_asks_for_them_and_refused_where_somebody_does() {
+    let folder = tempfile::tempdir().unwrap();
+    let column = |name: &str, of: ArrayRef| (Field::new(name, of.data_type().clone(), false), of);
+    let text = || Arc::new(StringArray::from(vec!["x"])) as ArrayRef;
+    let number = || Arc::new(Int64Array::from(vec![1])) as ArrayRef;
+    let put = |name: &str, columns: Vec<(Field, ArrayRef)>| {
+        let (fields, arrays): (Vec<Field>, Vec<ArrayRef>) = columns.into_iter().unzip();
+        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+        corpus_of(&folder.path().join(name), "a.parquet", &file(&batch, 100))
+    };
+    let corpus = put("others", vec![column("text", text()), column("x", text()), column("x", number())]);
+    assert!(corpus.check_schemas().is_ok());
+    assert_eq!(read(&corpus, &Columns::default()).unwrap().documents.len(), 1);
+    let corpus = put("texts", vec![column("text", text()), column("text", text())]);
+    let error = read(&corpus, &Columns::default()).unwrap_err();
+    assert!(error.to_string().contains("2 columns are called `text`"), "{error}");
+    assert!(error.hint().unwrap().contains("a name of its own"));
 }
 
 #[test]

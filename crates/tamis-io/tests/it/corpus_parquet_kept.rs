@@ -413,6 +413,30 @@ fn check(input: Vec<u8>, keep: &dyn Fn(u64) -> bool) {
 }
 
 #[test]
+fn data_pages_without_a_value_are_passed_over() {
+    // pyarrow 26.0.1: write_table({id, text, l: [[1], [2], [3]]}, data_page_size=1, write_batch_size=1) makes one of `l`.
+    let input = include_bytes!("../fixtures/empty_page.parquet");
+    let folder = tempfile::tempdir().unwrap();
+    let corpus = corpus_of(folder.path(), "a.parquet", input);
+    for keep in 1..8_u64 {
+        let keeps = |row: u64| keep >> row & 1 == 1;
+        let written = kept(&corpus, &in_memory(), &mut |row| keeps(row));
+        let reader = SerializedFileReader::new(Bytes::from(written)).unwrap();
+        let rows: Vec<String> =
+            reader.get_row_iter(None).unwrap().map(|row| row.unwrap().to_string()).collect();
+        let expected = |row: u64| {
+            format!(
+                "{{id: \"{}\", text: \"{}\", l: [{}]}}",
+                ["a", "b", "c"][row as usize],
+                ["x", "y", "z"][row as usize],
+                row + 1
+            )
+        };
+        assert_eq!(rows, (0..3).filter(|row| keeps(*row)).map(expected).collect::<Vec<_>>());
+    }
+}
+
+#[test]
 fn every_type_comes_out_as_it_went_in() {
     for of in 0..leaves().len() {
         let mut rng = StdRng::seed_from_u64(of as u64);

@@ -98,6 +98,14 @@ pub fn open_model(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<L
     Ok(model)
 }
 
+/// Whether a source is spelt as one can be; nothing is looked for.
+///
+/// # Errors
+/// [`SourceError`] for a name that means nothing.
+pub fn check_spelling(name: &str) -> Result<()> {
+    Ok(Source::parse(name).map(drop)?)
+}
+
 /// The files of a model, on this machine.
 struct Located {
     files: ModelFiles,

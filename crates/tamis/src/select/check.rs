@@ -2,6 +2,7 @@
 
 use tamis_core::{Fingerprint, FingerprintChange, Rule};
 use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir, SignalRecord};
+use tamis_io::store::Store;
 use tamis_samplers::Target;
 
 use super::call::refuse_retry_at_random;
@@ -40,31 +41,8 @@ impl Project<'_> {
             By::Named(asked) => Some(self.foresee_by(asked, false, score)?),
             By::Exactly(asked) => Some(self.foresee_by(asked, true, score)?),
         };
-        let rule = self.rule(foreseen.as_ref().map(|foreseen| &foreseen.record), options)?;
-        let column = match &foreseen {
-            Some(Foreseen { record, .. }) => {
-                let column = column_in(record, split_score(&options.by).1)?;
-                refuse_negative(record, &column, rule)?;
-                Some(column)
-            }
-            None => None,
-        };
-        let version = self.foreseen_version()?;
-        let stored = foreseen.as_ref().and_then(|foreseen| foreseen.stored.as_ref());
-        let short = foreseen.as_ref().map_or("", |foreseen| foreseen.record.name.as_str());
-        let named = column.as_deref().map(|column| (stored.map_or(short, SignalDir::full_name), column));
-        let plan = selection_plan(&version, named, None, Some(rule), options, &targets, &vetoes);
-        let is_certain = |change: &FingerprintChange| match change.field.as_str() {
-            "tokens" | BY_GENERATIONS | TOKENS_GENERATIONS | STRATA => false,
-            // Of a signal that is not stored only the short name is known for certain.
-            "by" if stored.is_none() => {
-                let then = change.stored.as_deref().and_then(|full| full.split('@').next());
-                then.is_none_or(|then| then != short)
-            }
-            _ => true,
-        };
-        self.check_name(options, &plan, &is_certain)?;
-        self.check_places(options, &version, &targets, &plan, &is_certain)
+        self.check_decided(options, foreseen.as_ref(), &targets, &vetoes)?;
+        self.check_writable(options)
     }
 
     /// What a dry run can refuse: all that needs no model and writes nothing.
@@ -78,26 +56,24 @@ impl Project<'_> {
         score: ScoreOptions,
     ) -> Result<()> {
         self.check_beginnings()?;
-        self.check_request(options, by, score)?;
+        self.check_listed()?;
+        let (targets, vetoes) = self.check_request(options, by, score)?;
         self.stored_tokens(options)?;
-        match by {
-            By::Random => Ok(()),
-            By::Stored(name) => self.check_stored_column(options, &self.run.resolve(name)?),
-            By::Exactly(asked) | By::Named(asked) => {
-                self.check_options(asked, Worker::ALONE)?;
-                let name = asked.stored_name();
-                match (by, self.has_signal(&name)?) {
-                    (By::Named(_), true) => self.check_stored_column(options, &self.run.resolve(&name)?),
-                    _ => Ok(()),
-                }
-            }
+        if let Some(tokenizer) = &options.tokenizer {
+            tamis_models::source::check_spelling(tokenizer)?;
         }
-    }
-
-    fn check_stored_column(&self, options: &SelectOptions, stored: &SignalDir) -> Result<()> {
-        let record = stored.record();
-        let column = column_in(record, split_score(&options.by).1)?;
-        refuse_negative(record, &column, self.rule(Some(record), options)?)
+        let stored = match by {
+            By::Random => None,
+            By::Stored(name) => Some(self.run.resolve(name)?),
+            By::Named(asked) if self.has_signal(&asked.stored_name())? => {
+                Some(self.run.resolve(&asked.stored_name())?)
+            }
+            // Which signal it will be, a model would have to be loaded to know.
+            By::Exactly(asked) | By::Named(asked) => return self.check_options(asked, Worker::ALONE),
+        };
+        let foreseen =
+            stored.map(|stored| Foreseen { record: stored.record().clone(), stored: Some(stored) });
+        self.check_decided(options, foreseen.as_ref(), &targets, &vetoes)
     }
 
     /// What is wrong with a selection whatever it is by; its targets and vetoes.
@@ -133,6 +109,44 @@ impl Project<'_> {
             self.unsure_columns(&[stratum.as_str()], "")?;
         }
         Ok((targets, vetoes))
+    }
+
+    /// Refuses a rule or column that the signal has not, and a name or folder that another selection has.
+    fn check_decided(
+        &self,
+        options: &SelectOptions,
+        foreseen: Option<&Foreseen>,
+        targets: &[Labelled],
+        vetoes: &Vetoes,
+    ) -> Result<()> {
+        let rule = self.rule(foreseen.map(|foreseen| &foreseen.record), options)?;
+        let column = match foreseen {
+            Some(Foreseen { record, .. }) => {
+                let column = column_in(record, split_score(&options.by).1)?;
+                refuse_negative(record, &column, rule)?;
+                Some(column)
+            }
+            None => None,
+        };
+        let version = self.foreseen_version()?;
+        let stored = foreseen.and_then(|foreseen| foreseen.stored.as_ref());
+        let short = foreseen.map_or("", |foreseen| foreseen.record.name.as_str());
+        let named = column.as_deref().map(|column| (stored.map_or(short, SignalDir::full_name), column));
+        let plan = selection_plan(&version, named, None, Some(rule), options, targets, vetoes);
+        let is_certain = |change: &FingerprintChange| match change.field.as_str() {
+            "tokens" | BY_GENERATIONS | TOKENS_GENERATIONS | STRATA => false,
+            // Of a signal that is not stored only the short name is known for certain.
+            "by" if stored.is_none() => {
+                let then = change.stored.as_deref().and_then(|full| full.split('@').next());
+                then.is_none_or(|then| then != short)
+            }
+            _ => true,
+        };
+        self.check_name(options, &plan, &is_certain)?;
+        match self.out_folder(options) {
+            Some(out) => write::check_claim(&self.run, &out, &version, targets, &plan, &is_certain),
+            None => Ok(()),
+        }
     }
 
     /// The tokenizer of a budget, or the stored counts that stand for it.
@@ -210,22 +224,16 @@ impl Project<'_> {
         Err(tamis_io::run::RunError::Conflict { path, changes }.into())
     }
 
-    /// Refuses places that cannot be written, and a folder that is not this selection's.
-    fn check_places(
-        &self,
-        options: &SelectOptions,
-        version: &CorpusVersion,
-        targets: &[Labelled],
-        plan: &Fingerprint,
-        is_certain: IsCertain<'_>,
-    ) -> Result<()> {
+    /// Where kept documents go, if that is named.
+    fn out_folder(&self, options: &SelectOptions) -> Option<Store> {
         let out = options.out.as_ref().filter(|_| !options.decide_only);
-        let out = out.map(|folder| self.run.store().local_beside(folder));
-        if let Some(out) = &out {
-            write::check_claim(&self.run, out, version, targets, plan, is_certain)?;
-        }
+        out.map(|folder| self.run.store().local_beside(folder))
+    }
+
+    /// Refuses places that cannot be written.
+    fn check_writable(&self, options: &SelectOptions) -> Result<()> {
         self.run.store().check_writable()?;
-        out.map_or(Ok(()), |out| Ok(out.check_writable()?))
+        self.out_folder(options).map_or(Ok(()), |out| Ok(out.check_writable()?))
     }
 }
 

@@ -239,6 +239,75 @@ fn a_shard_that_changed_or_vanished_is_an_error_that_names_it() {
     assert!(error.to_string().contains("`c.jsonl` changed"), "{error}");
 }
 
+/// Writes other bytes of the same length into a file, which keeps its time.
+fn rewrite_unseen(path: &Path, from: &str, to: &str) {
+    let bytes = std::fs::read(path).unwrap();
+    let at = bytes.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
+    let changed = [&bytes[..at], to.as_bytes(), &bytes[at + to.len()..]].concat();
+    let file = std::fs::OpenOptions::new().write(true).open(path).unwrap();
+    let time = file.metadata().unwrap().modified().unwrap();
+    std::io::Write::write_all(&mut &file, &changed).unwrap();
+    file.set_modified(time).unwrap();
+}
+
+#[test]
+fn a_shard_that_changed_under_its_time_and_size_is_never_scored_as_the_one_that_was_listed() {
+    for row in TABLE {
+        let [corpus, run] = [folder(), folder()];
+        corpus::mixed(corpus.path());
+        let project = open(corpus.path(), run.path(), 2, &Silent);
+        let version = project.inventory().unwrap();
+        let path = corpus.path().join("c.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let word = text.split("\"text\":\"").nth(1).unwrap()[..4].to_owned();
+        rewrite_unseen(&path, &format!("\"text\":\"{word}"), "\"text\":\"wxyz");
+        assert_ne!(std::fs::read_to_string(&path).unwrap(), text);
+        let error = project.score(&version, &(row.options)(), ScoreOptions::default()).unwrap_err();
+        assert!(
+            error.to_string().contains("shard `c.jsonl` changed since it was read"),
+            "{}: {error}",
+            row.name
+        );
+        // Put back, it goes on.
+        std::fs::write(&path, text).unwrap();
+        let project = open(corpus.path(), run.path(), 2, &Silent);
+        row.complete(&project);
+    }
+}
+
+#[test]
+fn parquet_with_the_footer_of_another_file_is_known_by_its_values() {
+    use arrow_array::{ArrayRef, RecordBatch, StringArray};
+    let [corpus, run] = [folder(), folder()];
+    let path = corpus.path().join("a.parquet");
+    let write = |letter: &str| {
+        let ids = (0..100).map(|at| format!("i{at}"));
+        let texts = (0..100).map(|at| format!("{letter} {at}"));
+        let of = |values: Vec<String>| std::sync::Arc::new(StringArray::from(values)) as ArrayRef;
+        let batch =
+            RecordBatch::try_from_iter([("id", of(ids.collect())), ("text", of(texts.collect()))]).unwrap();
+        let properties = parquet::file::properties::WriterProperties::builder()
+            .set_dictionary_enabled(false)
+            .set_statistics_enabled(parquet::file::properties::EnabledStatistics::None)
+            .build();
+        let file = std::fs::File::create(&path).unwrap();
+        let mut writer =
+            parquet::arrow::ArrowWriter::try_new(file, batch.schema(), Some(properties)).unwrap();
+        writer.write(&batch).unwrap();
+        writer.close().unwrap();
+    };
+    write("t");
+    let size = std::fs::metadata(&path).unwrap().len();
+    open(corpus.path(), run.path(), 2, &Silent).inventory().unwrap();
+    std::thread::sleep(std::time::Duration::from_millis(20));
+    write("u");
+    assert_eq!(std::fs::metadata(&path).unwrap().len(), size);
+    let error = open(corpus.path(), run.path(), 2, &Silent).inventory().unwrap_err();
+    assert!(error.to_string().contains("shard `a.parquet` changed since it was read: row 0"), "{error}");
+    write("t");
+    open(corpus.path(), run.path(), 2, &Silent).inventory().unwrap();
+}
+
 /// Replaces a shard's file as soon as scoring has begun.
 struct Meddler(std::path::PathBuf);
 

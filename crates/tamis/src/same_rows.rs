@@ -1,0 +1,104 @@
+//! Whether the rows of a shard are still those that its inventory lists.
+//!
+//! A shard whose time and size are as they were is taken for unchanged, and of Parquet the footer alone is compared where they
+//! are not. Whoever reads its documents again holds them against the inventory: a score of another text than the one that was
+//! listed would stand under the wrong document, without a word.
+
+use arrow_array::RecordBatch;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use tamis_core::{DocumentBatch, column};
+use tamis_io::corpus::Shard;
+use tamis_io::run::{RunError, ShardRecord};
+use tamis_io::sidecar::{SidecarColumns, SidecarReader};
+
+use crate::Result;
+use crate::project::Project;
+
+const COLUMNS: [&str; 3] = [column::ROW, column::DOC_KEY, column::RAW_DIGEST];
+
+/// Goes through an inventory beside the documents that are read again.
+pub(crate) struct SameRows {
+    shard: String,
+    listed: SidecarReader,
+    /// Rows that come next, and which of them.
+    batch: Option<RecordBatch>,
+    at: usize,
+    /// Rows before it are not compared.
+    first: u64,
+}
+
+impl SameRows {
+    /// From physical row `first` on.
+    pub(crate) fn of(project: &Project<'_>, shard: &ShardRecord, first: u64) -> Result<Self> {
+        let listed = project.run.read_inventory(&shard.path, SidecarColumns::Named(&COLUMNS))?;
+        Ok(Self { shard: shard.path.clone(), listed, batch: None, at: 0, first })
+    }
+
+    /// Holds documents, which come in row order and without a gap, against the inventory.
+    ///
+    /// # Errors
+    /// One that is not listed, or with other content (of Parquet: another text or id); one that is listed and missing.
+    pub(crate) fn check(&mut self, documents: &DocumentBatch) -> Result<()> {
+        let found = documents.as_arrow();
+        let Some(digests) =
+            found.column_by_name(column::RAW_DIGEST).and_then(|array| array.as_fixed_size_binary_opt())
+        else {
+            return Ok(());
+        };
+        let keys = found.column_by_name(column::DOC_KEY).map(AsArray::as_fixed_size_binary);
+        let rows = found.column_by_name(column::ROW).map(AsArray::as_primitive::<UInt64Type>);
+        let (Some(keys), Some(rows)) = (keys, rows) else { return Ok(()) };
+        let first = self.first;
+        for (at, row) in rows.values().iter().copied().enumerate().filter(|(_, row)| *row >= first) {
+            if !self.matches(row, keys.value(at), digests.value(at))? {
+                let problem = format!(
+                    "shard `{}` changed since it was read: row {row} (from 0) is not the one that the inventory lists",
+                    self.shard
+                );
+                return Err(RunError::CorpusChanged { problems: vec![problem] }.into());
+            }
+        }
+        Ok(())
+    }
+
+    fn matches(&mut self, row: u64, key: &[u8], digest: &[u8]) -> Result<bool> {
+        loop {
+            let batch = match &self.batch {
+                Some(batch) if self.at < batch.num_rows() => batch,
+                _ => match self.listed.next().transpose()? {
+                    Some(batch) => {
+                        self.at = 0;
+                        self.batch.insert(batch)
+                    }
+                    None => return Ok(false),
+                },
+            };
+            let of = |name: &str| batch.column_by_name(name).expect("the column was asked for");
+            let listed = of(column::ROW).as_primitive::<UInt64Type>().value(self.at);
+            if listed < self.first {
+                self.at += 1;
+                continue;
+            }
+            let value = |name: &str| of(name).as_fixed_size_binary().value(self.at);
+            let same = listed == row && value(column::DOC_KEY) == key && value(column::RAW_DIGEST) == digest;
+            self.at += 1;
+            return Ok(same);
+        }
+    }
+}
+
+impl Project<'_> {
+    /// Holds all documents of a shard against its inventory.
+    ///
+    /// # Errors
+    /// As [`SameRows::check`]; a shard that cannot be read to its end.
+    pub(crate) fn check_same_rows(&self, listed: &ShardRecord, shard: &Shard) -> Result<()> {
+        let mut same = SameRows::of(self, listed, 0)?;
+        let mut reader = self.corpus.open(shard, 0)?;
+        while let Some(block) = reader.next_block()? {
+            same.check(&block.decode(&self.columns)?.documents)?;
+        }
+        Ok(())
+    }
+}
