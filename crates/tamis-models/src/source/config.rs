@@ -105,6 +105,16 @@ impl<'a> Fields<'a> {
         self.object.contains_key(name)
     }
 
+    /// Whether no field is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.object.is_empty()
+    }
+
+    /// Names of the fields that are objects.
+    pub(crate) fn names_of_objects(&self) -> impl Iterator<Item = &'a str> {
+        self.object.iter().filter(|(_, value)| value.is_object()).map(|(name, _)| name.as_str())
+    }
+
     fn read<T>(
         &self,
         name: &str,

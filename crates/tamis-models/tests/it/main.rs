@@ -9,6 +9,7 @@ mod folders;
 mod joined;
 mod perplexity;
 mod reference;
+mod rotary;
 mod settings;
 mod sources;
 mod t5;
