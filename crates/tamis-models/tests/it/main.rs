@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
 mod ask_llm;
+mod beside;
 mod chat_templates;
 mod decoders;
 mod embed;
