@@ -12,7 +12,9 @@ use super::special::Roles;
 use super::{TokenizerError, read_bounded};
 
 /// The field of newer files in which tokens are listed.
-const DECODER: &str = "added_tokens_decoder";
+pub(super) const DECODER: &str = "added_tokens_decoder";
+/// Special tokens beside those with a role that `transformers` knows; where it is an object, with roles of their own.
+pub(super) const EXTRA: &str = "extra_special_tokens";
 /// Roles that `transformers` knows.
 const ROLES: [&str; 7] =
     ["bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token", "mask_token"];
@@ -25,12 +27,14 @@ const CLASSES_WITHOUT_ROLES: [&str; 3] =
 pub(super) struct Beside {
     map: Option<File>,
     config: Option<File>,
+    added: Option<File>,
 }
 
 /// One file, a JSON object.
-struct File {
+pub(super) struct File {
+    pub(super) name: String,
     bytes: Vec<u8>,
-    object: Map<String, Value>,
+    pub(super) object: Map<String, Value>,
 }
 
 impl Beside {
@@ -39,6 +43,7 @@ impl Beside {
         Ok(Self {
             map: File::read(&folder.join("special_tokens_map.json"))?,
             config: File::read(&folder.join("tokenizer_config.json"))?,
+            added: File::read(&folder.join("added_tokens.json"))?,
         })
     }
 
@@ -48,18 +53,23 @@ impl Beside {
     }
 
     /// `tokenizer_config.json`.
-    fn config(&self) -> Option<&File> {
+    pub(super) fn config(&self) -> Option<&File> {
         self.config.as_ref()
     }
 
     /// Whether the files are a newer version's, in which `tokenizer_config.json` says everything.
-    fn is_newer(&self) -> bool {
+    pub(super) fn is_newer(&self) -> bool {
         self.config().is_some_and(|config| config.object.contains_key(DECODER))
     }
 
     /// `special_tokens_map.json`, where it counts.
-    fn map(&self) -> Option<&File> {
+    pub(super) fn map(&self) -> Option<&File> {
         self.map.as_ref().filter(|_| !self.is_newer())
+    }
+
+    /// `added_tokens.json`.
+    pub(super) fn added(&self) -> Option<&File> {
+        self.added.as_ref()
     }
 
     /// Who has which role. A token is a string, an object with `content`, or null where there is none.
@@ -71,6 +81,10 @@ impl Beside {
                 if name.ends_with("_token") && (content.is_some() || value.is_null()) {
                     roles.insert(name.clone(), content.map(str::to_owned));
                 }
+            }
+            // Roles that only this model has.
+            for (name, value) in file.object.get(EXTRA).and_then(Value::as_object).into_iter().flatten() {
+                roles.insert(name.clone(), content(value).map(str::to_owned));
             }
         }
         let class = self.config().and_then(|config| config.object.get("tokenizer_class")?.as_str());
@@ -91,7 +105,7 @@ impl File {
         let name = path.display().to_string();
         let bytes = read_bounded(path)?;
         match serde_json::from_slice(&bytes) {
-            Ok(Value::Object(object)) => Ok(Some(Self { bytes, object })),
+            Ok(Value::Object(object)) => Ok(Some(Self { name, bytes, object })),
             Ok(_) => {
                 Err(TokenizerError::Malformed { file: name, problem: "expected a JSON object".to_owned() })
             }
@@ -103,6 +117,6 @@ impl File {
 }
 
 /// The spelling of a token.
-fn content(token: &Value) -> Option<&str> {
+pub(super) fn content(token: &Value) -> Option<&str> {
     token.as_str().or_else(|| token.get("content").and_then(Value::as_str))
 }

@@ -13,6 +13,7 @@
 //! Truncation and padding that a `tokenizer.json` may ask for are switched off: MiniLM's cuts at 128 tokens and pads
 //! every text to 128. Calls are single-threaded.
 
+mod added;
 mod beside;
 mod error;
 mod gguf;
@@ -77,11 +78,12 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` from a folder, and the roles of special tokens from the two files beside it
-    /// (`tokenizer_config.json`, `special_tokens_map.json`) where they are there.
+    /// Reads `tokenizer.json` from a folder, and more tokens and their roles from the files beside it
+    /// (`tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`) where they are there.
     ///
     /// # Errors
-    /// A file that is missing, cannot be read, or is no tokenizer.
+    /// A file that is missing, cannot be read, or is no tokenizer; a token that one of them adds under a number that it cannot
+    /// have.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let json = read_bounded(&path)?;
@@ -90,9 +92,14 @@ impl Tokenizer {
         for bytes in beside.bytes() {
             hashed.extend(length_prefixed(bytes));
         }
-        let inner = tokenizers::Tokenizer::from_bytes(&json)
+        let mut inner = tokenizers::Tokenizer::from_bytes(&json)
             .map_err(|error| TokenizerError::Malformed { file: file.clone(), problem: error.to_string() })?;
-        Self::new(&file, inner, &beside.roles(), format!("xxh3:{:032x}", xxh3_128(&hashed)))
+        let roles = beside.roles();
+        let added = added::add(&mut inner, &beside, &roles)?;
+        if !added.is_empty() {
+            hashed.extend(length_prefixed(&added));
+        }
+        Self::new(&file, inner, &roles, format!("xxh3:{:032x}", xxh3_128(&hashed)))
     }
 
     fn new(

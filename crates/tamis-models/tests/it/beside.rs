@@ -12,14 +12,13 @@ use tamis_models::tokenizer::Tokenizer;
 const WORDS: [&str; 13] = ["a", "<s>", "</s>", "<unk>", "x", "y", "<", ">", "/", "s", "p", "[", "]"];
 
 /// A token as files write it.
-fn token(content: &str) -> Value {
+pub(crate) fn token(content: &str) -> Value {
     json!({ "content": content, "lstrip": false, "rstrip": false, "normalized": false, "single_word": false,
         "special": true })
 }
 
-/// A tokenizer of single letters, with added tokens, and files beside it.
-fn tokenizer(added: &[(u32, Value)], files: &[(&str, Value)]) -> Result<Tokenizer> {
-    let folder = tempfile::tempdir().unwrap();
+/// Its file, with added tokens.
+pub(crate) fn tokenizer_json(added: &[(u32, Value)]) -> Value {
     let vocabulary: BTreeMap<&str, usize> = WORDS.iter().enumerate().map(|(id, word)| (*word, id)).collect();
     let added: Vec<Value> = added
         .iter()
@@ -31,8 +30,14 @@ fn tokenizer(added: &[(u32, Value)], files: &[(&str, Value)]) -> Result<Tokenize
         .collect();
     let split =
         json!({ "type": "Split", "pattern": { "Regex": "." }, "behavior": "Isolated", "invert": false });
-    let json = json!({ "version": "1.0", "added_tokens": added, "pre_tokenizer": split,
-        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" } });
+    json!({ "version": "1.0", "added_tokens": added, "pre_tokenizer": split,
+        "model": { "type": "WordLevel", "vocab": vocabulary, "unk_token": "<unk>" } })
+}
+
+/// A tokenizer of single letters, with added tokens, and files beside it.
+pub(crate) fn tokenizer(added: &[(u32, Value)], files: &[(&str, Value)]) -> Result<Tokenizer> {
+    let folder = tempfile::tempdir().unwrap();
+    let json = tokenizer_json(added);
     for (name, content) in [("tokenizer.json", json)].iter().chain(files) {
         std::fs::write(folder.path().join(name), content.to_string()).unwrap();
     }

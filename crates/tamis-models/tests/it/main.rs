@@ -1,6 +1,7 @@
 //! Integration tests of tamis-models, in one binary.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on has failed")]
 
+mod added_tokens;
 mod ask_llm;
 mod beside;
 mod chat_templates;
