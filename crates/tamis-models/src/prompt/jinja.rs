@@ -2,8 +2,9 @@
 //!
 //! The engine is `minijinja`; what is here is in what `transformers` and Python differ from it: `tojson` is Python's
 //! `json.dumps` and does not escape for HTML, `True`, `None`, lists and dictionaries are printed as Python prints them,
-//! strings have Python's methods, dictionaries keep their order, `{% generation %}` marks what an assistant says,
-//! `{% break %}` and `{% continue %}` leave loops, and there are `raise_exception` and `strftime_now`.
+//! strings have Python's methods, dictionaries keep their order, line ends of a template are `\n` whatever the file has,
+//! `{% generation %}` marks what an assistant says, `{% break %}` and `{% continue %}` leave loops, and there are
+//! `raise_exception` and `strftime_now`.
 //!
 //! A template that asks for the date is told [`DATE`], always the same: a prompt that changed at midnight would make another
 //! signal of a run that goes on the next day. It is the day that Llama 3's templates name where they cannot ask.
@@ -87,8 +88,17 @@ pub(super) fn render(source: &str, values: &Value) -> Result<String, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
     environment.add_function("strftime_now", |format: String| date(&format));
-    let source = without_generation_tags(source);
+    let source = with_plain_line_ends(source);
+    let source = without_generation_tags(&source);
     environment.template_from_str(&source)?.render(values)
+}
+
+/// Every line end as the one letter that Jinja makes of it before it looks at anything.
+fn with_plain_line_ends(source: &str) -> Cow<'_, str> {
+    if !source.contains('\r') {
+        return source.into();
+    }
+    source.replace("\r\n", "\n").replace('\r', "\n").into()
 }
 
 /// `{% generation %}` and its end as tags that render what is between them.
