@@ -39,7 +39,7 @@ pub(super) fn of_all_layers(fields: &Fields<'_>) -> Result<RopeConfig> {
     let Some(older) = older else { return read(fields, newer.as_ref(), base) };
     let by_older = read_older(fields, &older, base)?;
     match newer {
-        Some(newer) => agreed(fields, read(fields, Some(&newer), base)?, by_older),
+        Some(newer) => agreed(fields, read(fields, Some(&newer), base)?, &by_older),
         None => Ok(by_older),
     }
 }
@@ -71,7 +71,7 @@ pub(super) fn of_kinds(fields: &Fields<'_>, global: Base, local: Base) -> Result
         (Some(older), false) => read_older(fields, &older, global)?,
         (Some(older), true) => {
             let theta = stated(&older, "rope_theta")?.unwrap_or(global_config.theta);
-            agreed(fields, global_config, RopeConfig { theta, scaling: scaling(&older)? })?
+            agreed(fields, global_config, &RopeConfig { theta, scaling: scaling(&older)? })?
         }
     };
     Ok((global_config, local_config))
@@ -107,8 +107,8 @@ fn read_older(fields: &Fields<'_>, older: &Fields<'_>, base: Base) -> Result<Rop
 }
 
 /// What two places say, where they say the same.
-fn agreed(fields: &Fields<'_>, newer: RopeConfig, older: RopeConfig) -> Result<RopeConfig> {
-    if newer == older {
+fn agreed(fields: &Fields<'_>, newer: RopeConfig, older: &RopeConfig) -> Result<RopeConfig> {
+    if newer == *older {
         return Ok(newer);
     }
     let (expected, got) = if newer.theta == older.theta {

@@ -7,10 +7,13 @@ use serde_json::{Value, json};
 use crate::beside::{token, tokenizer};
 
 const TEXT: &str = "a <x> a<y>a </s><s>";
+/// Added tokens of `tokenizer.json`, files beside it, the tokens of the text.
+type Case<'a> = (&'a [(u32, Value)], Vec<(&'static str, Value)>, Vec<u32>);
+
 /// Without any added token.
 const PLAIN: [u32; 19] = [0, 3, 6, 4, 7, 3, 0, 6, 5, 7, 0, 3, 6, 8, 9, 7, 6, 9, 7];
 
-fn config(more: Value) -> (&'static str, Value) {
+fn config(more: &Value) -> (&'static str, Value) {
     let mut config = json!({ "tokenizer_class": "PreTrainedTokenizerFast" });
     config.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
     ("tokenizer_config.json", config)
@@ -35,65 +38,65 @@ fn with_x(number: u32, strips: bool) -> Vec<u32> {
 #[test]
 fn tokens_that_files_beside_add_are_found_in_text() {
     let x = token("<x>");
-    assert_eq!(ids(&[], &[config(json!({}))]), PLAIN);
-    let cases: &[(&[(u32, Value)], Vec<(&str, Value)>, Vec<u32>)] = &[
-        (&[], vec![config(json!({ "added_tokens_decoder": { "13": x } }))], with_x(13, false)),
+    assert_eq!(ids(&[], &[config(&json!({}))]), PLAIN);
+    let cases: &[Case<'_>] = &[
+        (&[], vec![config(&json!({ "added_tokens_decoder": { "13": x } }))], with_x(13, false)),
         // Of the vocabulary, and not known as a whole.
         (
             &[],
-            vec![config(json!({ "added_tokens_decoder": { "1": token("<s>") } }))],
+            vec![config(&json!({ "added_tokens_decoder": { "1": token("<s>") } }))],
             [&PLAIN[..16], &[1]].concat(),
         ),
-        (&[], vec![config(json!({ "bos_token": "<s>" }))], [&PLAIN[..16], &[1]].concat()),
+        (&[], vec![config(&json!({ "bos_token": "<s>" }))], [&PLAIN[..16], &[1]].concat()),
         // Known, and otherwise.
         (
             &[(13, x.clone())],
-            vec![config(json!({ "added_tokens_decoder": { "13": with(x.clone(), "lstrip", true) } }))],
+            vec![config(&json!({ "added_tokens_decoder": { "13": with(x.clone(), "lstrip", true) } }))],
             with_x(13, true),
         ),
         // Numbers decide the order, not spellings.
         (
             &[],
-            vec![config(json!({ "added_tokens_decoder": { "14": x, "13": token("<y>") } }))],
+            vec![config(&json!({ "added_tokens_decoder": { "14": x, "13": token("<y>") } }))],
             [&[0, 3, 14, 3, 0, 13][..], &PLAIN[10..]].concat(),
         ),
-        (&[], vec![config(json!({ "extra_special_tokens": ["<x>"] }))], with_x(13, false)),
-        (&[], vec![config(json!({ "additional_special_tokens": ["<x>"] }))], with_x(13, false)),
+        (&[], vec![config(&json!({ "extra_special_tokens": ["<x>"] }))], with_x(13, false)),
+        (&[], vec![config(&json!({ "additional_special_tokens": ["<x>"] }))], with_x(13, false)),
         (
             &[],
-            vec![config(json!({ "additional_special_tokens": ["<x>"], "extra_special_tokens": [] }))],
+            vec![config(&json!({ "additional_special_tokens": ["<x>"], "extra_special_tokens": [] }))],
             with_x(13, false),
         ),
         (
             &[],
-            vec![config(json!({ "additional_special_tokens": ["<x>"], "extra_special_tokens": ["<y>"] }))],
+            vec![config(&json!({ "additional_special_tokens": ["<x>"], "extra_special_tokens": ["<y>"] }))],
             [&PLAIN[..7], &[13], &PLAIN[10..]].concat(),
         ),
         (
             &[],
             vec![
-                config(json!({})),
+                config(&json!({})),
                 ("special_tokens_map.json", json!({ "additional_special_tokens": ["<x>"] })),
             ],
             with_x(13, false),
         ),
         (
             &[],
-            vec![config(json!({})), ("special_tokens_map.json", json!({ "extra_special_tokens": ["<x>"] }))],
+            vec![config(&json!({})), ("special_tokens_map.json", json!({ "extra_special_tokens": ["<x>"] }))],
             with_x(13, false),
         ),
         (
             &[],
             vec![
-                config(json!({ "added_tokens_decoder": {} })),
+                config(&json!({ "added_tokens_decoder": {} })),
                 ("special_tokens_map.json", json!({ "extra_special_tokens": ["<x>"] })),
             ],
             PLAIN.to_vec(),
         ),
-        (&[], vec![config(json!({})), ("added_tokens.json", json!({ "<x>": 13 }))], with_x(13, false)),
+        (&[], vec![config(&json!({})), ("added_tokens.json", json!({ "<x>": 13 }))], with_x(13, false)),
         (
             &[],
-            vec![config(json!({ "added_tokens_decoder": {} })), ("added_tokens.json", json!({ "<x>": 13 }))],
+            vec![config(&json!({ "added_tokens_decoder": {} })), ("added_tokens.json", json!({ "<x>": 13 }))],
             PLAIN.to_vec(),
         ),
     ];
@@ -106,19 +109,19 @@ fn tokens_that_files_beside_add_are_found_in_text() {
 fn a_document_cannot_spell_what_a_file_beside_makes_special() {
     let open = |config| tokenizer(&[], &[config]).unwrap();
     for special in [
-        open(config(json!({ "added_tokens_decoder": { "13": token("<x>") } }))),
-        open(config(json!({ "extra_special_tokens": ["<x>"] }))),
+        open(config(&json!({ "added_tokens_decoder": { "13": token("<x>") } }))),
+        open(config(&json!({ "extra_special_tokens": ["<x>"] }))),
     ] {
         assert_eq!(special.encode(TEXT).unwrap(), PLAIN);
     }
     let plain = with(token("<x>"), "special", false);
-    let tokenizer = open(config(json!({ "added_tokens_decoder": { "13": plain } })));
+    let tokenizer = open(config(&json!({ "added_tokens_decoder": { "13": plain } })));
     assert_eq!(tokenizer.encode(TEXT).unwrap(), with_x(13, false));
 }
 
 #[test]
 fn a_role_of_this_model_alone_is_known_to_its_templates() {
-    let files = [config(json!({ "extra_special_tokens": { "image_token": "<s>" } }))];
+    let files = [config(&json!({ "extra_special_tokens": { "image_token": "<s>" } }))];
     let tokenizer = tokenizer(&[], &files).unwrap();
     assert_eq!(tokenizer.special().named["image_token"], "<s>");
     assert_eq!(tokenizer.encode_template("<s>").unwrap(), [1]);
@@ -127,8 +130,8 @@ fn a_role_of_this_model_alone_is_known_to_its_templates() {
 #[test]
 fn a_number_that_a_token_cannot_have_is_refused() {
     for (files, token) in [
-        (vec![config(json!({ "added_tokens_decoder": { "40": token("<x>") } }))], "<x>"),
-        (vec![config(json!({ "added_tokens_decoder": { "2": token("<s>") } }))], "<s>"),
+        (vec![config(&json!({ "added_tokens_decoder": { "40": token("<x>") } }))], "<x>"),
+        (vec![config(&json!({ "added_tokens_decoder": { "2": token("<s>") } }))], "<s>"),
         (vec![("added_tokens.json", json!({ "<x>": 12 }))], "<x>"),
     ] {
         let error = tokenizer(&[], &files).unwrap_err();
@@ -139,10 +142,10 @@ fn a_number_that_a_token_cannot_have_is_refused() {
     for wrong in
         [json!([]), json!(null), json!({ "x": token("<x>") }), json!({ "13": "<x>" }), json!({ "13": {} })]
     {
-        let error = tokenizer(&[], &[config(json!({ "added_tokens_decoder": wrong }))]).unwrap_err();
+        let error = tokenizer(&[], &[config(&json!({ "added_tokens_decoder": wrong }))]).unwrap_err();
         assert!(error.to_string().contains("tokenizer_config.json"), "{error}");
     }
-    let error = tokenizer(&[], &[config(json!({ "extra_special_tokens": "<x>" }))]).unwrap_err();
+    let error = tokenizer(&[], &[config(&json!({ "extra_special_tokens": "<x>" }))]).unwrap_err();
     assert!(error.to_string().contains("`extra_special_tokens`"), "{error}");
 }
 
