@@ -43,18 +43,18 @@ fn architecture(fields: &Fields<'_>) -> Result<Architecture> {
     match fields.text("model_type")? {
         Some("bert") => {
             let config = bert(fields)?;
-            config.validate()?;
+            config.validate().map_err(|error| error.of_file(fields.path))?;
             Ok(Architecture::Bert(config))
         }
         Some("t5") => {
             let config = t5(fields)?;
-            config.validate()?;
+            config.validate().map_err(|error| error.of_file(fields.path))?;
             Ok(Architecture::T5(config))
         }
         other => {
             if let Some(family) = other.and_then(decoders::of_model_type) {
                 let config = (family.from_json)(fields)?;
-                config.validate()?;
+                config.validate().map_err(|error| error.of_file(fields.path))?;
                 return Ok(Architecture::Decoder(config));
             }
             let known = decoders::model_types().chain(["bert", "t5"]).collect::<Vec<_>>().join(", ");

@@ -31,6 +31,8 @@ pub struct DenseConfig {
     pub outputs: usize,
     /// File of its tensor, `linear.weight`.
     pub weights: PathBuf,
+    /// File that states its size.
+    pub(super) config: PathBuf,
 }
 
 /// Modules that are known, in the order in which they are computed.
@@ -118,7 +120,8 @@ fn refuse_prompt(path: &Path) -> Result<(), SourceError> {
 
 /// The mean of all tokens is what is computed here, and what sentence-transformers computes where a file says nothing.
 ///
-/// Older files have a flag for each way of pooling; newer ones name the way, or list several, in `pooling_mode`. Where a file has both, the newer versions go by the name and the older ones by the flags.
+/// Older files have a flag for each way of pooling; newer ones name the way, or list several, in `pooling_mode`. Where a file
+/// has both, newer versions go by the name and older ones by the flags.
 fn check_pooling(path: &Path) -> Result<(), SourceError> {
     const FLAG: &str = "pooling_mode_";
     const MEAN: &str = "pooling_mode_mean_tokens";
@@ -177,7 +180,7 @@ fn read_dense(folder: &Path) -> Result<DenseConfig, SourceError> {
         let problem = "expected model.safetensors beside config.json".to_owned();
         return Err(SourceError::NoModel { path: folder.to_owned(), problem });
     }
-    Ok(DenseConfig { outputs, weights })
+    Ok(DenseConfig { outputs, weights, config: path })
 }
 
 /// The error for a folder whose encoder is never followed by a dense layer here.

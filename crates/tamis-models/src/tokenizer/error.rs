@@ -60,8 +60,11 @@ impl TokenizerError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } | Self::Malformed { .. } => {
+            Self::Read { .. } => {
                 Some("download the model again, or put its `tokenizer.json` beside the weights".to_owned())
+            }
+            Self::Malformed { .. } => {
+                Some("download the model again: this file is damaged, or of another model".to_owned())
             }
             Self::Number { .. } => Some(
                 "the files are not of one tokenizer: take all of them from where the model came from, or add the token to \

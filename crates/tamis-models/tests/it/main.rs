@@ -9,6 +9,7 @@ mod decoders;
 mod embed;
 mod folders;
 mod joined;
+mod named_files;
 mod perplexity;
 mod reference;
 mod rotary;
