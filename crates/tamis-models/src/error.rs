@@ -143,6 +143,18 @@ pub enum Error {
 }
 
 impl Error {
+    /// What is wrong with a configuration, with the file that it was read from.
+    pub(crate) fn of_file(self, file: &std::path::Path) -> Self {
+        match self {
+            Self::Config { field, expected, got } => crate::source::SourceError::Configuration {
+                path: file.to_owned(),
+                problem: format!("`{field}`: expected {expected}, got `{got}`"),
+            }
+            .into(),
+            other => other,
+        }
+    }
+
     /// What the caller can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

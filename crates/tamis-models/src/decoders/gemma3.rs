@@ -4,7 +4,8 @@
 //! Gemma Team, arXiv 2503.19786, §2. Files hold the scales of norms less one; GGUF's converter adds it. The multimodal
 //! checkpoints (`model_type` = `gemma3`) are other files and are not read.
 
-use super::{Defaults, Family, GgufFamily, GgufRows, HEAD_NORMS, local_layers, rope, rope_scaling};
+use super::rotary::{self, Base};
+use super::{Defaults, Family, GgufFamily, GgufRows, HEAD_NORMS, local_layers};
 use crate::error::Result;
 use crate::graph::{BlockNorms, DecoderConfig, Gate, Head, HeadNorms, LocalAttention, RopeConfig};
 use crate::source::config::Fields;
@@ -48,32 +49,17 @@ fn from_json(fields: &Fields<'_>) -> Result<DecoderConfig> {
     if fields.flag("use_bidirectional_attention")? {
         return Err(fields.wrong("use_bidirectional_attention", "false", "true"));
     }
-    // Newer files have one object of rotary settings a kind of layer, older ones two bases and a scaling of the global one.
-    let newer = match fields.part("rope_parameters")? {
-        Some(part) => Some((part.part("full_attention")?, part.part("sliding_attention")?)),
-        None => None,
-    };
-    let of = |part: Option<Fields<'_>>, theta: f32| -> Result<RopeConfig> {
-        let Some(part) = part else { return Ok(RopeConfig { theta, scaling: None }) };
-        Ok(RopeConfig { theta: part.number("rope_theta")?.unwrap_or(theta), scaling: rope_scaling(&part)? })
-    };
-    let (global, nearby) = match newer {
-        Some((global, nearby)) => (of(global, GLOBAL_THETA)?, of(nearby, LOCAL_THETA)?),
-        None => {
-            let theta = fields.number("rope_theta")?.unwrap_or(GLOBAL_THETA);
-            let local = fields.number("rope_local_base_freq")?.unwrap_or(LOCAL_THETA);
-            (RopeConfig { theta, ..rope(fields)? }, RopeConfig { theta: local, scaling: None })
-        }
-    };
+    let global = Base { field: "rope_theta", otherwise: GLOBAL_THETA };
+    let local = Base { field: "rope_local_base_freq", otherwise: LOCAL_THETA };
+    let (global, nearby) = rotary::of_kinds(fields, global, local)?;
     let defaults = Defaults { context: 131_072, head_dim: Some(256), head: Head::Tied };
-    let plain = super::from_json(NAME, fields, &defaults)?;
+    let plain = super::from_json(NAME, fields, &defaults, global)?;
     let scalar = fields.number("query_pre_attn_scalar")?.unwrap_or(256.0);
     let pattern = fields.size("sliding_window_pattern")?.unwrap_or(PATTERN);
     let layers = local_layers(fields, plain.layers, |at| is_local(at, pattern))?;
     let window = fields.size("sliding_window")?.unwrap_or(4096);
     Ok(DecoderConfig {
         norm_offset: 1.0,
-        rope: global,
         local: Some(LocalAttention { window, rope: nearby, layers }),
         score_scale: scalar.sqrt().recip(),
         ..gemma(plain)

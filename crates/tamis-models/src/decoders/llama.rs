@@ -2,6 +2,7 @@
 //!
 //! Touvron et al., arXiv 2302.13971. In GGUF, Llama 3's rotary scaling is a tensor of factors, one a wavelength.
 
+use super::rotary::of_all_layers;
 use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, without_window};
 use crate::error::Result;
 use crate::graph::{DecoderConfig, Head, RopeScaling};
@@ -23,7 +24,8 @@ pub(super) static FAMILY: Family = Family {
 
 fn from_json(fields: &Fields<'_>) -> Result<DecoderConfig> {
     fields.only("hidden_act", &["silu"], "silu")?;
-    super::from_json(NAME, fields, &Defaults { context: 2048, head_dim: None, head: Head::Untied })
+    let defaults = Defaults { context: 2048, head_dim: None, head: Head::Untied };
+    super::from_json(NAME, fields, &defaults, of_all_layers(fields)?)
 }
 
 fn from_gguf(fields: &GgufFields<'_>) -> Result<DecoderConfig> {

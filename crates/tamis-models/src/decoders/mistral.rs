@@ -3,6 +3,7 @@
 //!
 //! Jiang et al., arXiv 2310.06825, §2.
 
+use super::rotary::of_all_layers;
 use super::{Defaults, Family, local};
 use crate::error::Result;
 use crate::graph::{DecoderConfig, Head};
@@ -15,7 +16,7 @@ pub(super) static FAMILY: Family = Family { model_type: NAME, from_json, gguf: N
 fn from_json(fields: &Fields<'_>) -> Result<DecoderConfig> {
     fields.only("hidden_act", &["silu"], "silu")?;
     let defaults = Defaults { context: 131_072, head_dim: None, head: Head::Untied };
-    let mut config = super::from_json(NAME, fields, &defaults)?;
+    let mut config = super::from_json(NAME, fields, &defaults, of_all_layers(fields)?)?;
     if fields.get("num_key_value_heads").is_none() {
         config.kv_heads = 8;
     }

@@ -10,14 +10,13 @@ mod llama;
 mod mistral;
 mod qwen2;
 mod qwen3;
+mod rotary;
 
 use crate::error::Result;
 use crate::graph::{
-    AttentionBias, BlockNorms, DecoderConfig, Gate, Head, HeadNorms, Llama3Scaling, LocalAttention,
-    RopeConfig, RopeScaling,
+    AttentionBias, BlockNorms, DecoderConfig, Gate, Head, HeadNorms, LocalAttention, RopeConfig, RopeScaling,
 };
 use crate::source::config::Fields;
-use crate::source::not_computed::refuse_rotary;
 use crate::weights::gguf::GgufFields;
 
 /// All families; a new one is one more line.
@@ -119,7 +118,12 @@ struct Defaults {
 }
 
 /// What all families have in common, as `config.json` says it; a family changes what it does otherwise.
-fn from_json(family: &'static str, fields: &Fields<'_>, defaults: &Defaults) -> Result<DecoderConfig> {
+fn from_json(
+    family: &'static str,
+    fields: &Fields<'_>,
+    defaults: &Defaults,
+    rope: RopeConfig,
+) -> Result<DecoderConfig> {
     if fields.flag("mlp_bias")? {
         return Err(fields.wrong("mlp_bias", "false", "true"));
     }
@@ -147,7 +151,7 @@ fn from_json(family: &'static str, fields: &Fields<'_>, defaults: &Defaults) -> 
         context: fields.size("max_position_embeddings")?.unwrap_or(defaults.context),
         norm_epsilon: fields.number("rms_norm_eps")?.unwrap_or(1e-6),
         norm_offset: 0.0,
-        rope: rope(fields)?,
+        rope,
         local: None,
         head: if tied { Head::Tied } else { Head::Untied },
         attention_bias: if fields.flag("attention_bias")? { AttentionBias::All } else { AttentionBias::None },
@@ -156,43 +160,6 @@ fn from_json(family: &'static str, fields: &Fields<'_>, defaults: &Defaults) -> 
         gate: Gate::Silu,
         embedding_scale: 1.0,
         score_scale: 1.0 / (head_dim as f32).sqrt(),
-    })
-}
-
-/// Rotary positions: `rope_theta` and `rope_scaling`, or both in `rope_parameters` as newer files have it.
-fn rope(fields: &Fields<'_>) -> Result<RopeConfig> {
-    let newer = fields.part("rope_parameters")?;
-    let theta = match &newer {
-        Some(newer) => newer.number("rope_theta")?,
-        None => None,
-    };
-    let theta = theta.or(fields.number("rope_theta")?).unwrap_or(10_000.0);
-    let read = |part: Option<Fields<'_>>| -> Result<Option<Option<RopeScaling>>> {
-        part.map(|part| rope_scaling(&part)).transpose()
-    };
-    let (newer, older) = (read(newer)?, read(fields.part("rope_scaling")?)?);
-    if let (Some(newer), Some(older)) = (&newer, &older)
-        && newer != older
-    {
-        return Err(fields.not_computed("rope_scaling", "what `rope_parameters` says", "something else"));
-    }
-    Ok(RopeConfig { theta, scaling: newer.or(older).flatten() })
-}
-
-/// One object of rotary scaling.
-fn rope_scaling(part: &Fields<'_>) -> Result<Option<RopeScaling>> {
-    refuse_rotary(part)?;
-    let name = if part.get("rope_type").is_some() { "rope_type" } else { "type" };
-    let number = |name| part.number(name)?.ok_or_else(|| part.wrong(name, "a number", "nothing"));
-    Ok(match part.only(name, &["default", "linear", "llama3"], "default")? {
-        "linear" => Some(RopeScaling::Linear { factor: number("factor")? }),
-        "llama3" => Some(RopeScaling::Llama3(Llama3Scaling {
-            factor: number("factor")?,
-            low_frequency_factor: number("low_freq_factor")?,
-            high_frequency_factor: number("high_freq_factor")?,
-            original_context: part.needed_size("original_max_position_embeddings")?,
-        })),
-        _ => None,
     })
 }
 

@@ -2,6 +2,7 @@
 //!
 //! Yang et al., arXiv 2407.10671.
 
+use super::rotary::of_all_layers;
 use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, local, local_layers, without_window};
 use crate::error::Result;
 use crate::graph::{AttentionBias, DecoderConfig, Head, LocalAttention};
@@ -24,7 +25,7 @@ pub(super) static FAMILY: Family = Family {
 fn from_json(fields: &Fields<'_>) -> Result<DecoderConfig> {
     fields.only("hidden_act", &["silu"], "silu")?;
     let defaults = Defaults { context: 32_768, head_dim: None, head: Head::Untied };
-    let mut config = super::from_json(NAME, fields, &defaults)?;
+    let mut config = super::from_json(NAME, fields, &defaults, of_all_layers(fields)?)?;
     config.attention_bias = AttentionBias::QueryKeyValue;
     config.local = upper_layers(fields, &config)?;
     Ok(config)

@@ -3,6 +3,7 @@
 //! Yang et al., arXiv 2505.09388, §2.
 
 use super::qwen2::upper_layers;
+use super::rotary::of_all_layers;
 use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, HEAD_NORMS, without_window};
 use crate::error::Result;
 use crate::graph::{DecoderConfig, Head, HeadNorms};
@@ -25,7 +26,7 @@ pub(super) static FAMILY: Family = Family {
 fn from_json(fields: &Fields<'_>) -> Result<DecoderConfig> {
     fields.only("hidden_act", &["silu"], "silu")?;
     let defaults = Defaults { context: 32_768, head_dim: Some(128), head: Head::Untied };
-    let mut config = super::from_json(NAME, fields, &defaults)?;
+    let mut config = super::from_json(NAME, fields, &defaults, of_all_layers(fields)?)?;
     config.head_norms = HeadNorms::Present;
     config.local = upper_layers(fields, &config)?;
     Ok(config)

@@ -2,7 +2,8 @@
 //!
 //! The engine is `minijinja`; what is here is in what `transformers` and Python differ from it: `tojson` is Python's
 //! `json.dumps` and does not escape for HTML, `True`, `None`, lists and dictionaries are printed as Python prints them,
-//! strings have Python's methods, dictionaries keep their order, `{% generation %}` marks what an assistant says,
+//! strings have Python's methods, dictionaries keep their order, tests of kinds (`is sequence`) and of case answer as they do
+//! for Python's values, line ends of a template are `\n` whatever the file has, `{% generation %}` marks what an assistant says,
 //! `{% break %}` and `{% continue %}` leave loops, and there are `raise_exception` and `strftime_now`.
 //!
 //! A template that asks for the date is told [`DATE`], always the same: a prompt that changed at midnight would make another
@@ -81,14 +82,48 @@ pub(super) fn render(source: &str, values: &Value) -> Result<String, Error> {
         }
         _ => escape_formatter(out, state, value),
     });
+    environment.add_test("sequence", is_sequence);
+    environment.add_test("iterable", |value: &Value| !value.is_none() && value.try_iter().is_ok());
+    environment
+        .add_test("number", |value: &Value| matches!(value.kind(), ValueKind::Number | ValueKind::Bool));
+    environment.add_test("lower", |value: &Value| is_cased(value, char::is_lowercase, char::is_uppercase));
+    environment.add_test("upper", |value: &Value| is_cased(value, char::is_uppercase, char::is_lowercase));
     environment.add_filter("tojson", to_json);
     environment.add_filter("string", |value: Value| python_text(&value));
     environment.add_function("raise_exception", |message: String| -> Result<Value, Error> {
         Err(Error::new(ErrorKind::InvalidOperation, message))
     });
     environment.add_function("strftime_now", |format: String| date(&format));
-    let source = without_generation_tags(source);
+    let source = with_plain_line_ends(source);
+    let source = without_generation_tags(&source);
     environment.template_from_str(&source)?.render(values)
+}
+
+/// Every line end as the one letter that Jinja makes of it before it looks at anything.
+fn with_plain_line_ends(source: &str) -> Cow<'_, str> {
+    if !source.contains('\r') {
+        return source.into();
+    }
+    source.replace("\r\n", "\n").replace('\r', "\n").into()
+}
+
+/// Whether Python's `len` and `[]` know it: strings, dictionaries and what is undefined too.
+fn is_sequence(value: &Value) -> bool {
+    matches!(
+        value.kind(),
+        ValueKind::Seq
+            | ValueKind::String
+            | ValueKind::Map
+            | ValueKind::Undefined
+            | ValueKind::Bytes
+            | ValueKind::Iterable
+    )
+}
+
+/// Python's `islower` and `isupper`: letters without a case do not count, and one with a case there has to be.
+fn is_cased(value: &Value, so: fn(char) -> bool, otherwise: fn(char) -> bool) -> bool {
+    let text = python_text(value);
+    text.chars().any(so) && !text.chars().any(otherwise)
 }
 
 /// `{% generation %}` and its end as tags that render what is between them.

@@ -43,18 +43,18 @@ fn architecture(fields: &Fields<'_>) -> Result<Architecture> {
     match fields.text("model_type")? {
         Some("bert") => {
             let config = bert(fields)?;
-            config.validate()?;
+            config.validate().map_err(|error| error.of_file(fields.path))?;
             Ok(Architecture::Bert(config))
         }
         Some("t5") => {
             let config = t5(fields)?;
-            config.validate()?;
+            config.validate().map_err(|error| error.of_file(fields.path))?;
             Ok(Architecture::T5(config))
         }
         other => {
             if let Some(family) = other.and_then(decoders::of_model_type) {
                 let config = (family.from_json)(fields)?;
-                config.validate()?;
+                config.validate().map_err(|error| error.of_file(fields.path))?;
                 return Ok(Architecture::Decoder(config));
             }
             let known = decoders::model_types().chain(["bert", "t5"]).collect::<Vec<_>>().join(", ");
@@ -103,6 +103,16 @@ impl<'a> Fields<'a> {
     /// Whether the field is there, were it null.
     pub(crate) fn is_there(&self, name: &str) -> bool {
         self.object.contains_key(name)
+    }
+
+    /// Whether no field is there.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.object.is_empty()
+    }
+
+    /// Names of the fields that are objects.
+    pub(crate) fn names_of_objects(&self) -> impl Iterator<Item = &'a str> {
+        self.object.iter().filter(|(_, value)| value.is_object()).map(|(name, _)| name.as_str())
     }
 
     fn read<T>(

@@ -26,6 +26,7 @@ const SMALL_FILES: &[&str] = &[
     "tokenizer.json",
     "tokenizer_config.json",
     "special_tokens_map.json",
+    "added_tokens.json",
     "chat_template.jinja",
     "modules.json",
     "1_Pooling/config.json",

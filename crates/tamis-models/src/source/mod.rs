@@ -164,7 +164,11 @@ fn open_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
             "it has tokens up to {}, but the model has {rows} of them",
             model.tokenizer.vocab_size() - 1
         );
-        return Err(TokenizerError::Malformed { file: model.source, problem }.into());
+        let file = match files {
+            ModelFiles::Gguf(path) => path.clone(),
+            ModelFiles::Safetensors { folder, .. } => folder.join("tokenizer.json"),
+        };
+        return Err(TokenizerError::Malformed { file: file.display().to_string(), problem }.into());
     }
     Ok(model)
 }
@@ -201,6 +205,7 @@ fn read_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
                     return Err(sentence::dense_of_another(folder, architecture.name()).into());
                 };
                 config.projection = Some(dense.outputs);
+                config.validate().map_err(|error| error.of_file(&dense.config))?;
                 files.push(dense.weights.clone());
             }
             let weights = SafetensorsWeights::open(&files)?;

@@ -31,6 +31,8 @@ pub struct DenseConfig {
     pub outputs: usize,
     /// File of its tensor, `linear.weight`.
     pub weights: PathBuf,
+    /// File that states its size.
+    pub(super) config: PathBuf,
 }
 
 /// Modules that are known, in the order in which they are computed.
@@ -116,23 +118,47 @@ fn refuse_prompt(path: &Path) -> Result<(), SourceError> {
     })
 }
 
+/// The mean of all tokens is what is computed here, and what sentence-transformers computes where a file says nothing.
+///
+/// Older files have a flag for each way of pooling; newer ones name the way, or list several, in `pooling_mode`. Where a file
+/// has both, newer versions go by the name and older ones by the flags.
 fn check_pooling(path: &Path) -> Result<(), SourceError> {
+    const FLAG: &str = "pooling_mode_";
+    const MEAN: &str = "pooling_mode_mean_tokens";
     let object = read_object(path)?;
-    let chosen: Vec<&str> = object
-        .iter()
-        .filter(|(name, value)| name.starts_with("pooling_mode_") && value.as_bool() == Some(true))
-        .map(|(name, _)| name.as_str())
-        .collect();
-    // Newer folders name the pooling instead.
-    let named = object.get("pooling_mode").and_then(Value::as_str);
-    if chosen == ["pooling_mode_mean_tokens"] || (chosen.is_empty() && named == Some("mean")) {
-        return Ok(());
+    let wrong = |expected: &str, got: String| {
+        let problem = format!("expected {expected}, got {got}");
+        Err(SourceError::Configuration { path: path.to_owned(), problem })
+    };
+    let mut chosen = Vec::new();
+    for (name, value) in object.iter().filter(|(name, _)| name.starts_with(FLAG)) {
+        match value {
+            Value::Bool(true) => chosen.push(name.as_str()),
+            Value::Bool(false) | Value::Null => {}
+            other => return wrong(&format!("`{name}`: true or false"), other.to_string()),
+        }
     }
-    let got = if chosen.is_empty() { named.unwrap_or("nothing").to_owned() } else { chosen.join(", ") };
-    Err(SourceError::Configuration {
-        path: path.to_owned(),
-        problem: format!("expected `pooling_mode_mean_tokens` alone, got {got}"),
-    })
+    let others = chosen.iter().any(|name| *name != MEAN);
+    match object.get("pooling_mode") {
+        Some(named) => {
+            let mean = match named {
+                Value::Array(several) => several.len() == 1 && several[0] == "mean",
+                one => one == "mean",
+            };
+            if !mean {
+                return wrong("`pooling_mode`: mean", named.to_string());
+            }
+            if others {
+                return wrong("the flag of `pooling_mode`, mean, alone", chosen.join(", "));
+            }
+        }
+        None if others => return wrong(&format!("`{MEAN}` alone"), chosen.join(", ")),
+        None if chosen.is_empty() && object.get(MEAN) == Some(&Value::Bool(false)) => {
+            return wrong(&format!("`{MEAN}` alone"), "none".to_owned());
+        }
+        None => {}
+    }
+    Ok(())
 }
 
 fn read_dense(folder: &Path) -> Result<DenseConfig, SourceError> {
@@ -154,7 +180,7 @@ fn read_dense(folder: &Path) -> Result<DenseConfig, SourceError> {
         let problem = "expected model.safetensors beside config.json".to_owned();
         return Err(SourceError::NoModel { path: folder.to_owned(), problem });
     }
-    Ok(DenseConfig { outputs, weights })
+    Ok(DenseConfig { outputs, weights, config: path })
 }
 
 /// The error for a folder whose encoder is never followed by a dense layer here.

@@ -21,6 +21,20 @@ pub enum TokenizerError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A file beside `tokenizer.json` has a token that it lacks, under a number that it cannot have.
+    #[error(
+        "tokenizer `{file}`: token `{token}`: expected {got}, as in or after `tokenizer.json`, got {stated}"
+    )]
+    Number {
+        /// The file.
+        file: String,
+        /// The token.
+        token: String,
+        /// The number that the file states.
+        stated: u32,
+        /// The one that the token would get.
+        got: String,
+    },
     /// A GGUF names a way of tokenizing that is not known here.
     #[error("tokenizer `{file}`: `{key}`: expected one of {known}, got `{got}`")]
     Unknown {
@@ -46,9 +60,17 @@ impl TokenizerError {
     #[must_use]
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Read { .. } | Self::Malformed { .. } => {
+            Self::Read { .. } => {
                 Some("download the model again, or put its `tokenizer.json` beside the weights".to_owned())
             }
+            Self::Malformed { .. } => {
+                Some("download the model again: this file is damaged, or of another model".to_owned())
+            }
+            Self::Number { .. } => Some(
+                "the files are not of one tokenizer: take all of them from where the model came from, or add the token to \
+                 `tokenizer.json` under the number that the model was trained with"
+                    .to_owned(),
+            ),
             Self::Unknown { .. } => Some(
                 "a guess would tokenize some texts wrongly: use the model's safetensors files, which bring `tokenizer.json`"
                     .to_owned(),

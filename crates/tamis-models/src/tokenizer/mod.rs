@@ -13,6 +13,8 @@
 //! Truncation and padding that a `tokenizer.json` may ask for are switched off: MiniLM's cuts at 128 tokens and pads
 //! every text to 128. Calls are single-threaded.
 
+mod added;
+mod beside;
 mod error;
 mod gguf;
 mod joined;
@@ -33,6 +35,7 @@ pub use joined::Joint;
 pub use special::SpecialTokens;
 
 use crate::error::Result;
+use beside::Beside;
 use joined::Prefixing;
 use pieces::Pieces;
 
@@ -75,36 +78,28 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
-    /// Reads `tokenizer.json` from a folder, and the roles of special tokens from the two files beside it
-    /// (`tokenizer_config.json`, `special_tokens_map.json`) where they are there.
+    /// Reads `tokenizer.json` from a folder, and more tokens and their roles from the files beside it
+    /// (`tokenizer_config.json`, `special_tokens_map.json`, `added_tokens.json`) where they are there.
     ///
     /// # Errors
-    /// A file that is missing, cannot be read, or is no tokenizer.
+    /// A file that is missing, cannot be read, or is no tokenizer; a token that one of them adds under a number that it cannot
+    /// have.
     pub fn from_folder(folder: &Path) -> Result<Self> {
         let path = folder.join("tokenizer.json");
         let json = read_bounded(&path)?;
-        let mut roles = Vec::new();
-        for name in ["special_tokens_map.json", "tokenizer_config.json"] {
-            let path = folder.join(name);
-            if path.is_file() {
-                roles.push((path.display().to_string(), read_bounded(&path)?));
-            }
-        }
-        Self::from_json(&path.display().to_string(), &json, &roles)
-    }
-
-    /// A tokenizer from the bytes of `tokenizer.json` and of the files that name special tokens, most important last.
-    fn from_json(file: &str, json: &[u8], roles: &[(String, Vec<u8>)]) -> Result<Self> {
-        let mut hashed = length_prefixed(json);
-        for (_, bytes) in roles {
+        let (file, beside) = (path.display().to_string(), Beside::read(folder)?);
+        let mut hashed = length_prefixed(&json);
+        for bytes in beside.bytes() {
             hashed.extend(length_prefixed(bytes));
         }
-        let inner = tokenizers::Tokenizer::from_bytes(json).map_err(|error| TokenizerError::Malformed {
-            file: file.to_owned(),
-            problem: error.to_string(),
-        })?;
-        let names = special::roles_from_json(roles)?;
-        Self::new(file, inner, &names, format!("xxh3:{:032x}", xxh3_128(&hashed)))
+        let mut inner = tokenizers::Tokenizer::from_bytes(&json)
+            .map_err(|error| TokenizerError::Malformed { file: file.clone(), problem: error.to_string() })?;
+        let roles = beside.roles();
+        let added = added::add(&mut inner, &beside, &roles)?;
+        if !added.is_empty() {
+            hashed.extend(length_prefixed(&added));
+        }
+        Self::new(&file, inner, &roles, format!("xxh3:{:032x}", xxh3_128(&hashed)))
     }
 
     fn new(

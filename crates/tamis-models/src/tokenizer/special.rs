@@ -2,10 +2,6 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
-use super::TokenizerError;
-
 /// Roles (`bos_token`, …) and the spelling of the token that has it; `None` where the files say that none has.
 pub(super) type Roles = BTreeMap<String, Option<String>>;
 
@@ -66,21 +62,4 @@ impl SpecialTokens {
             vocab_size,
         })
     }
-}
-
-/// Roles from Hugging Face's configuration files; a later file wins. A token is a string, an object with `content`, or null
-/// where there is none.
-pub(super) fn roles_from_json(files: &[(String, Vec<u8>)]) -> Result<Roles, TokenizerError> {
-    let mut roles = Roles::new();
-    for (file, bytes) in files {
-        let parsed: Value = serde_json::from_slice(bytes)
-            .map_err(|error| TokenizerError::Malformed { file: file.clone(), problem: error.to_string() })?;
-        for (name, value) in parsed.as_object().into_iter().flatten() {
-            let content = value.as_str().or_else(|| value.get("content").and_then(Value::as_str));
-            if name.ends_with("_token") && (content.is_some() || value.is_null()) {
-                roles.insert(name.clone(), content.map(str::to_owned));
-            }
-        }
-    }
-    Ok(roles)
 }

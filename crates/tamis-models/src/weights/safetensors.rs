@@ -210,8 +210,19 @@ impl Weights for SafetensorsWeights {
     }
 
     fn place(&self, name: &str) -> String {
-        let file = self.entries.get(name).map_or(0, |entry| entry.file);
-        self.files.get(file).map_or_else(String::new, WeightFile::display)
+        if let Some(entry) = self.entries.get(name) {
+            return self.files[entry.file].display();
+        }
+        // It could be in any of them.
+        match self.files.as_slice() {
+            [] => String::new(),
+            [only] => only.display(),
+            [first, others @ ..] => {
+                let holds_all = |folder: &&Path| others.iter().all(|other| other.path().starts_with(folder));
+                let folder = first.path().ancestors().skip(1).find(holds_all);
+                folder.unwrap_or(Path::new("")).display().to_string()
+            }
+        }
     }
 
     fn digest(&self) -> String {

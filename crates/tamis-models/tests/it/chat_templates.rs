@@ -45,3 +45,25 @@ fn only_the_template_that_opens_a_thought_asks_within_one() {
         assert_eq!(opened, (case["name"] == "open-thought").then_some("<think>"), "{}", case["name"]);
     }
 }
+
+/// The file of its own is read by Python with its line ends made plain already; the string in a JSON file is not.
+#[test]
+fn a_template_in_a_file_of_its_own_has_the_same_line_ends() {
+    let golden = golden();
+    let cases = golden["cases"].as_array().unwrap();
+    let case = cases.iter().find(|case| case["name"] == "line-ends").unwrap();
+    let template = case["config"]["chat_template"].as_str().unwrap();
+    assert!(template.contains("\r\n") && template.contains("\r{%"));
+    let folder = tempfile::tempdir().unwrap();
+    write_folder(folder.path());
+    let mut config = case["config"].clone();
+    config["chat_template"] = "another".into();
+    std::fs::write(folder.path().join("tokenizer_config.json"), config.to_string()).unwrap();
+    std::fs::write(folder.path().join("chat_template.jinja"), template).unwrap();
+    let model = open_model(folder.path().to_str().unwrap(), folder.path(), &|_| ()).unwrap();
+    let content = golden["content"].as_str().unwrap();
+    let prompt = Prompt::parse("mine", &content.replacen("mat", "{document}", 1)).unwrap();
+    let rendered = model.chat_template.unwrap().render(&prompt, "m").unwrap();
+    let text = [rendered.prefix(), "mat", rendered.suffix()].concat();
+    assert_eq!(text, case["rendered"].as_str().unwrap());
+}

@@ -88,14 +88,39 @@ fn pooling_other_than_the_mean_is_refused() {
         {"idx": 1, "path": "1_Pooling", "type": "sentence_transformers.models.Pooling"}]"#;
     std::fs::write(folder.path().join("modules.json"), modules).unwrap();
     std::fs::create_dir(folder.path().join("1_Pooling")).unwrap();
-    let pooling = folder.path().join("1_Pooling/config.json");
-    std::fs::write(&pooling, r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#)
-        .unwrap();
-    let error = open(folder.path().to_str().unwrap()).unwrap_err();
-    assert!(error.to_string().contains("got pooling_mode_cls_token"), "{error}");
-    std::fs::write(&pooling, r#"{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}"#)
-        .unwrap();
-    let model = open(folder.path().to_str().unwrap()).unwrap();
-    assert!(matches!(model.architecture, Architecture::Decoder(_)));
-    assert!(!model.sentence.unwrap().normalized);
+    let open_with = |pooling: &str| {
+        std::fs::write(folder.path().join("1_Pooling/config.json"), pooling).unwrap();
+        open(folder.path().to_str().unwrap())
+    };
+    for mean in [
+        r#"{"pooling_mode_cls_token": false, "pooling_mode_mean_tokens": true}"#,
+        r#"{"pooling_mode": "mean"}"#,
+        r#"{"pooling_mode": ["mean"]}"#,
+        r#"{"pooling_mode": "mean", "pooling_mode_mean_tokens": true, "pooling_mode_cls_token": false}"#,
+        r#"{"word_embedding_dimension": 32}"#,
+    ] {
+        let model = open_with(mean).unwrap_or_else(|error| panic!("{mean}: {error}"));
+        assert!(matches!(model.architecture, Architecture::Decoder(_)));
+        assert!(!model.sentence.unwrap().normalized);
+    }
+    for (other, got) in [
+        (
+            r#"{"pooling_mode_cls_token": true, "pooling_mode_mean_tokens": false}"#,
+            "got pooling_mode_cls_token",
+        ),
+        (r#"{"pooling_mode_mean_tokens": true, "pooling_mode_max_tokens": true}"#, "pooling_mode_max_tokens"),
+        (r#"{"pooling_mode_mean_tokens": false}"#, "got none"),
+        (r#"{"pooling_mode_some_new_way": true}"#, "pooling_mode_some_new_way"),
+        (r#"{"pooling_mode_cls_token": 1}"#, "`pooling_mode_cls_token`"),
+        (r#"{"pooling_mode": "cls"}"#, r#"got "cls""#),
+        (r#"{"pooling_mode": ["mean", "max"]}"#, r#"["mean","max"]"#),
+        (r#"{"pooling_mode": null}"#, "got null"),
+        // Places that disagree.
+        (r#"{"pooling_mode": "cls", "pooling_mode_mean_tokens": true}"#, r#"got "cls""#),
+        (r#"{"pooling_mode": "lasttoken", "pooling_mode_mean_tokens": true}"#, "lasttoken"),
+        (r#"{"pooling_mode": "mean", "pooling_mode_cls_token": true}"#, "got pooling_mode_cls_token"),
+    ] {
+        let error = open_with(other).map(drop).unwrap_err().to_string();
+        assert!(error.contains(got) && error.contains("1_Pooling/config.json"), "{other}: {error}");
+    }
 }

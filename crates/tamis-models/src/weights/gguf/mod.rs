@@ -71,7 +71,7 @@ impl GgufWeights {
         })?;
         let fields = GgufFields { file: &file, header: &header, architecture: family.architecture };
         let config = (family.config)(&fields)?;
-        config.validate()?;
+        config.validate().map_err(|error| error.of_file(path))?;
         let entries = entries(&file, header.tensors, family, &config)?;
         let digest = combine_digests(&[file.digest()?]);
         Ok(Self {
