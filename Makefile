@@ -44,7 +44,7 @@ SECONDS_EACH ?= 100
 fuzz:
 	$(CARGO) test --release -p tamis -p tamis-cli --test it --no-run
 	ulimit -v 6000000; TAMIS_FUZZ_SECONDS=$(SECONDS_EACH) $(CARGO) test --release -p tamis -p tamis-cli --test it -- \
-		no_bytes_of_strangers_do_harm --nocapture
+		untrusted_input_does_no_harm --nocapture
 
 bench: build
 	bash bench/run.sh

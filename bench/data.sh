@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# The data paths beside their peers: bench/data.sh ROUNDS RESULT [PART ...]; parts: select growth weighted density, all by
+# The data paths beside their peers: bench/data.sh ROUNDS RESULT [PART ...]; parts: select growth density, all by
 # default. Raw lines `NAME VALUE UNIT ROUND` are appended to RESULT.
 #
 # select, growth: BENCH_CORPUS (copies made by bench/enlarge.py: a folder of NN-*.jsonl.zst), else the labelled pool where
@@ -11,7 +11,7 @@ rounds="${1:-5}"
 result="${2:-/dev/stdout}"
 shift $(($# < 2 ? $# : 2))
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(select growth weighted density)
+[ ${#parts[@]} -gt 0 ] || parts=(select growth density)
 target="${CARGO_TARGET_DIR:-$PWD/target}"
 python="${BENCH_VENV:-$target/bench/venv}/bin/python"
 tamis="$target/release/tamis"
@@ -88,14 +88,6 @@ growth_part() {
         done
     done
     rm -rf "$work"/out.* "$work"/run.* "$work"/corpus-*
-}
-
-weighted_part() {
-    echo "# weighted: 1 M of 10 M keys and weights in memory, one thread; beside rand::seq::index::sample_weighted" | say
-    "$target/release/examples/weighted" 10000000 1000000 "$rounds" | say
-    echo "# weighted: memory at other sizes" | say
-    "$target/release/examples/weighted" 10000000 4000000 1 | sed 's,^weighted/,weighted-4M-of-10M/,' | say
-    "$target/release/examples/weighted" 40000000 4000000 1 | sed 's,^weighted/,weighted-4M-of-40M/,' | say
 }
 
 density_part() {

@@ -1,4 +1,4 @@
-//! The places where bytes of strangers come in, one function each: they may be refused, they may not panic, hang or take much
+//! The places where untrusted input comes in, one function each: they may be refused, they may not panic, hang or take much
 //! memory.
 //!
 //! The same functions are the targets of `cargo fuzz` (`fuzz_targets/`), of the property tests in `make test` and of `make

@@ -6,6 +6,7 @@ mod decoders;
 pub mod embed;
 pub mod error;
 pub mod graph;
+mod identity;
 mod native;
 mod packs;
 pub mod perplexity;
@@ -16,3 +17,4 @@ pub mod tokenizer;
 pub mod weights;
 
 pub use error::{Error, Result};
+pub use identity::ModelIdentity;

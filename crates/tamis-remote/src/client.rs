@@ -12,9 +12,9 @@ use ureq::http::{HeaderMap, Response};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::key::ApiKey;
+use crate::options::ServerOptions;
 use crate::replies::{error_message, parse, says_too_long};
 use crate::retry::{Failure, RetryPolicy, retry_after};
-use crate::server::ServerOptions;
 
 /// Largest body of an error that is read, and of an answer that holds no embeddings.
 pub(crate) const SMALL_ANSWER_BYTES: u64 = 4 << 20;

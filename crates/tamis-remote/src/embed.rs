@@ -8,24 +8,20 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, StringBuilder, UInt32Builder};
-use arrow_array::{ArrayRef, FixedSizeListArray, Float16Array, Float32Array, RecordBatch};
-use arrow_buffer::NullBuffer;
-use arrow_schema::{DataType, Field, FieldRef, Schema};
-use half::f16;
+use arrow_array::RecordBatch;
 use serde_json::{Value, json};
-use tamis_core::{
-    DocumentBatch, Fingerprint, Input, Parallelism, Signal, SignalInfo, column, reason as core_reason,
-};
-use tamis_models::embed::{NAME, Precision, TOKENS, TRUNCATED};
+use tamis_core::{DocumentBatch, Fingerprint, Input, Parallelism, Signal, SignalInfo, reason as core_reason};
+use tamis_models::embed::columns::{self, Embedded};
+use tamis_models::embed::{NAME, Precision};
 use tamis_models::text_tokens::TextTokenizer;
 
 use crate::client::{Patience, Request, SMALL_ANSWER_BYTES};
 use crate::cut::{Cut, Limits, Piece};
 use crate::endpoint::Endpoint;
 use crate::error::Result;
+use crate::options::ServerOptions;
 use crate::retry::Failure;
-use crate::server::{Kind, Server, ServerOptions};
+use crate::server::{Kind, Server};
 use crate::streak::RowFailure;
 
 mod answer;
@@ -211,57 +207,22 @@ impl RemoteEmbed {
         for batch in asked.chunks(self.batch) {
             vectors.extend(self.embed(batch)?);
         }
-        let mut vectors = vectors.into_iter();
-        let rows: Vec<Result<(Piece<'_>, Vec<f32>), &'static str>> = pieces
-            .into_iter()
-            .map(|piece| {
-                let piece = piece.map_err(|failure| failure.reason)?;
-                let vector = vectors.next().expect("every piece was embedded or has a reason");
-                Ok((piece, vector.map_err(|failure| failure.reason)?))
-            })
-            .collect();
-        Ok(self.batch(&rows))
-    }
-
-    fn batch(&self, rows: &[Result<(Piece<'_>, Vec<f32>), &'static str>]) -> RecordBatch {
-        let mut flat = Vec::with_capacity(rows.len() * self.dimension);
-        let (mut tokens, mut truncated) = (UInt32Builder::new(), BooleanBuilder::new());
-        let mut failed = StringBuilder::new();
+        let mut vectors = vectors.iter();
         let most = match self.cut {
             Cut::Local { most, .. } | Cut::Server { most } => most,
             Cut::Characters { .. } | Cut::Silent { .. } => usize::MAX,
         };
-        for row in rows {
-            match row {
-                Ok((_, vector)) => flat.extend_from_slice(vector),
-                Err(_) => flat.resize(flat.len() + self.dimension, 0.0),
-            }
-            let piece = row.as_ref().ok().map(|(piece, _)| piece);
-            let read = piece.and_then(|piece| piece.document_tokens).map(|tokens| tokens.min(most));
-            tokens.append_option(read.map(|tokens| u32::try_from(tokens).unwrap_or(u32::MAX)));
-            truncated.append_option(piece.and_then(|piece| piece.truncated));
-            failed.append_option(row.as_ref().err());
-        }
-        let numbers: ArrayRef = match self.precision {
-            Precision::F16 => Arc::new(Float16Array::from_iter_values(flat.into_iter().map(f16::from_f32))),
-            Precision::F32 => Arc::new(Float32Array::from(flat)),
-        };
-        let nulls = NullBuffer::from_iter(rows.iter().map(Result::is_ok));
-        let list = FixedSizeListArray::try_new(
-            item(self.precision),
-            list_size(self.dimension),
-            numbers,
-            Some(nulls),
-        )
-        .expect("every row has as many numbers as the list is wide");
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(list),
-            Arc::new(tokens.finish()),
-            Arc::new(truncated.finish()),
-            Arc::new(failed.finish()),
-        ];
-        RecordBatch::try_new(Arc::clone(&self.info.schema), columns)
-            .expect("columns are built in the order of the schema")
+        let rows: Vec<Result<Embedded<'_>, &'static str>> = pieces
+            .iter()
+            .map(|piece| {
+                let piece = piece.as_ref().map_err(|failure| failure.reason)?;
+                let vector = vectors.next().expect("every piece was embedded or has a reason");
+                let values = vector.as_ref().map_err(|failure| failure.reason)?;
+                let tokens = piece.document_tokens.map(|tokens| tokens.min(most));
+                Ok(Embedded { values, tokens, truncated: piece.truncated })
+            })
+            .collect();
+        Ok(columns::batch(&self.info.schema, self.dimension, self.precision, &rows))
     }
 }
 
@@ -309,18 +270,6 @@ fn asked<T>(
     server.client.call(&request, read)
 }
 
-fn item(precision: Precision) -> FieldRef {
-    let data_type = match precision {
-        Precision::F16 => DataType::Float16,
-        Precision::F32 => DataType::Float32,
-    };
-    Arc::new(Field::new("item", data_type, false))
-}
-
-fn list_size(dimension: usize) -> i32 {
-    i32::try_from(dimension).expect("the width is checked when the server is found")
-}
-
 fn info(server: &Server, cut: &Cut, options: &EmbedOptions, dimension: usize) -> SignalInfo {
     let fingerprint = Fingerprint::new(NAME, VERSION)
         .with("model", format!("server:{}", server.model))
@@ -338,19 +287,12 @@ fn info(server: &Server, cut: &Cut, options: &EmbedOptions, dimension: usize) ->
     if let Some(version) = &server.version {
         notes.insert("server_version".to_owned(), version.clone());
     }
-    let list = DataType::FixedSizeList(item(options.precision), list_size(dimension));
-    let schema = Schema::new(vec![
-        Field::new(column::EMBEDDING, list, true),
-        Field::new(TOKENS, DataType::UInt32, true),
-        Field::new(TRUNCATED, DataType::Boolean, true),
-        Field::new(column::FAILED, DataType::Utf8, true),
-    ]);
     SignalInfo {
         name: NAME.to_owned(),
         fingerprint,
         input: Input::Documents,
         parallelism: Parallelism::InFlight(server.concurrency.max(1)),
-        schema: Arc::new(schema),
+        schema: columns::schema(dimension, options.precision),
         ranking: None,
         part_bytes: options.part_bytes,
         notes,

@@ -32,16 +32,17 @@ use crate::cut::{Cut, Limits, assumed_context};
 use crate::endpoint::Endpoint;
 use crate::error::{Error, Result};
 use crate::logprobs::Shown;
+use crate::options::ServerOptions;
 use crate::reason;
 use crate::replies::prompt_tokens;
 use crate::retry::Failure;
-use crate::server::{Kind, Server, ServerOptions};
+use crate::server::{Kind, Server};
 use crate::streak::RowFailure;
 
 pub mod columns;
 mod start;
 
-use columns::Scored;
+use tamis_models::ask_llm::columns::{self as shared, Scored};
 
 /// Raised when the values that the same answers give change.
 const VERSION: u32 = 1;
@@ -301,7 +302,7 @@ impl RemoteJudge {
             tokens = tokens.zip(read).map(|(sum, read)| sum.saturating_add(read));
         }
         let delimiter_in_text = self.delimiters.iter().any(|delimiter| text.contains(delimiter));
-        let scored = Scored::new(&seen, tokens, &piece, delimiter_in_text);
+        let scored = columns::scored(&seen, tokens, &piece, delimiter_in_text);
         Ok(scored.ok_or_else(|| RowFailure::new(reason::NO_ANSWER_SHOWN, "neither answer is shown")))
     }
 }
@@ -322,7 +323,7 @@ impl Signal for RemoteJudge {
                     .map_err(|failure| failure.reason),
             );
         }
-        Ok(columns::batch(&self.info.schema, &rows))
+        Ok(shared::batch(&self.info.schema, columns::MORE, &rows))
     }
 }
 
@@ -383,7 +384,7 @@ fn info(
         fingerprint,
         input: Input::Documents,
         parallelism: Parallelism::InFlight(server.concurrency.max(1)),
-        schema: columns::schema(),
+        schema: shared::schema(columns::MORE),
         ranking: Some(Ranking {
             column: column::SCORE.to_owned(),
             direction: Direction::HigherIsBetter,

@@ -19,6 +19,7 @@ mod error;
 mod judge;
 mod key;
 mod logprobs;
+mod options;
 mod replies;
 mod retry;
 mod server;
@@ -28,7 +29,8 @@ pub use embed::{EmbedOptions, RemoteEmbed};
 pub use endpoint::{Endpoint, is_url};
 pub use error::{Error, Result};
 pub use judge::{JudgeOptions, RemoteJudge, columns};
-pub use server::{Kind, ServerOptions};
+pub use options::ServerOptions;
+pub use server::Kind;
 
 /// Reasons for which a server gave no value for a row, beside those of [`tamis_core::reason`].
 pub mod reason {

@@ -24,5 +24,5 @@ pub use density::{
 pub use selection::{
     Candidate, Cut, InvalidScore, MOST_STRATA, MidRanks, ParseRateError, Pass, PoissonSearch,
     PoissonThreshold, Priority, Quantile, Quantiles, Ranker, Rate, SELECTION_STAGE, Sums, Target, Threshold,
-    ThresholdSearch, UniformDraws, draw, find_thresholds, priority, smallest, unit_interval,
+    ThresholdSearch, UniformDraws, find_thresholds, priority, smallest, unit_interval,
 };

@@ -79,7 +79,7 @@ impl Worker {
     }
 }
 
-/// One shard that is being computed. The last one to let go of it finishes the shard.
+/// One shard that is being computed. Whoever finishes its last part finishes the shard.
 struct Open<'s> {
     shard: &'s ShardRecord,
     /// Parts handed out and not committed, plus one for the producer.
@@ -284,7 +284,7 @@ impl Project<'_> {
             }
         }
         if send(cutter.finish()) {
-            self.let_go(&open, directory)?;
+            self.finish_part(&open, directory)?;
         }
         Ok(())
     }
@@ -337,10 +337,10 @@ impl Project<'_> {
         totals.computed.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
         totals.tokens.fetch_add(tokens, Ordering::Relaxed);
         self.observer.advance(batch.num_rows() as u64, tokens, part.bytes);
-        self.let_go(&work.open, directory)
+        self.finish_part(&work.open, directory)
     }
 
-    fn let_go(&self, open: &Open<'_>, directory: &SignalDir) -> Result<()> {
+    fn finish_part(&self, open: &Open<'_>, directory: &SignalDir) -> Result<()> {
         if open.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.check_untouched(&open.shard.path)?;
             directory.finish_shard(open.shard)?;

@@ -13,7 +13,7 @@ use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
 use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
-use tamis_models::graph::{Backend, Device as ModelDevice, build_encoder};
+use tamis_models::graph::{Backend, Device as ModelDevice};
 use tamis_models::perplexity::{
     Objective as ModelObjective, Perplexity, PerplexityOptions as ModelPerplexityOptions, Reader,
 };
@@ -108,7 +108,7 @@ pub(crate) fn any_embedder(
 /// Ask-LLM with a judge that is loaded here.
 pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
     let judge = judge(&options.model, options.dtype, options.engine, options.device, observer)?;
-    let prompts = resolve_prompts(&options.prompts, &judge.digest)?;
+    let prompts = resolve_prompts(&options.prompts, &judge.identity.digest)?;
     ask(judge, &prompts, options, observer)
 }
 
@@ -155,21 +155,7 @@ pub(crate) fn ask(
 /// An embedder that is loaded here.
 fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
     let model = open(&options.model, observer)?;
-    let encoder = build_encoder(
-        &model.architecture,
-        &*model.weights,
-        backend(options.dtype, options.engine, options.device),
-    )?;
-    let limit = model.sentence.as_ref().and_then(|sentence| sentence.max_tokens);
-    let embedder = Embedder {
-        model: Arc::from(encoder),
-        tokenizer: Arc::new(model.tokenizer),
-        source: model.source,
-        digest: model.digest,
-        settings: model.settings,
-        license: model.license,
-        max_tokens: limit,
-    };
+    let embedder = Embedder::from_model(model, backend(options.dtype, options.engine, options.device))?;
     let own = ModelEmbedOptions {
         max_tokens: options.max_tokens,
         precision: if options.store_f32 { Precision::F32 } else { Precision::F16 },

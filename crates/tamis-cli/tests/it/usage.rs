@@ -244,7 +244,7 @@ fn questions_about_nothing_are_answered() {
     );
     // Two signals can be compared where both have come.
     let shown = world.ok("show --run run --disagree column-q,column:meta.score --number 200");
-    assert!(shown.stderr.contains("has not come to 1 of 4 shards"), "{}", shown.stderr);
+    assert!(shown.stderr.contains("has not scored 1 of 4 shards"), "{}", shown.stderr);
     assert!(shown.stdout.contains("d2-39") && !shown.stdout.contains("d9-"), "{}", shown.stdout);
     let why = world.ok("why d0-1 --run run").stdout;
     assert!(why.contains("not ranked") && why.contains("percentile"), "{why}");

@@ -1,7 +1,7 @@
-//! Lines that are set aside while a shard is read, so that it need not be read again to write them.
+//! Lines that are prefetched while a shard is read, so that it need not be read again to write them.
 //!
 //! Only a cache. The lines lie, as they are, in a file without a name that is gone with the process, however that ends; where
-//! there is no room for it, nothing is set aside, and the shard is read again.
+//! there is no room for it, nothing is prefetched, and the shard is read again.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -16,7 +16,7 @@ use super::{Block, CorpusResult, KeptWriter};
 use crate::store::{Action, Store, StoreError, StoreResult};
 use crate::text_file::temporary_file;
 
-/// Where lines are set aside.
+/// Where prefetched lines lie.
 #[derive(Debug)]
 pub struct Spool {
     folder: PathBuf,
@@ -76,7 +76,7 @@ impl Spool {
         self.file.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sets aside the lines of a block that `keep` (given the physical row, ascending) says. `None` when there is no room, or
+    /// Prefetches the lines of a block that `keep` (given the physical row, ascending) says. `None` when there is no room, or
     /// for a block that is not of lines.
     pub fn add(&self, block: &Block, keep: &mut dyn FnMut(u64) -> bool) -> Option<Chunk> {
         let mut memory = {
@@ -120,7 +120,7 @@ impl Spool {
         shards.insert(shard.to_owned(), (digest.to_owned(), chunks));
     }
 
-    /// The chunks of a shard of this digest, if all that was to be set aside was.
+    /// The chunks of a shard of this digest, if all that was to be prefetched was.
     #[must_use]
     pub fn chunks(&self, shard: &str, digest: &str) -> Option<Vec<Chunk>> {
         if self.file().lost {
@@ -130,7 +130,7 @@ impl Spool {
         shards.get(shard).filter(|(stored, _)| stored == digest).map(|(_, chunks)| chunks.clone())
     }
 
-    /// Lines that were set aside, read into `memory`.
+    /// Prefetched lines, read into `memory`.
     ///
     /// # Errors
     /// A disk that does not give back what was written.

@@ -1,4 +1,4 @@
-//! The value columns of the signal.
+//! The value columns of the signal, whoever judges.
 
 use std::sync::Arc;
 
@@ -6,8 +6,6 @@ use arrow_array::builder::{BooleanBuilder, Float64Builder, ListBuilder, StringBu
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use tamis_core::column;
-
-use super::answer::MeanAnswer;
 
 /// ln P(yes) − ln P(no).
 pub const LOG_ODDS: &str = "log_odds";
@@ -34,10 +32,42 @@ pub const LOG_ODDS_BY_PROMPT: &str = "log_odds_by_prompt";
 
 const FLOATS: [&str; 7] = [column::SCORE, LOG_P_YES, LOG_P_NO, P_YES, P_NO, CONTRAST, LOG_ODDS];
 
+/// Columns that one kind of judge has beside those of all.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct More {
+    /// Of numbers.
+    pub floats: &'static [&'static str],
+    /// Of yes or no.
+    pub flags: &'static [&'static str],
+}
+
+/// A row that was scored.
+#[derive(Clone, Debug)]
+pub struct Scored {
+    /// `score`, `log_p_yes`, `log_p_no`, `p_yes`, `p_no`, `contrast`, `log_odds`.
+    pub floats: [Option<f64>; 7],
+    /// Those of [`More::floats`].
+    pub more: Vec<Option<f64>>,
+    /// Those of [`More::flags`].
+    pub flags: Vec<bool>,
+    /// See [`TOKENS`].
+    pub tokens: Option<u32>,
+    /// See [`DOCUMENT_TOKENS`].
+    pub document_tokens: Option<u32>,
+    /// See [`TRUNCATED`].
+    pub truncated: Option<bool>,
+    /// See [`DELIMITER_IN_TEXT`].
+    pub delimiter_in_text: bool,
+    /// See [`LOG_ODDS_BY_PROMPT`].
+    pub log_odds_by_prompt: Vec<Option<f64>>,
+}
+
 /// The schema of the value columns.
-pub(crate) fn schema() -> SchemaRef {
-    let mut fields: Vec<Field> =
-        FLOATS.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect();
+#[must_use]
+pub fn schema(more: More) -> SchemaRef {
+    let floats = FLOATS.iter().chain(more.floats).map(|name| Field::new(*name, DataType::Float64, true));
+    let flags = more.flags.iter().map(|name| Field::new(*name, DataType::Boolean, true));
+    let mut fields: Vec<Field> = floats.chain(flags).collect();
     fields.extend([
         Field::new(TOKENS, DataType::UInt32, true),
         Field::new(DOCUMENT_TOKENS, DataType::UInt32, true),
@@ -49,49 +79,41 @@ pub(crate) fn schema() -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// A row that was scored.
-#[derive(Clone, Debug)]
-pub(crate) struct Scored {
-    pub(crate) mean: MeanAnswer,
-    pub(crate) log_odds_by_prompt: Vec<f64>,
-    pub(crate) tokens: u32,
-    pub(crate) document_tokens: u32,
-    pub(crate) truncated: bool,
-    pub(crate) delimiter_in_text: bool,
-}
-
-/// The batch of some rows; a failed row is null in every column but `failed`.
-pub(crate) fn batch(schema: &SchemaRef, rows: &[Result<Scored, &'static str>]) -> RecordBatch {
-    let mut floats: [Float64Builder; FLOATS.len()] = std::array::from_fn(|_| Float64Builder::new());
+/// The batch of some rows, of the [`schema`] with the same `more`; a failed row is null in every column but `failed`.
+///
+/// # Panics
+/// A row with fewer values of `more`.
+#[must_use]
+pub fn batch(schema: &SchemaRef, more: More, rows: &[Result<Scored, &'static str>]) -> RecordBatch {
+    let mut floats: Vec<Float64Builder> =
+        FLOATS.iter().chain(more.floats).map(|_| Float64Builder::new()).collect();
+    let mut flags: Vec<BooleanBuilder> = more.flags.iter().map(|_| BooleanBuilder::new()).collect();
     let (mut tokens, mut document_tokens) = (UInt32Builder::new(), UInt32Builder::new());
     let (mut truncated, mut delimiter) = (BooleanBuilder::new(), BooleanBuilder::new());
     let mut by_prompt = ListBuilder::new(Float64Builder::new());
     let mut failed = StringBuilder::new();
     for row in rows {
         let scored = row.as_ref().ok();
-        let values = scored.map(|Scored { mean, .. }| {
-            [
-                mean.log_odds,
-                mean.log_p_yes,
-                mean.log_p_no,
-                mean.p_yes,
-                mean.p_no,
-                mean.contrast,
-                mean.log_odds,
-            ]
-        });
-        for (at, builder) in floats.iter_mut().enumerate() {
-            builder.append_option(values.map(|values| values[at]));
+        let (own, others) = floats.split_at_mut(FLOATS.len());
+        for (at, builder) in own.iter_mut().enumerate() {
+            builder.append_option(scored.and_then(|row| row.floats[at]));
         }
-        tokens.append_option(scored.map(|row| row.tokens));
-        document_tokens.append_option(scored.map(|row| row.document_tokens));
-        truncated.append_option(scored.map(|row| row.truncated));
+        for (at, builder) in others.iter_mut().enumerate() {
+            builder.append_option(scored.and_then(|row| row.more[at]));
+        }
+        for (at, builder) in flags.iter_mut().enumerate() {
+            builder.append_option(scored.map(|row| row.flags[at]));
+        }
+        tokens.append_option(scored.and_then(|row| row.tokens));
+        document_tokens.append_option(scored.and_then(|row| row.document_tokens));
+        truncated.append_option(scored.and_then(|row| row.truncated));
         delimiter.append_option(scored.map(|row| row.delimiter_in_text));
-        by_prompt.append_option(scored.map(|row| row.log_odds_by_prompt.iter().copied().map(Some)));
+        by_prompt.append_option(scored.map(|row| row.log_odds_by_prompt.iter().copied()));
         failed.append_option(row.as_ref().err());
     }
     let mut columns: Vec<ArrayRef> =
         floats.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef).collect();
+    columns.extend(flags.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
     columns.extend([
         Arc::new(tokens.finish()) as ArrayRef,
         Arc::new(document_tokens.finish()),

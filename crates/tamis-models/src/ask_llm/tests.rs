@@ -1,3 +1,4 @@
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use arrow_array::Array;
@@ -8,6 +9,7 @@ use proptest::prelude::*;
 use super::fake::{FakeModel, FakeTokenizer};
 use super::*;
 use crate::graph::CausalLm;
+use crate::text_tokens::TextTokenizer;
 
 const PIECES: [&str; 6] = ["yes", " yes", "no", " no", " No", "the "];
 
@@ -23,11 +25,7 @@ fn judge(context: usize) -> (Arc<FakeModel>, Judge) {
     let model = Arc::new(FakeModel::new(context));
     let judge = Judge {
         model: AnswerModel::Decoder(Arc::clone(&model) as Arc<dyn CausalLm>),
-        tokenizer: Arc::new(FakeTokenizer::new(&PIECES)),
-        source: "fake".to_owned(),
-        digest: "fake weights".to_owned(),
-        settings: None,
-        license: Some("MIT".to_owned()),
+        identity: fake::identity(FakeTokenizer::new(&PIECES), Some("MIT")),
         chat_template: None,
     };
     (model, judge)
@@ -278,10 +276,8 @@ fn judge_of_family(name: &str) -> Judge {
     let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/joined");
     let folder = tempfile::tempdir().unwrap();
     std::fs::copy(fixtures.join(format!("{name}.json")), folder.path().join("tokenizer.json")).unwrap();
-    Judge {
-        tokenizer: Arc::new(crate::tokenizer::Tokenizer::from_folder(folder.path()).unwrap()),
-        ..judge(200).1
-    }
+    let tokenizer = crate::tokenizer::Tokenizer::from_folder(folder.path()).unwrap();
+    Judge { identity: fake::identity(tokenizer, None), ..judge(200).1 }
 }
 
 #[test]
@@ -310,7 +306,7 @@ fn shown_tokens_are_those_of_the_whole_prompt() {
         let signal =
             AskLlm::new(judge.clone(), &set(&["Text:\n{document}\nGood?"]), &AskLlmOptions::default());
         let shown = signal.unwrap().show_prompt("The cat.").unwrap().remove(0);
-        let whole = judge.tokenizer.encode_template("Text:\nThe cat.\nGood?").unwrap().len();
+        let whole = judge.identity.tokenizer.encode_template("Text:\nThe cat.\nGood?").unwrap().len();
         assert_eq!(shown.prefix.1 + shown.windows[0].1 + shown.suffix.1, before + whole, "{family}");
     }
 }

@@ -7,8 +7,8 @@ use super::blocks::{
     Activation, Attention, Bias, Blocks, FeedForward, LinearPart, Mask, NormNames, Parameters, Queries,
 };
 use super::config::{BertActivation, BertConfig};
-use super::pack::{Limits, Pack, split};
-use super::{Encoder, Sink};
+use super::pack::{Limits, Pack};
+use super::{Encoder, Sink, pooled};
 use crate::error::Result;
 use crate::weights::Weights;
 
@@ -137,15 +137,7 @@ impl<B: Blocks> Encoder for Bert<B> {
     }
 
     fn embed(&self, sequences: &[&[u32]], sink: &mut Sink<'_>) -> Result<()> {
-        self.limits.check(sequences, 0)?;
-        for part in split(sequences) {
-            let pooled = self.pooled(&Pack::new(&sequences[part.clone()], 0))?;
-            self.blocks.read(&pooled, &mut |values| {
-                for (sequence, row) in part.clone().zip(values.chunks_exact(self.dimension)) {
-                    sink(sequence, row);
-                }
-            })?;
-        }
-        Ok(())
+        let pooled = |pack: &Pack| self.pooled(pack);
+        pooled::embed(&self.blocks, &self.limits, self.dimension, sequences, pooled, sink)
     }
 }

@@ -14,6 +14,7 @@ pub(crate) mod blocks;
 mod config;
 mod decoder;
 pub(crate) mod pack;
+mod pooled;
 pub(crate) mod relative;
 pub(crate) mod rotary;
 mod settings;

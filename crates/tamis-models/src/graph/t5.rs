@@ -19,7 +19,7 @@ use super::blocks::{
 use super::config::{T5Activation, T5Config, T5Head};
 use super::pack::{Limits, Pack, split, split_lengths};
 use super::relative::Buckets;
-use super::{Encoder, EncoderDecoder, Pair, Sink};
+use super::{Encoder, EncoderDecoder, Pair, Sink, pooled};
 use crate::error::{Error, Result};
 use crate::weights::Weights;
 
@@ -422,15 +422,7 @@ impl<B: Blocks> Encoder for SentenceT5<B> {
     }
 
     fn embed(&self, sequences: &[&[u32]], sink: &mut Sink<'_>) -> Result<()> {
-        self.limits.check(sequences, 0)?;
-        for part in split(sequences) {
-            let pooled = self.pooled(&Pack::new(&sequences[part.clone()], 0))?;
-            self.blocks.read(&pooled, &mut |values| {
-                for (at, row) in part.clone().zip(values.chunks_exact(self.dimension)) {
-                    sink(at, row);
-                }
-            })?;
-        }
-        Ok(())
+        let pooled = |pack: &Pack| self.pooled(pack);
+        pooled::embed(&self.blocks, &self.limits, self.dimension, sequences, pooled, sink)
     }
 }

@@ -7,7 +7,7 @@
 //!   from the document's key, so it is the same in every batch and run.
 //! - [`Objective::Prefix`]: the second half of the tokens, given the first.
 //!
-//! A document that does not fit a window is cut into as few windows as will do, of even lengths, each an exercise of its own.
+//! A document that does not fit a window is cut into as few windows as will do, of even lengths, each an example of its own.
 //! Likelihoods are of the document's own tokens: sentinels and the end of the text are given like everything before, but
 //! not counted.
 
@@ -41,7 +41,7 @@ pub(super) struct Denoising {
     room: usize,
 }
 
-/// Makes exercises of windows.
+/// Makes examples of windows.
 struct Cutter {
     objective: Objective,
     /// `<extra_id_0>` and those after it.
@@ -52,14 +52,14 @@ struct Cutter {
 
 /// What the model reads, what it predicts, and which tokens of the document that is.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Exercise {
+struct Example {
     input: Vec<u32>,
     target: Vec<u32>,
     /// For each token of the target its place in the document, if it is of the document.
     places: Vec<Option<usize>>,
 }
 
-impl Exercise {
+impl Example {
     fn predict(&mut self, token: u32, place: Option<usize>) {
         self.target.push(token);
         self.places.push(place);
@@ -98,7 +98,7 @@ impl Denoising {
     }
 
     /// The windows of a document; none for a document that cannot be cut in two.
-    fn exercises(&self, document: &Document<'_>) -> Vec<Exercise> {
+    fn examples(&self, document: &Document<'_>) -> Vec<Example> {
         let tokens = document.tokens.len();
         if tokens < 2 {
             return Vec::new();
@@ -107,37 +107,37 @@ impl Denoising {
         (0..windows)
             .map(|at| {
                 let (begin, end) = (at * tokens / windows, (at + 1) * tokens / windows);
-                self.cutter.exercise(&document.tokens[begin..end], begin, document.key)
+                self.cutter.example(&document.tokens[begin..end], begin, document.key)
             })
             .collect()
     }
 }
 
 impl Cutter {
-    /// The exercise of a window of at least two tokens that begins at a place of the document.
-    fn exercise(&self, tokens: &[u32], begin: usize, key: DocKey) -> Exercise {
+    /// The example of a window of at least two tokens that begins at a place of the document.
+    fn example(&self, tokens: &[u32], begin: usize, key: DocKey) -> Example {
         let cuts = match self.objective {
             Objective::Span => noise_spans(tokens.len(), self.sentinels.len(), &mut generator(key, begin)),
             _ => vec![(tokens.len() / 2, tokens.len().div_ceil(2))],
         };
-        let mut exercise = Exercise { input: self.frame.0.clone(), ..Exercise::default() };
+        let mut example = Example { input: self.frame.0.clone(), ..Example::default() };
         let mut at = 0;
         for (span, (kept, cut)) in cuts.into_iter().enumerate() {
-            exercise.input.extend_from_slice(&tokens[at..at + kept]);
+            example.input.extend_from_slice(&tokens[at..at + kept]);
             if self.objective == Objective::Span {
-                exercise.input.push(self.sentinels[span]);
-                exercise.predict(self.sentinels[span], None);
+                example.input.push(self.sentinels[span]);
+                example.predict(self.sentinels[span], None);
             }
             for (place, &token) in tokens.iter().enumerate().skip(at + kept).take(cut) {
-                exercise.predict(token, Some(begin + place));
+                example.predict(token, Some(begin + place));
             }
             at += kept + cut;
         }
         for &token in &self.frame.1 {
-            exercise.input.push(token);
-            exercise.predict(token, None);
+            example.input.push(token);
+            example.predict(token, None);
         }
-        exercise
+        example
     }
 }
 
@@ -158,21 +158,21 @@ impl Reading for Denoising {
 
     fn sums(&self, documents: &[Document<'_>], pack_tokens: usize) -> Result<Vec<Sums>> {
         let mut rows = vec![Sums::default(); documents.len()];
-        let mut jobs: Vec<(usize, Exercise)> = Vec::new();
+        let mut jobs: Vec<(usize, Example)> = Vec::new();
         for (row, document) in documents.iter().enumerate() {
             let ends = self.tokenizer.token_ends(document.text, document.tokens.len())?;
             let end = |place: usize| ends[..=place].last().copied().unwrap_or(0);
-            for exercise in self.exercises(document) {
-                for place in exercise.places.iter().flatten() {
+            for example in self.examples(document) {
+                for place in example.places.iter().flatten() {
                     let before = place.checked_sub(1).map_or(0, end);
                     rows[row].bytes += end(*place).saturating_sub(before);
                     rows[row].predicted += 1;
                 }
-                jobs.push((row, exercise));
+                jobs.push((row, example));
             }
         }
         let lengths: Vec<usize> =
-            jobs.iter().map(|(_, exercise)| exercise.input.len() + exercise.target.len()).collect();
+            jobs.iter().map(|(_, example)| example.input.len() + example.target.len()).collect();
         let (order, packs) = packs(&lengths, pack_tokens);
         let mut sums = vec![f64::NAN; jobs.len()];
         for pack in packs {
@@ -263,7 +263,7 @@ mod tests {
             let objective = if span { Objective::Span } else { Objective::Prefix };
             let cutter = Cutter { objective, sentinels: (1000..1050).collect(), frame: (Vec::new(), vec![2000]) };
             let window: Vec<u32> = (0..tokens as u32).collect();
-            let Exercise { input, target, places } = cutter.exercise(&window, begin, key(document));
+            let Example { input, target, places } = cutter.example(&window, begin, key(document));
             prop_assert_eq!((input.last(), target.last()), (Some(&2000), Some(&2000)));
             // What follows each sentinel of the target, put where the input has that sentinel.
             let mut spans: Vec<(u32, Vec<u32>)> = Vec::new();

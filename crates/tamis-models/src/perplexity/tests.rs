@@ -18,11 +18,7 @@ fn reader(context: usize, before: &[u32]) -> Reader {
     tokenizer.frame = (before.to_vec(), Vec::new());
     Reader {
         model: Likelihood::Causal(Arc::new(FakeModel::new(context))),
-        tokenizer: Arc::new(tokenizer),
-        source: "fake".to_owned(),
-        digest: "fake weights".to_owned(),
-        settings: None,
-        license: None,
+        identity: crate::ask_llm::fake::identity(tokenizer, None),
     }
 }
 

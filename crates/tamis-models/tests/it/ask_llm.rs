@@ -156,7 +156,7 @@ fn default_judge_agrees_with_transformers() {
     // A small judge answers shots, and has a chat template.
     let texts: Vec<&str> = corpus.iter().take(8).map(|(_, text)| text.as_str()).collect();
     let options = AskLlmOptions { max_document_tokens: Some(32), ..AskLlmOptions::default() };
-    let auto = PromptSet::resolve("auto", &short.digest).unwrap();
+    let auto = PromptSet::resolve("auto", &short.identity.digest).unwrap();
     assert_ne!(auto.name(), "paper", "the default judge has a set of prompts of its own");
     let mut diagnostics = JudgeDiagnostics::default();
     for batch in annotate(&AskLlm::new(short.clone(), &auto, &options).unwrap(), &texts) {

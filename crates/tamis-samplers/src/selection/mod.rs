@@ -4,7 +4,6 @@
 //! smallest priorities are kept. Rules differ in the priority alone, so all of them nest under one seed, do not depend on
 //! the order of shards, and share one exact search for the threshold.
 
-mod draw;
 mod mid_ranks;
 mod poisson;
 mod priority;
@@ -13,7 +12,6 @@ mod smallest;
 mod threshold;
 mod uniform;
 
-pub use draw::draw;
 pub use mid_ranks::{MOST_STRATA, MidRanks, Quantile, Quantiles};
 pub use poisson::{PoissonSearch, PoissonThreshold};
 pub use priority::{Candidate, InvalidScore, Priority, Ranker, priority};

@@ -10,7 +10,6 @@ use std::fmt;
 
 use tamis_core::{DocKey, Rule};
 
-use super::threshold::Threshold;
 use super::uniform::{SELECTION_STAGE, UniformDraws, unit_of_bits};
 
 /// A document that may be kept.
@@ -96,16 +95,6 @@ impl Priority {
     #[must_use]
     pub fn value(&self) -> f64 {
         Self::value_of(self.image)
-    }
-
-    /// The value as an integer of the same order.
-    pub(crate) fn image(&self) -> u64 {
-        self.image
-    }
-
-    /// The integer of a value.
-    pub(crate) fn image_of(value: f64) -> u64 {
-        ordered_image(value)
     }
 
     /// The value of an integer.
@@ -219,71 +208,6 @@ impl Ranker {
     }
 }
 
-/// Where a priority lies beside an interval of values.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum Place {
-    /// The score cannot be used.
-    Unusable,
-    /// Below the interval.
-    Before,
-    /// Inside, its borders included.
-    Within(Priority),
-    /// Above.
-    After,
-}
-
-impl Ranker {
-    /// Where a document's priority lies beside `low ..= high`. The logarithm is computed only where bounds on it do not
-    /// tell, so this is cheaper than [`Ranker::priority`] and says the same.
-    #[inline]
-    pub(crate) fn place(&self, key: DocKey, score: f64, low: f64, high: f64) -> Place {
-        let factor = match self.rule {
-            Rule::Random => 1.0,
-            // Products of others might not be normal numbers, whose rounding is known.
-            Rule::Ips if (1e-280..1e280).contains(&score) => score,
-            _ => return self.place_exactly(key, score, low, high),
-        };
-        let v = unit_of_bits(self.draws.bits(key));
-        // −ln(1 − v) = 2 artanh z = 2z (1 + z²/3 + z⁴/5 + …) with z = v / (2 − v); every term is positive, and from the
-        // third on they add up to less than z⁴/5 / (1 − z²). What rounding, here and in the logarithm itself, can do is far
-        // below one part in 10¹².
-        const MARGIN: f64 = 1e-12;
-        let z = v / (2.0 - v);
-        let square = z * z;
-        let base = 2.0 * z * factor;
-        let (third, fifth) = (square * (1.0 / 3.0), square * square * 0.2);
-        if base * (1.0 + third + fifth) * (1.0 - MARGIN) > high {
-            return Place::After;
-        }
-        if base * (1.0 + third + fifth / (1.0 - square)) * (1.0 + MARGIN) < low {
-            return Place::Before;
-        }
-        self.place_exactly(key, score, low, high)
-    }
-
-    #[inline(never)]
-    fn place_exactly(&self, key: DocKey, score: f64, low: f64, high: f64) -> Place {
-        match self.priority(key, score) {
-            Err(_) => Place::Unusable,
-            Ok(priority) if priority.value() < low => Place::Before,
-            Ok(priority) if priority.value() > high => Place::After,
-            Ok(priority) => Place::Within(priority),
-        }
-    }
-
-    /// Whether a threshold of this ranker's rule and seed keeps a document; one whose score cannot be used is not kept.
-    #[must_use]
-    #[inline]
-    pub fn keeps(&self, threshold: &Threshold, key: DocKey, score: f64) -> bool {
-        let border = threshold.first_rejected.as_ref().map_or(f64::INFINITY, Priority::value);
-        match self.place(key, score, border, border) {
-            Place::Before => true,
-            Place::Within(priority) => threshold.keeps(&priority),
-            Place::After | Place::Unusable => false,
-        }
-    }
-}
-
 /// 1 / score; `None` unless the score is positive and the weight a finite positive number.
 pub(crate) fn weight(score: f64) -> Option<f64> {
     let weight = 1.0 / score;
@@ -344,28 +268,6 @@ mod tests {
     }
 
     proptest! {
-        #[test]
-        fn a_place_is_told_as_by_the_priority(
-            id in any::<u64>(), score in prop_oneof![1e-300..1e300_f64, 0.0..3.0_f64, any::<f64>()], near in -3..=3_i64,
-            rule in prop_oneof![Just(Rule::Ips), Just(Rule::Random), Just(Rule::Top)],
-        ) {
-            // Borders as near as the next number, where bounds cannot tell any more.
-            let ranker = Ranker::new(rule, 9);
-            let Ok(priority) = ranker.priority(key(id), score) else {
-                prop_assert_eq!(ranker.place(key(id), score, 0.0, 1.0), Place::Unusable);
-                return Ok(());
-            };
-            for border in [Priority::value_of(priority.image.wrapping_add_signed(near)), priority.value() * (1.0 + near as f64 * 1e-12)] {
-                prop_assume!(!border.is_nan());
-                let expected = match priority.value().partial_cmp(&border).unwrap() {
-                    std::cmp::Ordering::Less => Place::Before,
-                    std::cmp::Ordering::Equal => Place::Within(priority),
-                    std::cmp::Ordering::Greater => Place::After,
-                };
-                prop_assert_eq!(ranker.place(key(id), score, border, border), expected);
-            }
-        }
-
         #[test]
         fn order_of_images_is_order_of_values(a in any::<f64>(), b in any::<f64>()) {
             prop_assume!(!a.is_nan() && !b.is_nan());

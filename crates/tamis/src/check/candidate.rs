@@ -77,11 +77,7 @@ impl Likelihood {
                 AnswerModel::Decoder(model) => Model::Causal(Arc::clone(model)),
                 AnswerModel::EncoderDecoder(model) => Model::Span(Arc::clone(model)),
             },
-            tokenizer: Arc::clone(&judge.tokenizer),
-            source: judge.source.clone(),
-            digest: judge.digest.clone(),
-            settings: judge.settings.clone(),
-            license: judge.license.clone(),
+            identity: judge.identity.clone(),
         };
         let options = PerplexityOptions { max_document_tokens: MOST_TOKENS, ..PerplexityOptions::default() };
         Ok(Self { signal: Perplexity::new(reader, &options)? })

@@ -161,14 +161,14 @@ impl Model {
 
     fn source(&self) -> &str {
         match self {
-            Self::Here(judge) => &judge.source,
+            Self::Here(judge) => &judge.identity.source,
             Self::Server(address) => address,
         }
     }
 
     fn digest(&self) -> &str {
         match self {
-            Self::Here(judge) => &judge.digest,
+            Self::Here(judge) => &judge.identity.digest,
             Self::Server(_) => "",
         }
     }

@@ -139,7 +139,7 @@ impl Project<'_> {
         column_in(signal.record(), asked)
     }
 
-    /// The scores of a signal that lags behind the corpus: documents of shards that it has not come to have none. Says so.
+    /// The scores of a signal that lags behind the corpus: documents of shards that it has not scored have none. Says so.
     pub(crate) fn scale_so_far(
         &self,
         version: &CorpusVersion,
@@ -152,7 +152,7 @@ impl Project<'_> {
         }
         if behind > 0 {
             self.observer.warn(&format!(
-                "`{}` has not come to {behind} of {} shards, whose documents are left out; `tamis score` computes what is missing",
+                "`{}` has not scored {behind} of {} shards, whose documents are left out; `tamis score` computes what is missing",
                 signal.full_name(),
                 version.shards.len()
             ));

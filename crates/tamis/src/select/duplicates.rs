@@ -4,7 +4,7 @@
 //! smallest document key. Nothing depends on the names or the order of shards: rows that are equal in all of that are equal
 //! byte for byte, and any one of them may stand for the others.
 //!
-//! A row that gives way to another of its id, or that is vetoed, stands for no text: otherwise a text would vanish although
+//! A row that loses to another of its id, or that is vetoed, stands for no text: otherwise a text would vanish although
 //! another row has it. So of each text exactly one row stays, unless all of its rows are out for another reason. A veto names
 //! documents, not texts: copies of a vetoed text under other ids are vetoed by their own ids. Whether a row has a score is
 //! not looked at, so the same rows stay under every signal.
@@ -18,7 +18,7 @@ use super::vetoes::Vetoes;
 use crate::Result;
 use crate::options::ExactDuplicates;
 
-/// The documents that give way to others.
+/// The documents that lose to others.
 #[derive(Debug, Default)]
 pub(super) struct Duplicates {
     /// Paths of the shards, sorted as those of a corpus version are.
@@ -28,7 +28,7 @@ pub(super) struct Duplicates {
 }
 
 impl Duplicates {
-    /// Adds to the rows that give way to another of their id those that give way to another of their text.
+    /// Adds to the rows that lose to another of their id those that lose to another of their text.
     pub(super) fn find(
         run: &RunDirectory,
         shards: &[ShardRecord],
@@ -59,7 +59,7 @@ impl Duplicates {
         self.shards.binary_search_by(|shard| shard.as_str().cmp(path)).unwrap_or(usize::MAX)
     }
 
-    /// The reason for which the `document`-th of a shard gives way to another one.
+    /// The reason for which the `document`-th of a shard loses to another one.
     pub(super) fn loses(&self, shard: usize, document: usize) -> Option<&'static str> {
         if is_marked(&self.by_id, shard, document) {
             return Some(reason::DUPLICATE_ID);

@@ -1,4 +1,4 @@
-//! Documents that are equal in one column of the inventory: which of each group stays, and which give way.
+//! Documents that are equal in one column of the inventory: which of each group stays, and which lose.
 //!
 //! Memory: 16 bytes a document of one range of keys (at most 256 MiB; a larger corpus is gone through range by range,
 //! reading one column), about 70 bytes for each key of the range that occurs more than once, and one bit a document.
@@ -31,17 +31,17 @@ pub(super) fn is_marked(marks: &Marks, shard: usize, document: usize) -> bool {
         .is_some_and(|word| word >> (document % 64) & 1 == 1)
 }
 
-/// The documents that give way to others.
+/// The documents that lose to others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Losers {
     pub(super) marks: Marks,
     /// Groups of more than one.
     pub(super) groups: u64,
-    /// Documents that give way.
+    /// Documents that lose.
     pub(super) documents: u64,
     /// Those of them that differ from the one that stays in the first column of the rank.
     pub(super) different: u64,
-    /// Those of them that would give way too if groups ended with their shard.
+    /// Those of them that would lose too if groups ended with their shard.
     pub(super) within_shard: u64,
 }
 

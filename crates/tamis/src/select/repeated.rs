@@ -27,7 +27,7 @@ const A_FEW_PERCENT: u64 = 1;
 pub(crate) struct RepeatedIds {
     losers: Losers,
     documents: u64,
-    /// Shard, row and id of one that gives way.
+    /// Shard, row and id of one that loses.
     example: Option<(String, u64, String)>,
 }
 
@@ -53,7 +53,7 @@ impl RepeatedIds {
         Ok(Self { losers, documents: version.documents(), example })
     }
 
-    /// Which rows give way.
+    /// Which rows lose.
     pub(super) fn into_marks(self) -> Marks {
         self.losers.marks
     }

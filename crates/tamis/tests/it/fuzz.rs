@@ -86,7 +86,7 @@ fn mutate(bytes: &mut Vec<u8>, other: &[u8], random: &mut Random) {
 }
 
 #[test]
-fn no_bytes_of_strangers_do_harm() {
+fn untrusted_input_does_no_harm() {
     let number = |name: &str, default: u64| {
         std::env::var(name)
             .map_or(default, |value| value.parse().unwrap_or_else(|_| panic!("{name}={value}")))

