@@ -11,6 +11,7 @@ mod printable;
 mod progress;
 
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::{CommandFactory, FromArgMatches};
 
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         Ok(parsed) => parsed,
         Err(error) => return refuse(error),
     };
-    let terminal = Terminal::new(cli.global.quiet);
+    let terminal = Arc::new(Terminal::new(cli.global.quiet));
     let context = Context { global: &cli.global, terminal: &terminal, given: &given };
     let result = match &cli.command {
         Command::Select(select) => commands::select::run(&context, select),

@@ -31,7 +31,7 @@ pub(crate) fn generations_text(generations: &BTreeMap<String, u64>) -> String {
     serde_json::Value::from_iter(generations.clone()).to_string()
 }
 
-impl Project<'_> {
+impl Project {
     /// Computes again the rows of a finished signal that may do better, and adds what came of it to a report. Shards that
     /// `wanted` refuses stay as they are.
     pub(crate) fn retry(

@@ -24,7 +24,7 @@ pub fn without_secrets(message: &str) -> String {
     redact(&[message.to_owned()], &secrets_in_environment()).concat()
 }
 
-impl Project<'_> {
+impl Project {
     /// Writes the record of a command that ends now.
     ///
     /// # Errors

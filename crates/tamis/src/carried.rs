@@ -102,7 +102,7 @@ impl Carried {
     /// The value of the document at a place in the inventory of a shard; `None` for null.
     pub(crate) fn value_at(
         &self,
-        project: &Project<'_>,
+        project: &Project,
         shard: &ShardRecord,
         at: usize,
     ) -> Result<Option<String>> {
@@ -120,7 +120,7 @@ impl Carried {
     }
 
     /// The column alone.
-    fn read(&self, project: &Project<'_>, shard: &ShardRecord) -> Result<SidecarReader> {
+    fn read(&self, project: &Project, shard: &ShardRecord) -> Result<SidecarReader> {
         match self.beside_inventory(shard)? {
             Some(sidecar) => Ok(sidecar),
             None => Ok(project.run.read_inventory(&shard.path, SidecarColumns::Named(&[&self.name]))?),
@@ -166,7 +166,7 @@ impl Strata {
     }
 }
 
-impl Project<'_> {
+impl Project {
     /// The columns that were asked for or carried before, and are not in the inventories: makes what is missing of each, by a
     /// pass over the shards that lack it. `unsure` are those that no shard begins with; says so of each that is null
     /// everywhere.

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::Path;
+use std::sync::Arc;
 
 use serde::Deserialize;
 use tamis_core::Direction;
@@ -74,7 +75,7 @@ pub struct DemoReport {
 ///
 /// # Errors
 /// A folder that cannot be written, models that cannot be fetched.
-pub fn demo(out: &Path, threads: usize, observer: &dyn Observer) -> Result<DemoReport> {
+pub fn demo(out: &Path, threads: usize, observer: Arc<dyn Observer>) -> Result<DemoReport> {
     let corpus = out.join("corpus");
     write_corpus(&corpus)?;
     let run = out.join("run");
@@ -224,7 +225,7 @@ fn shares(documents: &[Document], among: &BTreeSet<String>) -> (f64, f64) {
 
 /// Scores in keep order (larger = kept first), in the order of the documents.
 fn keep_scores(
-    project: &Project<'_>,
+    project: &Project,
     version: &CorpusVersion,
     signal: &SignalDir,
     column: &str,

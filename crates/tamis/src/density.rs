@@ -27,7 +27,7 @@ const PROBED_DOCUMENTS: usize = 2_000;
 const DIAGNOSED_RATE: f64 = 0.1;
 const SKETCH_NOTE: &str = "sketch";
 
-impl Project<'_> {
+impl Project {
     pub(crate) fn score_density(
         &self,
         version: &CorpusVersion,
@@ -161,6 +161,7 @@ impl Project<'_> {
                 Ok(())
             },
             |batch| {
+                self.go_on()?;
                 let rows = batch.num_rows() as u64;
                 let batch = EmbeddingBatch::new(batch)?;
                 let (_, block) = hasher.hash_batch(&batch)?;

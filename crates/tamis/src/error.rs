@@ -26,6 +26,9 @@ pub enum Error {
         /// The remedy.
         hint: String,
     },
+    /// The observer asked for it ([`crate::Observer::cancelled`]).
+    #[error("stopped, as was asked")]
+    Cancelled,
     /// A folder or an object store.
     #[error(transparent)]
     Store(#[from] tamis_io::store::StoreError),
@@ -73,6 +76,7 @@ impl Error {
             Self::Usage { hint, .. } | Self::State { hint, .. } => {
                 Some(hint.clone()).filter(|hint| !hint.is_empty())
             }
+            Self::Cancelled => Some("what was done stays: the same call goes on from there".to_owned()),
             Self::Store(error) => error.hint(),
             Self::Corpus(error) => error.hint(),
             Self::Run(error) => error.hint(),

@@ -27,7 +27,7 @@ pub struct UnreadableRow {
     pub raw: Option<String>,
 }
 
-impl Project<'_> {
+impl Project {
     /// Rows that could not be read and answer to a name: `SHARD:LINE` (1-based), or an id, which has to stand in the row
     /// between quotation marks or as a number of its own.
     ///

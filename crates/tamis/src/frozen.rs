@@ -142,7 +142,7 @@ impl Stored {
     }
 }
 
-impl Project<'_> {
+impl Project {
     /// Looks for the sketch that options ask for, over the embeddings of a full name.
     pub(crate) fn stored_sketches(&self, asked: &DensityOptions, embedding: &str) -> Result<Stored> {
         let mut stored = Stored::default();

@@ -40,7 +40,7 @@ enum Item {
     End(ShardEnd),
 }
 
-impl Project<'_> {
+impl Project {
     /// Reads every shard that has no inventory yet, checks that the others are as they were, and returns the version of the
     /// corpus that they make. Carried columns that are not in the inventories are completed.
     ///
@@ -192,6 +192,7 @@ impl Project<'_> {
     }
 
     fn decode(&self, item: Item, prefetch: Option<&Prefetch>) -> Result<Piece> {
+        self.go_on()?;
         Ok(match item {
             Item::End(end) => Piece::End(end),
             Item::Block(block) => {

@@ -68,7 +68,7 @@ pub(crate) fn check_beginnings(
     }
 }
 
-impl Project<'_> {
+impl Project {
     /// [`check_beginnings`] for a run that has not recorded its corpus yet.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl Project<'_> {
     pub(crate) fn check_beginnings(&self) -> Result<()> {
         match self.run.latest_corpus()? {
             Some(_) => Ok(()),
-            None => check_beginnings(&self.corpus, &self.columns, &self.location, self.observer),
+            None => check_beginnings(&self.corpus, &self.columns, &self.location, &*self.observer),
         }
     }
 

@@ -115,7 +115,7 @@ struct Totals {
     tokens: AtomicU64,
 }
 
-impl Project<'_> {
+impl Project {
     /// Computes `signal` for every document of the worker's part of `shards` that has no value yet.
     ///
     /// # Errors
@@ -313,6 +313,7 @@ impl Project<'_> {
         directory: &SignalDir,
         totals: &Totals,
     ) -> Result<()> {
+        self.go_on()?;
         let (part, shard) = (&work.part, work.open.shard);
         let info = signal.info();
         let schema = ScoreBatch::sidecar_schema(&info.schema);

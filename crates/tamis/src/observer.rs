@@ -1,5 +1,7 @@
 //! How the library tells a person or a program how far it is, without printing anything itself.
 
+use std::sync::Arc;
+
 /// Receives progress and warnings; called from any worker thread.
 ///
 /// Implementors return quickly: a slow observer slows the run.
@@ -18,6 +20,36 @@ pub trait Observer: Send + Sync {
     fn warn(&self, message: &str);
     /// A plain remark, e.g. that a stage was done before.
     fn note(&self, message: &str);
+    /// Whether the work is to stop; asked between blocks of a shard and between parts of a signal. What was committed stays,
+    /// and the same call goes on from there.
+    fn cancelled(&self) -> bool {
+        false
+    }
+}
+
+/// Whoever has an observer may keep a share of it, to look at it while the library reports to it.
+impl<O: Observer + ?Sized> Observer for Arc<O> {
+    fn begin(&self, stage: &str, total: u64) {
+        (**self).begin(stage, total);
+    }
+    fn advance(&self, documents: u64, tokens: u64, units: u64) {
+        (**self).advance(documents, tokens, units);
+    }
+    fn skip(&self, units: u64) {
+        (**self).skip(units);
+    }
+    fn end(&self) {
+        (**self).end();
+    }
+    fn warn(&self, message: &str) {
+        (**self).warn(message);
+    }
+    fn note(&self, message: &str) {
+        (**self).note(message);
+    }
+    fn cancelled(&self) -> bool {
+        (**self).cancelled()
+    }
 }
 
 /// An observer that ignores everything.

@@ -80,7 +80,7 @@ enum Standing {
     Refused { stored: String, differences: Vec<String> },
 }
 
-impl Project<'_> {
+impl Project {
     /// What would be computed for a signal, and for counts by `tokenizer` where a selection names one.
     ///
     /// # Errors

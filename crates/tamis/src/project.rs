@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 
 use tamis_io::corpus::{Columns, Corpus, MAX_LINE_BYTES, ResolvedIds, discover_beside};
 use tamis_io::run::{CorpusColumns, CorpusVersion, IdColumn, RunDirectory};
@@ -17,7 +17,7 @@ use crate::ready::Held;
 use crate::{Error, Observer, Result};
 
 /// An opened run: everything else is a method of it.
-pub struct Project<'a> {
+pub struct Project {
     pub(crate) corpus: Corpus,
     pub(crate) columns: Columns,
     /// Columns to be carried that are not in the inventories; see [`crate::carried`].
@@ -27,12 +27,12 @@ pub struct Project<'a> {
     pub(crate) max_line_bytes: u64,
     pub(crate) threads: usize,
     pub(crate) keep_text: bool,
-    pub(crate) observer: &'a dyn Observer,
+    pub(crate) observer: Arc<dyn Observer>,
     /// For the next computation.
     pub(crate) held: Mutex<Held>,
 }
 
-impl<'a> Project<'a> {
+impl Project {
     /// Opens a corpus and its run directory, which is made when absent.
     ///
     /// `corpus` may be `None` when the run knows its corpus. `threads` of 0 means one a core.
@@ -43,7 +43,7 @@ impl<'a> Project<'a> {
         corpus: Option<CorpusOptions>,
         run: &Path,
         threads: usize,
-        observer: &'a dyn Observer,
+        observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         let project =
             Self::open_with(corpus, Store::local(run), threads, observer, RunDirectory::open_or_create)?;
@@ -69,7 +69,7 @@ impl<'a> Project<'a> {
         corpus: Option<CorpusOptions>,
         run: Store,
         threads: usize,
-        observer: &'a dyn Observer,
+        observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         let project = Self::open_with(corpus, run, threads, observer, RunDirectory::open_or_create)?;
         project.tell_left_out();
@@ -84,7 +84,7 @@ impl<'a> Project<'a> {
         corpus: Option<CorpusOptions>,
         run: &Path,
         threads: usize,
-        observer: &'a dyn Observer,
+        observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         Self::open_with(corpus, Store::local(run), threads, observer, RunDirectory::peek)
     }
@@ -93,7 +93,7 @@ impl<'a> Project<'a> {
         corpus: Option<CorpusOptions>,
         store: Store,
         threads: usize,
-        observer: &'a dyn Observer,
+        observer: Arc<dyn Observer>,
         open_run: impl FnOnce(Store) -> tamis_io::run::RunResult<RunDirectory>,
     ) -> Result<Self> {
         // What is wrong with the corpus is told before a run directory is made for it. What the run has read stays a shard.
@@ -176,9 +176,17 @@ impl<'a> Project<'a> {
         Ok(project)
     }
 
+    /// Between blocks and parts: whether to go on.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`].
+    pub(crate) fn go_on(&self) -> Result<()> {
+        if self.observer.cancelled() { Err(Error::Cancelled) } else { Ok(()) }
+    }
+
     /// Says what lies among the shards and is not read. [`Project::open`] has done so.
     pub fn tell_left_out(&self) {
-        tell_left_out(&self.corpus, &self.location, self.observer);
+        tell_left_out(&self.corpus, &self.location, &*self.observer);
     }
 
     /// What lies among the shards and is not read: how many files, by reason.
@@ -203,7 +211,7 @@ impl<'a> Project<'a> {
             max_line_bytes: self.max_line_bytes,
             threads: self.threads,
             keep_text: self.keep_text,
-            observer: self.observer,
+            observer: Arc::clone(&self.observer),
             held: Mutex::default(),
         }
     }

@@ -34,7 +34,7 @@ pub(crate) struct Foreseen {
 /// What the next computation takes.
 pub(crate) type Held = Option<(SignalOptions, Ready)>;
 
-impl Project<'_> {
+impl Project {
     /// A signal that is computed from documents, built now unless a check before built it.
     ///
     /// # Errors
@@ -56,20 +56,22 @@ impl Project<'_> {
         Ok(match asked {
             SignalOptions::Density(density) => self.build(&SignalOptions::Embed(density.embed.clone()))?,
             SignalOptions::AskLlm(ask) => {
-                let (signal, repeatability) = models::any_ask_llm(ask, self.observer)?;
+                let (signal, repeatability) = models::any_ask_llm(ask, &*self.observer)?;
                 Ready { signal, repeatability }
             }
             SignalOptions::Embed(embed) => {
-                let (signal, repeatability) = models::any_embedder(embed, self.observer)?;
+                let (signal, repeatability) = models::any_embedder(embed, &*self.observer)?;
                 Ready { signal, repeatability }
             }
             SignalOptions::Perplexity(perplexity) => {
-                let built = models::perplexity(perplexity, asked.stored_name(), self.observer)?;
+                let built = models::perplexity(perplexity, asked.stored_name(), &*self.observer)?;
                 let repeatability = models::repeatability(perplexity.engine, perplexity.device);
                 Ready { signal: Box::new(built), repeatability }
             }
-            SignalOptions::Ngram(ngram) => exact(Box::new(crate::ngram::load(ngram, self.observer)?)),
-            SignalOptions::Tokens { tokenizer } => exact(Box::new(models::tokens(tokenizer, self.observer)?)),
+            SignalOptions::Ngram(ngram) => exact(Box::new(crate::ngram::load(ngram, &*self.observer)?)),
+            SignalOptions::Tokens { tokenizer } => {
+                exact(Box::new(models::tokens(tokenizer, &*self.observer)?))
+            }
             SignalOptions::Column { name } => exact(Box::new(ColumnSignal::new(name))),
             SignalOptions::Counts => exact(Box::new(Counts::new())),
         })

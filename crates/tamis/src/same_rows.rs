@@ -30,7 +30,7 @@ pub(crate) struct SameRows {
 
 impl SameRows {
     /// From physical row `first` on.
-    pub(crate) fn of(project: &Project<'_>, shard: &ShardRecord, first: u64) -> Result<Self> {
+    pub(crate) fn of(project: &Project, shard: &ShardRecord, first: u64) -> Result<Self> {
         let listed = project.run.read_inventory(&shard.path, SidecarColumns::Named(&COLUMNS))?;
         Ok(Self { shard: shard.path.clone(), listed, batch: None, at: 0, first })
     }
@@ -88,7 +88,7 @@ impl SameRows {
     }
 }
 
-impl Project<'_> {
+impl Project {
     /// Holds all documents of a shard against its inventory.
     ///
     /// # Errors

@@ -59,7 +59,7 @@ pub struct SampleReport {
     pub findings: Vec<String>,
 }
 
-impl Project<'_> {
+impl Project {
     /// Scores a sample and compares it with a stored signal.
     ///
     /// # Errors
@@ -78,7 +78,7 @@ impl Project<'_> {
                 "finish it first: a sample is compared with the scores of all documents",
             ));
         }
-        let (signal, _) = models::any_ask_llm(ask, self.observer)?;
+        let (signal, _) = models::any_ask_llm(ask, &*self.observer)?;
         let (new_scores, mass) = self.judge_sample(version, &*signal, options)?;
         let old_scores = self.stored_scores(version, &old, &old_column, &new_scores)?;
 

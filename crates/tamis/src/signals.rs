@@ -233,7 +233,7 @@ impl SignalOptions {
     }
 }
 
-impl Project<'_> {
+impl Project {
     /// Computes a signal for every document that has no value yet.
     ///
     /// # Errors
@@ -272,7 +272,7 @@ impl Project<'_> {
         let directory = self.open_signal(signal, asked, options.beside, repeatability)?;
         let shards: Vec<&ShardRecord> = version.shards.iter().collect();
         let asks = matches!(asked, SignalOptions::AskLlm(_));
-        let looked_at = EarlyLook::new(signal, self.observer);
+        let looked_at = EarlyLook::new(signal, &*self.observer);
         let signal = if asks { &looked_at } else { signal };
         let mut map = self.map(version, &shards, signal, &directory, options.worker)?;
         if options.failed == FailedRows::Retry {

@@ -1,5 +1,7 @@
 //! `tamis demo`
 
+use std::sync::Arc;
+
 use serde_json::json;
 use tamis::demo::{DemoReport, demo};
 
@@ -7,10 +9,11 @@ use super::{Context, Outcome};
 use crate::args::Demo;
 use crate::output::table;
 use crate::printable::one_line;
-use crate::progress::{count, duration, rate};
+use crate::progress::{Terminal, count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Demo) -> anyhow::Result<Outcome> {
-    let report = demo(&args.out, context.global.threads.unwrap_or(0), context.terminal)?;
+    let report =
+        demo(&args.out, context.global.threads.unwrap_or(0), Arc::<Terminal>::clone(context.terminal))?;
     context.print(|| json_of(&report), || text_of(&report));
     Ok(Outcome::Done)
 }

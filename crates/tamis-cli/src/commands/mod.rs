@@ -10,6 +10,7 @@ pub(crate) mod train_ngram;
 pub(crate) mod why;
 
 use std::path::Path;
+use std::sync::Arc;
 
 use serde_json::Value;
 use tamis::{Observer, Project, Started};
@@ -23,7 +24,7 @@ use crate::progress::Terminal;
 /// What every command has.
 pub(crate) struct Context<'a> {
     pub global: &'a Global,
-    pub terminal: &'a Terminal,
+    pub terminal: &'a Arc<Terminal>,
     pub given: &'a Given,
 }
 
@@ -37,7 +38,7 @@ pub(crate) enum Outcome {
 }
 
 /// A report for programs, with what of the corpus was not read.
-pub(crate) fn with_left_out(mut report: Value, project: &Project<'_>) -> Value {
+pub(crate) fn with_left_out(mut report: Value, project: &Project) -> Value {
     report["left_out"] = serde_json::json!(project.left_out());
     report
 }
@@ -63,22 +64,23 @@ pub(crate) fn text_of_plan(plan: &tamis::Plan) -> String {
     plan.lines().iter().map(|line| one_line(line).into_owned()).collect::<Vec<_>>().join("\n")
 }
 
-impl<'a> Context<'a> {
+impl Context<'_> {
     /// Opens a run, with its corpus where one is named.
     pub(crate) fn open(
         &self,
         corpus: Option<&CorpusArgs>,
         run: &Path,
         writes: Writes,
-    ) -> anyhow::Result<Project<'a>> {
+    ) -> anyhow::Result<Project> {
         let named = match corpus {
             Some(corpus) => options::corpus(corpus, || Project::location_of(run))?,
             None => None,
         };
         let threads = self.global.threads.unwrap_or(0);
+        let observer = Arc::<Terminal>::clone(self.terminal);
         let project = match writes {
-            Writes::Run => Project::open(named, run, threads, self.terminal)?,
-            Writes::Nothing => Project::peek(named, run, threads, self.terminal)?,
+            Writes::Run => Project::open(named, run, threads, observer)?,
+            Writes::Nothing => Project::peek(named, run, threads, observer)?,
         };
         // A command that takes a corpus says what of it is not read, under `--dry-run` too.
         if writes == Writes::Nothing && corpus.is_some() {
@@ -94,7 +96,7 @@ impl<'a> Context<'a> {
     /// Runs the body of a command that changes a run, and leaves a record of it there whatever comes of it.
     pub(crate) fn audited<T>(
         &self,
-        project: &Project<'_>,
+        project: &Project,
         body: impl FnOnce(&mut Vec<String>) -> anyhow::Result<T>,
     ) -> anyhow::Result<T> {
         let started = Started::now();
@@ -131,9 +133,7 @@ impl<'a> Context<'a> {
             crate::output::print_line(&text());
         }
     }
-}
 
-impl Context<'_> {
     /// Whether more rows failed than allowed; if so, why the exit code will be 3.
     pub(crate) fn judge_failures(&self, failed: u64, documents_in: u64, max_failed: f64) -> Outcome {
         if failed as f64 <= max_failed * documents_in as f64 {

@@ -119,7 +119,7 @@ pub(crate) fn column_in(signal: &SignalRecord, asked: Option<&str>) -> Result<St
     Ok(column)
 }
 
-impl Project<'_> {
+impl Project {
     /// The stored signal and the column that `ask-llm.p_yes` means; the column defaults to the signal's own.
     ///
     /// # Errors
@@ -245,7 +245,7 @@ impl Project<'_> {
     }
 }
 
-impl Project<'_> {
+impl Project {
     /// Percentile in keep order of every document that has an id and a score.
     pub(crate) fn percentiles_by_id(
         &self,

@@ -46,7 +46,7 @@ pub struct ShowReport {
     pub shown: Vec<ShownDocument>,
 }
 
-impl Project<'_> {
+impl Project {
     /// Shows `number` documents in an order; `by` is a signal, with an optional column.
     ///
     /// # Errors

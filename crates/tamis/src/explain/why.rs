@@ -75,7 +75,7 @@ enum Wanted<'a> {
     Row(&'a str, u64),
 }
 
-impl Project<'_> {
+impl Project {
     /// Explains the document with this id, 32-digit key, or `SHARD:LINE` (1-based).
     ///
     /// # Errors

@@ -85,12 +85,12 @@ fn corpus(folder: &Path) {
     std::fs::write(folder.join("a.jsonl"), lines.join("\n")).unwrap();
 }
 
-fn project(folder: &Path, threads: usize) -> Project<'static> {
+fn project(folder: &Path, threads: usize) -> Project {
     let corpus = CorpusOptions::new(folder.join("corpus").to_str().unwrap());
-    Project::open(Some(corpus), &folder.join("run"), threads, &Silent).unwrap()
+    Project::open(Some(corpus), &folder.join("run"), threads, std::sync::Arc::new(Silent)).unwrap()
 }
 
-fn run(project: &Project<'_>, signal: &Lengths) -> Result<MapReport> {
+fn run(project: &Project, signal: &Lengths) -> Result<MapReport> {
     let version = project.inventory()?;
     let record = SignalRecord::new(signal.info(), Repeatability::Exact);
     let directory = project.run.open_signal(&record, tamis_io::run::Beside::Refuse)?;
@@ -174,14 +174,14 @@ fn a_damaged_part_is_computed_again_and_told() {
     let part = std::fs::read_dir(signal.join(".parts/a")).unwrap().next().unwrap().unwrap().path();
     let bytes = std::fs::read(&part).unwrap();
     std::fs::write(&part, &bytes[..bytes.len() / 2]).unwrap();
-    let said = Said(Mutex::default());
+    let said = std::sync::Arc::new(Said(Mutex::default()));
     let corpus = CorpusOptions::new(folder.path().join("corpus").to_str().unwrap());
-    let project = Project::open(Some(corpus), &folder.path().join("run"), 2, &said).unwrap();
+    let project = Project::open(Some(corpus), &folder.path().join("run"), 2, said.clone()).unwrap();
     let second = Lengths::new(400, Parallelism::PerCore, None);
     let report = run(&project, &second).unwrap();
     let again = first.seen.into_inner().unwrap().intersection(&second.seen.into_inner().unwrap()).count();
     assert!(again > 0 && report.documents == DOCUMENTS);
-    assert!(said.0.into_inner().unwrap()[0].contains("shard `a.jsonl`: 1 damaged parts"));
+    assert!(said.0.lock().unwrap()[0].contains("shard `a.jsonl`: 1 damaged parts"));
 }
 
 #[test]

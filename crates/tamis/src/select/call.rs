@@ -56,7 +56,7 @@ impl SelectOptions {
     }
 }
 
-impl Project<'_> {
+impl Project {
     /// Selects: reads what of the corpus was not read, computes what is missing of the signal and of counts of tokens, decides,
     /// and writes decisions and kept documents. What can be refused is refused before a document is read.
     ///

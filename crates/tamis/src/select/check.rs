@@ -25,7 +25,7 @@ const NEGATIVE: &[(&str, &[&str], &str)] =
 /// Whether a field in which a plan differs is known already.
 pub(super) type IsCertain<'a> = &'a dyn Fn(&FingerprintChange) -> bool;
 
-impl Project<'_> {
+impl Project {
     /// Checks what can be checked before any work: targets, rule, columns, veto files, models and prompts, whether another
     /// selection has the name or the folder, and whether run and folder can be written. Models that were built for it are held
     /// for the computation that follows.

@@ -235,7 +235,8 @@ mod tests {
             std::fs::write(corpus.join(format!("{shard}.jsonl")), lines.join("\n")).unwrap();
         }
         let corpus = CorpusOptions::new(corpus.to_str().unwrap());
-        let project = Project::open(Some(corpus), &folder.path().join("run"), 2, &Silent).unwrap();
+        let project =
+            Project::open(Some(corpus), &folder.path().join("run"), 2, std::sync::Arc::new(Silent)).unwrap();
         let version = project.inventory().unwrap();
         let groups = |group, rank, keys, out| {
             let (run, shards, threads) = (&project.run, &version.shards[..], 2);

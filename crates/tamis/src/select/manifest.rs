@@ -125,7 +125,7 @@ pub struct Manifest {
     pub targets: Vec<TargetRecord>,
 }
 
-impl Project<'_> {
+impl Project {
     #[expect(clippy::too_many_arguments, reason = "gathers what every step of a selection found")]
     pub(super) fn manifest(
         &self,

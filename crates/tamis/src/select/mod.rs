@@ -107,7 +107,7 @@ fn label(targets: &[Target]) -> Result<Vec<Labelled>> {
         .collect())
 }
 
-impl Project<'_> {
+impl Project {
     /// Selects by a finished signal (`None`: at random) and writes decisions and kept documents. Which signal it is, and how,
     /// is the caller's to say; [`Project::run_selection`] does all of it.
     ///

@@ -19,7 +19,7 @@ pub(crate) struct Survey {
     pub(super) repeated: RepeatedIds,
 }
 
-impl Project<'_> {
+impl Project {
     /// Finds out, and says what should be known.
     ///
     /// # Errors

@@ -62,7 +62,7 @@ struct Decided {
     highest: f64,
 }
 
-impl Project<'_> {
+impl Project {
     pub(super) fn out(&self, directory: &SelectionDir, options: &SelectOptions) -> Result<Store> {
         match &options.out {
             Some(folder) => Ok(self.run.store().local_beside(folder)),
@@ -103,6 +103,7 @@ impl Project<'_> {
                 }
             },
             |(open, at, block): Item| {
+                self.go_on()?;
                 open.blocks.push(at, block, |block| match block {
                     Some(block) => self.keep(&open, |keep, writer| block.write_kept(keep, writer)),
                     None => match out {

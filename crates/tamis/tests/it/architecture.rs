@@ -227,7 +227,7 @@ fn an_earlier_run_goes_on_under_its_names_and_keeps_its_architecture_from_then_o
             age(run.path(), signal.full_name())
         };
         let before = snapshot(run.path());
-        let watch = Watch::default();
+        let watch = Watch::counting();
         let project = open(corpus.path(), run.path(), 2, &watch);
         let version = project.inventory().unwrap();
         let (signal, report) = project.score(&version, &asked, ScoreOptions::default()).unwrap();
@@ -244,7 +244,7 @@ fn an_earlier_run_goes_on_under_its_names_and_keeps_its_architecture_from_then_o
 
         // It grows under its name, and nothing more is said.
         later(corpus.path(), 0);
-        let watch = Watch::default();
+        let watch = Watch::counting();
         let project = open(corpus.path(), run.path(), 2, &watch);
         let version = project.inventory().unwrap();
         let (signal, report) = project.score(&version, &asked, ScoreOptions::default()).unwrap();

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
 use tamis::options::{BandOptions, CorpusOptions};
-use tamis::{Observer, Project, Rule, ScoreOptions, Silent};
+use tamis::{Project, Rule, ScoreOptions, Silent};
 use tamis_io::run::CorpusVersion;
 use tamis_io::sidecar::SidecarColumns;
 use tamis_io::store::Store;
@@ -14,7 +14,7 @@ use tamis_io::store::Store;
 use crate::signals::{column, rates, selecting};
 use crate::support::corpus::{self, Document};
 use crate::support::folder;
-use crate::support::observers::{Watch, until_stopped};
+use crate::support::observers::{Shared, Watch, until_stopped};
 use crate::support::random::Random;
 use crate::support::read;
 use crate::support::snapshot::{assert_same, snapshot};
@@ -70,14 +70,14 @@ fn options(corpus: &Path, carry: Option<&[&str]>) -> CorpusOptions {
     CorpusOptions { carry, ..CorpusOptions::new(corpus.to_str().unwrap()) }
 }
 
-fn open<'a>(corpus: &Path, run: &Path, carry: Option<&[&str]>, observer: &'a dyn Observer) -> Project<'a> {
-    Project::open(Some(options(corpus, carry)), run, 2, observer).unwrap()
+fn open(corpus: &Path, run: &Path, carry: Option<&[&str]>, observer: &impl Shared) -> Project {
+    Project::open(Some(options(corpus, carry)), run, 2, observer.shared()).unwrap()
 }
 
 type Values = Vec<(u64, Option<String>)>;
 
 /// Rows and values of a column, by shard: from the inventories where they have it, else from its sidecars.
-fn values(project: &Project<'_>, version: &CorpusVersion, name: &str) -> BTreeMap<String, Values> {
+fn values(project: &Project, version: &CorpusVersion, name: &str) -> BTreeMap<String, Values> {
     let run = project.run_directory();
     let signals = run.signals().unwrap();
     let signal = signals.iter().find(|signal| signal.record().fingerprint["column"] == name);
@@ -165,7 +165,7 @@ fn strata_by_a_later_column_give_the_same_decisions_and_no_score_again() {
         options
     };
     let (first, later) = (folder(), folder());
-    let decide = |project: &Project<'_>, version: &CorpusVersion, stratum: &str, name: &str| {
+    let decide = |project: &Project, version: &CorpusVersion, stratum: &str, name: &str| {
         let signal = project.run_directory().resolve("column-quality").unwrap();
         project.select(version, Some((&signal, "score")), None, &select(stratum, name)).unwrap();
         read::decisions(project, version, name)
@@ -183,7 +183,7 @@ fn strata_by_a_later_column_give_the_same_decisions_and_no_score_again() {
         begun.select(&own, Some((&signal, "score")), None, &options).unwrap();
         read::decisions(&begun, &own, "without")
     };
-    let watch = Watch::default();
+    let watch = Watch::counting();
     let project = open(corpus.path(), later.path(), Some(&["lang"]), &watch);
     let own = project.inventory().unwrap();
     let expected = decide(&at_first, &version, "lang", "x");
@@ -195,7 +195,7 @@ fn strata_by_a_later_column_give_the_same_decisions_and_no_score_again() {
     assert_eq!(watch.documents("read column lang"), own.documents());
     assert!(watch.said().contains("`lang` is carried from now on"), "{}", watch.said());
     // The same in a run that carries it already says nothing and reads nothing.
-    let watch = Watch::default();
+    let watch = Watch::counting();
     open(corpus.path(), later.path(), Some(&["lang", "meta.source"]), &watch).inventory().unwrap();
     assert!(!watch.said().contains("carried"), "{}", watch.said());
     assert_eq!(watch.stages(), BTreeMap::new());
@@ -234,7 +234,7 @@ fn a_pass_for_a_column_that_is_stopped_goes_on_and_shards_that_come_later_are_re
     let later = corpus::documents(99, 37);
     let lines: Vec<String> = later.iter().map(|document| line(document, Some("\"sv\""))).collect();
     corpus::write(corpus.path(), "z.jsonl", &lines);
-    let watch = Watch::default();
+    let watch = Watch::counting();
     let project = open(corpus.path(), run.path(), None, &watch);
     let version = project.inventory().unwrap();
     assert_eq!((watch.documents("read column lang"), watch.documents("read corpus")), (37, 37));
@@ -252,7 +252,8 @@ fn every_step_of_a_pass_for_a_column_may_fail_and_be_gone_on_from() {
     let begin = |run: &Path| drop(open(corpus.path(), run, None, &Silent).inventory().unwrap());
     let carry = |run: &Path, steps: &Arc<Steps>| {
         let store = Store::local(run).watched(Arc::<Steps>::clone(steps));
-        let project = Project::open_in(Some(options(corpus.path(), Some(&["lang"]))), store, 1, &Silent)?;
+        let project =
+            Project::open_in(Some(options(corpus.path(), Some(&["lang"]))), store, 1, Arc::new(Silent))?;
         project.inventory().map(drop)
     };
     let whole = folder();

@@ -10,7 +10,7 @@ use crate::support::observers::Watch;
 use crate::support::read;
 use crate::support::snapshot::{assert_same, snapshot};
 
-fn check(project: &Project<'_>, options: &SelectOptions, asked: &SignalOptions) -> tamis::Result<()> {
+fn check(project: &Project, options: &SelectOptions, asked: &SignalOptions) -> tamis::Result<()> {
     project.check_select(options, &By::Exactly(asked), ScoreOptions::default())
 }
 
@@ -50,7 +50,7 @@ fn a_check_that_refuses_sees_no_document_and_leaves_nothing() {
     ];
     for (asked, options, words) in rows {
         let run = folder();
-        let watch = Watch::default();
+        let watch = Watch::counting();
         let project = open(corpus.path(), run.path(), 2, &watch);
         let before = snapshot(run.path());
         let error = check(&project, &options, asked).unwrap_err();
@@ -67,7 +67,7 @@ fn a_check_that_refuses_sees_no_document_and_leaves_nothing() {
         ),
     ] {
         let run = folder();
-        let watch = Watch::default();
+        let watch = Watch::counting();
         let project = open(corpus.path(), run.path(), 2, &watch);
         let options = ScoreOptions { worker: options, ..ScoreOptions::default() };
         let error = project.check_score(&asked, options).unwrap_err();
@@ -86,7 +86,7 @@ fn what_was_checked_is_computed_as_without_a_check() {
         (column("quality"), "column:quality"),
     ] {
         let options = selecting(name, None, rates(&["20%"]));
-        let select = |project: &Project<'_>| {
+        let select = |project: &Project| {
             let version = project.inventory().unwrap();
             let (signal, _) = project.signal_for(&version, &asked, true, ScoreOptions::default()).unwrap();
             let report = project.select(&version, Some((&signal, "score")), None, &options).unwrap();

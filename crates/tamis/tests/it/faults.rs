@@ -38,7 +38,7 @@ fn rows(fault_of_its_own: bool) -> &'static [Row] {
 /// One thread, so that the steps are the same in every run.
 fn complete_in(row: &Row, corpus: &Path, store: Store) -> Result<(), Error> {
     let corpus = CorpusOptions::new(corpus.to_str().unwrap());
-    row.try_complete(&Project::open_in(Some(corpus), store, 1, &Silent)?).map(|_| ())
+    row.try_complete(&Project::open_in(Some(corpus), store, 1, Arc::new(Silent))?).map(|_| ())
 }
 
 /// An error for a person: where, what, and what to do; not a reproach, which would be exit code 2.

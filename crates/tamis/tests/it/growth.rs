@@ -34,7 +34,7 @@ fn a_shard_that_comes_later_is_scored_alone() {
 
         let later = corpus::documents(99, 37);
         corpus::write(corpus.path(), "c-later.jsonl", &corpus::lines(&later));
-        let watch = Watch::default();
+        let watch = Watch::counting();
         let project = open(corpus.path(), run.path(), 2, &watch);
         let version = project.inventory().unwrap();
         assert_eq!(version.number, before.number + 1);
@@ -77,7 +77,7 @@ fn the_same_signal_asked_for_otherwise_is_refused_unless_beside() {
             assert_ne!(other.record().name, (row.options)().stored_name());
             continue;
         }
-        let watch = Watch::default();
+        let watch = Watch::counting();
         let error = open(corpus.path(), run.path(), 2, &watch)
             .score(&version, &changed, ScoreOptions::default())
             .unwrap_err();
@@ -330,7 +330,7 @@ fn a_shard_that_is_replaced_while_it_is_scored_gets_no_receipt() {
     let corpus = folder();
     corpus::mixed(corpus.path());
     let run = folder();
-    let meddler = Meddler(corpus.path().join("c.jsonl"));
+    let meddler = std::sync::Arc::new(Meddler(corpus.path().join("c.jsonl")));
     let project = open(corpus.path(), run.path(), 1, &meddler);
     let version = project.inventory().unwrap();
     let asked = (TABLE[0].options)();

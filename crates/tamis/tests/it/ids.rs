@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use tamis::options::{CorpusOptions, DuplicateIds, Ids, SelectOptions};
 use tamis::{Project, Silent};
@@ -35,7 +36,7 @@ fn line(random: &mut Random, at: usize, usable: usize) -> (String, bool, bool) {
     (format!("{{\"id\": {id}, \"text\": {text}}}"), good, true)
 }
 
-fn everything(project: &Project<'_>, version: &CorpusVersion) -> Vec<Decided> {
+fn everything(project: &Project, version: &CorpusVersion) -> Vec<Decided> {
     let options = SelectOptions {
         duplicate_ids: DuplicateIds::One,
         decide_only: true,
@@ -71,7 +72,7 @@ fn ids_are_used_or_the_reason_is_said_and_no_row_is_lost() {
             for (at, lines) in lines.chunks(number.div_ceil(shards)).enumerate() {
                 corpus::write(corpus.path(), &format!("{}{at}.jsonl", ["m", "z", "a"][layout]), lines);
             }
-            let (run, watch) = (folder(), Watch::default());
+            let (run, watch) = (folder(), Watch::counting());
             let project = open(corpus.path(), run.path(), 2, &watch);
             let version = project.inventory().unwrap();
             let mode = if used { IdColumn::Column("id".to_owned()) } else { IdColumn::FromText };
@@ -105,9 +106,9 @@ fn ids_are_used_or_the_reason_is_said_and_no_row_is_lost() {
 }
 
 /// Opens with ids that count within their shards.
-fn qualified<'a>(corpus: &Path, run: &Path) -> Project<'a> {
+fn qualified(corpus: &Path, run: &Path) -> Project {
     let options = CorpusOptions { id: Ids::Qualified(None), ..CorpusOptions::new(corpus.to_str().unwrap()) };
-    Project::open(Some(options), run, 2, &Silent).unwrap()
+    Project::open(Some(options), run, 2, Arc::new(Silent)).unwrap()
 }
 
 #[test]
@@ -133,7 +134,7 @@ fn qualified_ids_keep_every_row_of_shards_that_restart() {
         }
         let run = folder();
         // As they are, they would be dropped by the dozen: refused, and told when the corpus is read.
-        let watch = Watch::default();
+        let watch = Watch::counting();
         let plain = open(corpus.path(), run.path(), 2, &watch);
         let version = plain.inventory().unwrap();
         assert!(watch.said().contains("a selection will be refused"), "{}", watch.said());

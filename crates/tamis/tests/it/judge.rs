@@ -51,7 +51,7 @@ fn a_check_gives_the_same_figures_for_any_number_of_threads() {
     let folder = folder();
     let path = folder.path().join("labelled.jsonl");
     labelled(&path);
-    let watch = Watch::default();
+    let watch = Watch::counting();
     let one = check_model(&check(&path), 1, &watch).unwrap();
     let three = check_model(&check(&path), 3, &Silent).unwrap();
     assert_eq!((one.good, one.bad), (30, 30));

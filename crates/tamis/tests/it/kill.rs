@@ -50,7 +50,7 @@ fn child() {
 fn work(row: &Row, corpus: &Path, run: &Path, steps: &Arc<Steps>) {
     let store = Store::local(run).watched(Arc::<Steps>::clone(steps));
     let corpus = CorpusOptions::new(corpus.to_str().unwrap());
-    row.complete(&Project::open_in(Some(corpus), store, 2, &Silent).unwrap());
+    row.complete(&Project::open_in(Some(corpus), store, 2, Arc::new(Silent)).unwrap());
 }
 
 fn spawn(row: usize, corpus: &Path, run: &Path, step: u64) -> Child {
@@ -202,7 +202,7 @@ fn case(at: usize, corpus: &Path, whole: &Whole, kills: &[When]) -> (&'static st
     }
     let what = format!("{}, killed at {}", row.name, place.as_deref().unwrap_or("no time"));
     let finished = Finished::of(run.path());
-    let watch = Watch::default();
+    let watch = Watch::counting();
     row.complete(&open(corpus, run.path(), 2, &watch));
     assert_same(&snapshot(run.path()), &whole.files, &what);
     for (stage, computed) in watch.stages() {

@@ -11,7 +11,7 @@ use crate::support::observers::{Watch, until_stopped};
 use crate::support::snapshot::{assert_same, snapshot};
 
 /// How the signal stands, and documents that are left.
-fn plan(project: &Project<'_>, planned: &By<'_>, options: ScoreOptions) -> (String, u64) {
+fn plan(project: &Project, planned: &By<'_>, options: ScoreOptions) -> (String, u64) {
     let plan: Value = project.plan(planned, options, None).unwrap().json();
     let signal = &plan["signal"];
     (signal["standing"].as_str().unwrap().to_owned(), signal["documents_to_compute"].as_u64().unwrap())

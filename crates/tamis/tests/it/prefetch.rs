@@ -18,7 +18,7 @@ use crate::support::snapshot::{assert_same, snapshot};
 type Files = BTreeMap<String, Vec<u8>>;
 
 /// Selects, the kept documents into the run; in one call, which prefetches, or by reading first.
-fn selected(project: &Project<'_>, options: &SelectOptions, prefetches: bool) -> Files {
+fn selected(project: &Project, options: &SelectOptions, prefetches: bool) -> Files {
     if prefetches {
         project.run_selection(options, ScoreOptions::default()).unwrap();
     } else {
@@ -82,7 +82,7 @@ fn what_was_prefetched_is_not_read_again() {
     }
     let options = random(5, &["10%"]);
     let expected = selected(&open(copy.path(), whole.path(), 2, &Silent), &options, false);
-    let removes = Removes(corpus.path().join("a.jsonl"));
+    let removes = Arc::new(Removes(corpus.path().join("a.jsonl")));
     let found = selected(&open(corpus.path(), run.path(), 2, &removes), &options, true);
     let kept = |files: &Files| -> Files {
         files.clone().into_iter().filter(|(name, _)| name.ends_with("/documents/a.jsonl")).collect()
@@ -126,7 +126,7 @@ fn without_room_the_corpus_is_read_again() {
         let watch = Arc::new(NoRoom { folder, action: Action::Write, lasts, asked: AtomicUsize::new(0) });
         let store = Store::local(run.path()).watched(Arc::<NoRoom>::clone(&watch));
         let location = CorpusOptions::new(corpus.path().to_str().unwrap());
-        let project = Project::open_in(Some(location), store, 1, &Silent).unwrap();
+        let project = Project::open_in(Some(location), store, 1, Arc::new(Silent)).unwrap();
         let found = selected(&project, &options, true);
         assert_eq!(watch.asked.load(Ordering::SeqCst), lasts + 1, "nothing is tried again");
         assert_same(&found, &expected, &format!("{lasts} times"));

@@ -1,11 +1,11 @@
 //! A run that is stopped anywhere and resumed is the run that was never stopped, and computes nothing twice.
 
-use tamis::{Silent, Worker};
+use tamis::{Error, Silent, Worker};
 
 use crate::signals::{TABLE, open};
 use crate::support::corpus;
 use crate::support::folder;
-use crate::support::observers::{Watch, until_stopped};
+use crate::support::observers::{Cancels, Watch, until_stopped};
 use crate::support::snapshot::{assert_same, snapshot};
 
 #[test]
@@ -43,6 +43,33 @@ fn stopped_scoring_goes_on_from_its_last_part() {
             row.select(&project, &version);
             assert_same(&snapshot(run.path()), &expected, &what);
         }
+    }
+}
+
+#[test]
+fn a_run_that_is_cancelled_ends_with_a_word_and_goes_on_to_the_same_bytes() {
+    let corpus = folder();
+    corpus::mixed(corpus.path());
+    for row in TABLE {
+        let whole = folder();
+        row.complete(&open(corpus.path(), whole.path(), 2, &Silent));
+        let expected = snapshot(whole.path());
+        let mut cancelled = 0;
+        for questions in [0, 3, 9, 13, 20, 10_000] {
+            let run = folder();
+            let observer = Cancels::after(questions);
+            match row.try_complete(&open(corpus.path(), run.path(), 2, &observer)) {
+                Ok(_) => assert!(questions > 9, "{}: it was not asked", row.name),
+                Err(error) => {
+                    assert!(matches!(error, Error::Cancelled), "{}: {error}", row.name);
+                    assert!(error.hint().unwrap().contains("goes on"));
+                    cancelled += 1;
+                }
+            }
+            row.complete(&open(corpus.path(), run.path(), 2, &Silent));
+            assert_same(&snapshot(run.path()), &expected, &format!("{} after {questions}", row.name));
+        }
+        assert!((3..6).contains(&cancelled), "{}: {cancelled}", row.name);
     }
 }
 

@@ -8,8 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use serde_json::json;
 use tamis::options::{AskOptions, DensityOptions, EmbedOptions, ServerOptions, SignalOptions};
 use tamis::{
-    By, Error, FailedRows, MapReport, Observer, Project, Result, Rule, ScoreOptions, SelectReport, Silent,
-    Worker,
+    By, Error, FailedRows, MapReport, Project, Result, Rule, ScoreOptions, SelectReport, Silent, Worker,
 };
 use tamis_io::run::{CorpusVersion, SignalDir};
 use tamis_io::store::Store;
@@ -17,7 +16,7 @@ use tamis_io::store::Store;
 use crate::signals::{open, rates, selecting};
 use crate::support::corpus;
 use crate::support::folder;
-use crate::support::observers::{Watch, until_stopped};
+use crate::support::observers::{Shared, Watch, until_stopped};
 use crate::support::read::values;
 use crate::support::server::{Reply, Stub, well_behaved};
 use crate::support::snapshot::{assert_same, snapshot};
@@ -95,7 +94,7 @@ const RETRY: ScoreOptions =
     ScoreOptions { worker: Worker::ALONE, beside: false, refit: false, failed: FailedRows::Retry };
 
 fn score(
-    project: &Project<'_>,
+    project: &Project,
     version: &CorpusVersion,
     asked: &SignalOptions,
     options: ScoreOptions,
@@ -103,12 +102,7 @@ fn score(
     project.score(version, asked, options).map(|(directory, report)| (directory, report.map))
 }
 
-fn select(
-    project: &Project<'_>,
-    version: &CorpusVersion,
-    by: &str,
-    name: Option<&str>,
-) -> Result<SelectReport> {
+fn select(project: &Project, version: &CorpusVersion, by: &str, name: Option<&str>) -> Result<SelectReport> {
     let signal = project.run_directory().resolve(by)?;
     let mut options = selecting(by, Some(Rule::Top), rates(&["20%"]));
     options.name = name.map(str::to_owned);
@@ -116,7 +110,7 @@ fn select(
 }
 
 /// What a plan says of rows that would be asked again.
-fn to_ask_again(project: &Project<'_>, asked: &SignalOptions) -> u64 {
+fn to_ask_again(project: &Project, asked: &SignalOptions) -> u64 {
     let plan = project.plan(&By::Exactly(asked), RETRY, None).unwrap().json();
     plan["signal"]["rows_to_ask_again"].as_u64().unwrap()
 }
@@ -212,7 +206,7 @@ fn a_server_that_stops_the_run_loses_nothing_that_was_scored() {
         let server = ServerOptions { stop_after_failed: rows, concurrency: 1, ..ask.server.clone() };
         SignalOptions::AskLlm(AskOptions { server, ..ask.clone() })
     };
-    let watch = Watch::default();
+    let watch = Watch::counting();
     let project = open(corpus.path(), run.path(), 1, &watch);
     let version = project.inventory().unwrap();
     let error = score(&project, &version, &strict(2), ScoreOptions::default()).unwrap_err();
@@ -233,7 +227,7 @@ fn a_server_that_stops_the_run_loses_nothing_that_was_scored() {
     );
 }
 
-fn version_of(project: &Project<'_>) -> CorpusVersion {
+fn version_of(project: &Project) -> CorpusVersion {
     project.inventory().unwrap()
 }
 
@@ -243,10 +237,10 @@ fn all(
     asked: &SignalOptions,
     corpus: &Path,
     run: Store,
-    observer: &dyn Observer,
+    observer: &impl Shared,
 ) -> Result<()> {
     let corpus = tamis::options::CorpusOptions::new(corpus.to_str().unwrap());
-    let project = Project::open_in(Some(corpus), run, 1, observer)?;
+    let project = Project::open_in(Some(corpus), run, 1, observer.shared())?;
     let version = project.inventory()?;
     // Begun when it was broken: whether that call ended, or was stopped, its rows are of that time.
     server.set(true);

@@ -19,12 +19,12 @@ const RULES: [Option<Rule>; 6] =
     [None, Some(Rule::Top), Some(Rule::Bottom), Some(Rule::Band), Some(Rule::Ips), Some(Rule::Poisson)];
 
 /// A run over a corpus with the scores of `quality`.
-struct Ready<'a> {
-    project: Project<'a>,
+struct Ready {
+    project: Project,
     version: CorpusVersion,
 }
 
-impl Ready<'_> {
+impl Ready {
     fn new(corpus: &Path, run: &Path) -> Self {
         let project = open(corpus, run, 2, &Silent);
         let version = project.inventory().unwrap();
@@ -203,7 +203,7 @@ fn counts_add_up_and_each_reason_is_counted() {
             vetoes: vec![vetoes.path().to_owned()],
             ..selecting("column:quality", Some(Rule::Top), rates(&["50%"]))
         };
-        let watch = Watch::default();
+        let watch = Watch::counting();
         let told = open(corpus.path(), run.path(), 2, &watch);
         let ready = Ready { project: told, version: ready.version.clone() };
         let (report, decided) = ready.select(Some(Rule::Top), options);

@@ -6,10 +6,11 @@ use tamis::options::{
     AskOptions, CorpusOptions, DensityOptions, EmbedOptions, NgramOptions, Objective, PerplexityOptions,
     SelectOptions, SignalOptions,
 };
-use tamis::{MapReport, Observer, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
+use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
 
 use crate::support::models::MODELS;
+use crate::support::observers::Shared;
 use crate::support::server::SERVER;
 
 /// A signal and what the laws must know of it.
@@ -201,9 +202,9 @@ pub(crate) fn column(name: &str) -> SignalOptions {
     SignalOptions::Column { name: name.to_owned() }
 }
 
-pub(crate) fn open<'a>(corpus: &Path, run: &Path, threads: usize, observer: &'a dyn Observer) -> Project<'a> {
+pub(crate) fn open(corpus: &Path, run: &Path, threads: usize, observer: &impl Shared) -> Project {
     let corpus = CorpusOptions::new(corpus.to_str().unwrap());
-    Project::open(Some(corpus), run, threads, observer).unwrap()
+    Project::open(Some(corpus), run, threads, observer.shared()).unwrap()
 }
 
 pub(crate) fn rates(rates: &[&str]) -> Vec<Target> {
@@ -222,13 +223,13 @@ impl Row {
     }
 
     /// Scores, as one of several workers or alone.
-    pub(crate) fn score(&self, project: &Project<'_>, version: &CorpusVersion, worker: Worker) -> MapReport {
+    pub(crate) fn score(&self, project: &Project, version: &CorpusVersion, worker: Worker) -> MapReport {
         self.try_score(project, version, worker).unwrap()
     }
 
     fn try_score(
         &self,
-        project: &Project<'_>,
+        project: &Project,
         version: &CorpusVersion,
         worker: Worker,
     ) -> tamis::Result<MapReport> {
@@ -237,11 +238,11 @@ impl Row {
     }
 
     /// Selects two rates by it, or at random where it is no score.
-    pub(crate) fn select(&self, project: &Project<'_>, version: &CorpusVersion) -> SelectReport {
+    pub(crate) fn select(&self, project: &Project, version: &CorpusVersion) -> SelectReport {
         self.try_select(project, version).unwrap()
     }
 
-    fn try_select(&self, project: &Project<'_>, version: &CorpusVersion) -> tamis::Result<SelectReport> {
+    fn try_select(&self, project: &Project, version: &CorpusVersion) -> tamis::Result<SelectReport> {
         let targets = rates(&["10%", "35%"]);
         match self.select {
             Some((column, rule)) => {
@@ -254,14 +255,14 @@ impl Row {
     }
 
     /// All of it: read, score, select.
-    pub(crate) fn complete(&self, project: &Project<'_>) -> (CorpusVersion, MapReport, SelectReport) {
+    pub(crate) fn complete(&self, project: &Project) -> (CorpusVersion, MapReport, SelectReport) {
         self.try_complete(project).unwrap()
     }
 
     /// As [`Row::complete`], where it may fail.
     pub(crate) fn try_complete(
         &self,
-        project: &Project<'_>,
+        project: &Project,
     ) -> tamis::Result<(CorpusVersion, MapReport, SelectReport)> {
         let version = project.inventory()?;
         let map = self.try_score(project, &version, Worker::ALONE)?;

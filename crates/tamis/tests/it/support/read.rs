@@ -31,7 +31,7 @@ fn number(batch: &RecordBatch, name: &str, at: usize) -> Option<f64> {
 }
 
 /// Every decision of a selection, in the order of the corpus version.
-pub(crate) fn decisions(project: &Project<'_>, version: &CorpusVersion, name: &str) -> Vec<Decided> {
+pub(crate) fn decisions(project: &Project, version: &CorpusVersion, name: &str) -> Vec<Decided> {
     let run = project.run_directory();
     let selection = run.selection(name).unwrap();
     let mut all = Vec::new();
@@ -74,7 +74,7 @@ pub(crate) fn decisions(project: &Project<'_>, version: &CorpusVersion, name: &s
 
 /// Ids and values of one column of a signal, in the order of the corpus version.
 pub(crate) fn values(
-    project: &Project<'_>,
+    project: &Project,
     version: &CorpusVersion,
     signal: &SignalDir,
     column: &str,
