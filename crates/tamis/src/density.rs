@@ -82,8 +82,12 @@ impl Project {
         // The sketch first: a signal without one could never be completed.
         let info = member.info();
         self.run.write_sketch(&format!("{}@{}", info.name, info.fingerprint.short()), &sketch.encode())?;
-        let directory =
-            self.open_signal(&member, &asked, options.beside || options.refit, Repeatability::Exact)?;
+        let directory = self.open_signal_of(
+            member.info(),
+            Some(&asked),
+            options.beside || options.refit,
+            Repeatability::Exact,
+        )?;
         // What the sketch holds is scored as it was sketched: a row that had no embedding then is no member of it.
         let mut inputs = embedding.generations();
         let sketched = sketched_generations(directory.record().notes.get(INPUTS_NOTE))?;

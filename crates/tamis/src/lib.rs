@@ -3,6 +3,86 @@
 //! A [`Project`] is a corpus with its run directory. Its methods are the steps that the command line offers: read the corpus
 //! ([`Project::inventory`]), compute a signal ([`Project::score`]), select ([`Project::select`]), explain
 //! ([`Project::show`], [`Project::why`]). Each can be interrupted at any moment and goes on where it stopped.
+//! [`Project::run_selection`] is all of a selection in one call; [`Project::tasks`] and [`Project::run_task`] are for engines that
+//! dispatch the work themselves, and for signals of one's own:
+//!
+//! ```
+//! use std::collections::BTreeMap;
+//! use std::sync::Arc;
+//!
+//! use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
+//! use arrow_schema::{DataType, Field, Schema};
+//! use tamis::options::{CorpusOptions, SelectOptions};
+//! use tamis::{
+//!     Direction, Fingerprint, Input, Parallelism, Project, Ranking, Rate, Repeatability, Rule, ScoreOptions, Scorer, Signal,
+//!     SignalInfo, Silent, Target,
+//! };
+//! use tamis_core::{DocumentBatch, Result};
+//!
+//! /// How many characters of a text are vowels.
+//! struct Vowels(SignalInfo);
+//!
+//! impl Vowels {
+//!     fn load() -> Self {
+//!         let schema =
+//!             [Field::new("score", DataType::Float64, true), Field::new("failed", DataType::Utf8, true)];
+//!         Self(SignalInfo {
+//!             name: "vowels".to_owned(),
+//!             fingerprint: Fingerprint::new("vowels", 1),
+//!             input: Input::Documents,
+//!             parallelism: Parallelism::PerCore,
+//!             schema: Arc::new(Schema::new(schema.to_vec())),
+//!             ranking: Some(Ranking {
+//!                 column: "score".to_owned(),
+//!                 direction: Direction::HigherIsBetter,
+//!                 rule: Rule::Top,
+//!             }),
+//!             part_bytes: 1 << 20,
+//!             notes: BTreeMap::new(),
+//!         })
+//!     }
+//! }
+//!
+//! impl Signal for Vowels {
+//!     fn info(&self) -> &SignalInfo {
+//!         &self.0
+//!     }
+//!
+//!     fn annotate(&self, input: &RecordBatch) -> Result<RecordBatch> {
+//!         let documents = DocumentBatch::new(input.clone())?;
+//!         let vowels = |text: Option<&str>| text.map(|text| text.matches(['a', 'e', 'i', 'o', 'u']).count() as f64);
+//!         let scores: ArrayRef = Arc::new(documents.texts().iter().map(vowels).collect::<Float64Array>());
+//!         let failed: ArrayRef = Arc::new(StringArray::from(vec![None::<&str>; documents.len()]));
+//!         Ok(RecordBatch::try_new(Arc::clone(&self.0.schema), vec![scores, failed])?)
+//!     }
+//! }
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # let folder = tempfile::tempdir()?;
+//! # let (corpus, run) = (folder.path().join("corpus"), folder.path().join("run"));
+//! # std::fs::create_dir(&corpus)?;
+//! # for (shard, text) in [("a", "rhythm"), ("b", "queueing")] {
+//! #     std::fs::write(corpus.join(format!("{shard}.jsonl")), format!("{{\"id\": \"{shard}\", \"text\": \"{text}\"}}\n"))?;
+//! # }
+//! # let corpus = corpus.display().to_string();
+//! let project = Project::open(Some(CorpusOptions::new(corpus)), &run, 0, Arc::new(Silent))?;
+//! let version = project.inventory()?;
+//! let vowels = Scorer::of(Box::new(Vowels::load()), Repeatability::Exact);
+//! let signal = project.begin(&vowels, false)?;
+//! // Two shards, in any order and any process, and one load.
+//! for task in project.tasks(&version, &signal)? {
+//!     project.run_task(&version, &vowels, &signal, &task)?;
+//! }
+//! let select = SelectOptions {
+//!     by: signal.full_name().to_owned(),
+//!     targets: vec![Target::Rate(Rate::parse("50%")?)],
+//!     ..SelectOptions::default()
+//! };
+//! let report = project.run_selection(&select, ScoreOptions::default())?;
+//! assert_eq!((report.manifest.counts.documents_in, report.manifest.counts.kept), (2, 1));
+//! # Ok(())
+//! # }
+//! ```
 
 mod again;
 mod audit;
@@ -39,6 +119,7 @@ mod select;
 mod servers;
 mod signals;
 mod standing;
+mod tasks;
 
 pub use again::FailedRows;
 pub use audit::{Started, without_secrets};
@@ -57,6 +138,7 @@ pub use sample::{SampleOptions, SampleReport};
 pub use select::{Counts, Manifest, SelectReport, TargetRecord, VetoRecord};
 pub use servers::is_server;
 pub use signals::{ScoreOptions, ScoreReport, checkpoints};
-pub use tamis_core::{Direction, Rule};
-pub use tamis_io::run::CorpusVersion;
+pub use tamis_core::{Direction, Fingerprint, Input, Parallelism, Ranking, Rule, Signal, SignalInfo};
+pub use tamis_io::run::{CorpusVersion, Repeatability, SignalDir};
 pub use tamis_samplers::{Quantile, Rate, Target};
+pub use tasks::{Scorer, Task};

@@ -156,7 +156,7 @@ impl Project {
         if options.beside || !self.has_signal(&info.name)? {
             return Ok(None);
         }
-        self.open_signal_of(info, asked, false, repeatability).map(Some)
+        self.open_signal_of(info, Some(asked), false, repeatability).map(Some)
     }
 
     /// The signal that a selection is by, as [`Project::signal_for`] finds it, checked and not computed.

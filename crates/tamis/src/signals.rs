@@ -269,7 +269,7 @@ impl Project {
         options: ScoreOptions,
         repeatability: Repeatability,
     ) -> Result<(SignalDir, ScoreReport)> {
-        let directory = self.open_signal(signal, asked, options.beside, repeatability)?;
+        let directory = self.open_signal_of(signal.info(), Some(asked), options.beside, repeatability)?;
         let shards: Vec<&ShardRecord> = version.shards.iter().collect();
         let asks = matches!(asked, SignalOptions::AskLlm(_));
         let looked_at = EarlyLook::new(signal, &*self.observer);
@@ -285,25 +285,17 @@ impl Project {
         Ok((directory, ScoreReport { map, findings }))
     }
 
-    pub(crate) fn open_signal(
-        &self,
-        signal: &dyn Signal,
-        asked: &SignalOptions,
-        beside: bool,
-        repeatability: Repeatability,
-    ) -> Result<SignalDir> {
-        self.open_signal_of(signal.info(), asked, beside, repeatability)
-    }
-
     pub(crate) fn open_signal_of(
         &self,
         info: &SignalInfo,
-        asked: &SignalOptions,
+        asked: Option<&SignalOptions>,
         beside: bool,
         repeatability: Repeatability,
     ) -> Result<SignalDir> {
         let mut record = SignalRecord::new(info, repeatability);
-        record.notes.insert(OPTIONS_NOTE.to_owned(), options_text(asked)?);
+        if let Some(asked) = asked {
+            record.notes.insert(OPTIONS_NOTE.to_owned(), options_text(asked)?);
+        }
         let beside = if beside { Beside::Allow } else { Beside::Refuse };
         let directory = self.run.open_signal(&record, beside)?;
         let name = directory.full_name();

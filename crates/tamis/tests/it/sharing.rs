@@ -24,6 +24,44 @@ fn any_number_of_threads_gives_the_same_bytes() {
 }
 
 #[test]
+fn tasks_done_anywhere_in_any_order_by_one_load_give_the_bytes_of_one_call() {
+    let corpus = folder();
+    corpus::mixed(corpus.path());
+    for row in TABLE {
+        let asked = (row.options)();
+        let run = folder();
+        let here = open(corpus.path(), run.path(), 2, &Silent);
+        let version = here.inventory().unwrap();
+        if !row.by_worker {
+            assert!(here.scorer(&asked).unwrap_err().is_usage(), "{}", row.name);
+            continue;
+        }
+        let alone = folder();
+        row.complete(&open(corpus.path(), alone.path(), 2, &Silent));
+        let scorer = here.scorer(&asked).unwrap();
+        let signal = here.begin(&scorer, false).unwrap();
+        let there = open(corpus.path(), run.path(), 1, &Silent);
+        let mut tasks = here.tasks(&version, &signal).unwrap();
+        assert_eq!(tasks.len(), version.shards.len(), "{}", row.name);
+        tasks.reverse();
+        for (at, task) in tasks.iter().enumerate() {
+            // As data, to another process.
+            let task = serde_json::from_str(&serde_json::to_string(task).unwrap()).unwrap();
+            let project = if at % 2 == 0 { &here } else { &there };
+            project.run_task(&version, &scorer, &signal, &task).unwrap();
+        }
+        assert!(here.tasks(&version, &signal).unwrap().is_empty());
+        let again = here.run_task(&version, &scorer, &signal, &tasks[0]).unwrap();
+        assert_eq!(again.computed, 0);
+        let mut other = tasks[0].clone();
+        other.signal = "another@00000000".to_owned();
+        assert!(here.run_task(&version, &scorer, &signal, &other).unwrap_err().is_usage());
+        row.select(&there, &version);
+        assert_same(&snapshot(run.path()), &snapshot(alone.path()), row.name);
+    }
+}
+
+#[test]
 fn workers_together_give_the_bytes_of_one() {
     let corpus = folder();
     corpus::mixed(corpus.path());

@@ -1,0 +1,129 @@
+//! Scoring in units that somebody else dispatches: a signal that is loaded once, and shards by name.
+//!
+//! [`Project::score`] does all of it in one call, and `--worker I/N` shares shards out among processes that know nothing of each
+//! other. An engine that has workers of its own asks for the tasks that are ready, as data, and has each done wherever it
+//! likes: every process opens the same run, and parts, receipts and locks are those of any other call.
+
+use serde::{Deserialize, Serialize};
+use tamis_core::Signal;
+use tamis_io::run::{CorpusVersion, Repeatability, SignalDir};
+
+use crate::map::{MapReport, Worker};
+use crate::options::SignalOptions;
+use crate::project::Project;
+use crate::{Error, Result};
+
+/// A signal that is ready to compute, for any number of calls.
+pub struct Scorer {
+    signal: Box<dyn Signal>,
+    repeatability: Repeatability,
+    /// What it was made from, where it is one of tamis' own.
+    asked: Option<SignalOptions>,
+}
+
+impl Scorer {
+    /// A signal of the caller's own. `repeatability` says whether the same documents give the same bits, however they are
+    /// batched.
+    #[must_use]
+    pub fn of(signal: Box<dyn Signal>, repeatability: Repeatability) -> Self {
+        Self { signal, repeatability, asked: None }
+    }
+
+    /// The signal.
+    #[must_use]
+    pub fn signal(&self) -> &dyn Signal {
+        &*self.signal
+    }
+}
+
+impl std::fmt::Debug for Scorer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Scorer").field("signal", &self.signal.info().name).finish_non_exhaustive()
+    }
+}
+
+/// One shard that a signal has no values for yet.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Task {
+    /// Full name of the signal.
+    pub signal: String,
+    /// Path of the shard within the corpus.
+    pub shard: String,
+    /// Documents in it.
+    pub documents: u64,
+    /// Bytes of their text.
+    pub text_bytes: u64,
+}
+
+impl Project {
+    /// Loads what computes a signal, once.
+    ///
+    /// # Errors
+    /// A model, prompt or tokenizer that cannot be had or used; density, which is two passes over whole embeddings and not one
+    /// computation a shard.
+    pub fn scorer(&self, asked: &SignalOptions) -> Result<Scorer> {
+        if matches!(asked, SignalOptions::Density(_)) {
+            return Err(Error::usage(
+                "density is fitted on all embeddings before any shard can be scored",
+                "score `embed` in tasks, then density by `Project::score`",
+            ));
+        }
+        let ready = self.ready(asked)?;
+        Ok(Scorer { signal: ready.signal, repeatability: ready.repeatability, asked: Some(asked.clone()) })
+    }
+
+    /// Begins a signal in the run, or opens it where it was begun.
+    ///
+    /// # Errors
+    /// A signal of this name that was computed otherwise, unless `beside` lets both stand.
+    pub fn begin(&self, scorer: &Scorer, beside: bool) -> Result<SignalDir> {
+        self.open_signal_of(scorer.signal.info(), scorer.asked.as_ref(), beside, scorer.repeatability)
+    }
+
+    /// The shards that a signal lacks, in the order of the corpus.
+    ///
+    /// # Errors
+    /// A run that cannot be read.
+    pub fn tasks(&self, version: &CorpusVersion, signal: &SignalDir) -> Result<Vec<Task>> {
+        let mut tasks = Vec::new();
+        for shard in &version.shards {
+            if signal.receipt(shard)?.is_none() {
+                tasks.push(Task {
+                    signal: signal.full_name().to_owned(),
+                    shard: shard.path.clone(),
+                    documents: shard.documents,
+                    text_bytes: shard.text_bytes(),
+                });
+            }
+        }
+        Ok(tasks)
+    }
+
+    /// Does a task: the values of its shard are complete afterwards, whoever computed them. What an earlier call left of it is
+    /// gone on with.
+    ///
+    /// # Errors
+    /// A task of another signal or corpus; what stops the computation.
+    pub fn run_task(
+        &self,
+        version: &CorpusVersion,
+        scorer: &Scorer,
+        signal: &SignalDir,
+        task: &Task,
+    ) -> Result<MapReport> {
+        let shard = version.shards.iter().find(|shard| shard.path == task.shard);
+        let Some(shard) = shard.filter(|_| task.signal == signal.full_name()) else {
+            return Err(Error::usage(
+                format!("there is no task `{}` of `{}` in this run", task.shard, task.signal),
+                "ask `Project::tasks` for those there are",
+            ));
+        };
+        match &scorer.asked {
+            Some(SignalOptions::Column { name }) => {
+                self.also_reading(name).map(version, &[shard], scorer.signal(), signal, Worker::ALONE)
+            }
+            _ => self.map(version, &[shard], scorer.signal(), signal, Worker::ALONE),
+        }
+    }
+}
