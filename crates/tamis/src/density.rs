@@ -128,7 +128,7 @@ impl Project {
             }
         }
         map.seconds = began.elapsed().as_secs_f64();
-        Ok((directory, ScoreReport { map, findings }))
+        Ok((directory, self.score_report(version, map, findings)))
     }
 
     /// Samples, chooses parameters, sketches and probes.

@@ -1,5 +1,9 @@
 //! From options to a finished signal: load the model, compare fingerprints with what the run holds, compute what is missing.
 
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
 use tamis_core::{Signal, SignalInfo};
 use tamis_io::run::{
     ArchitectureNote, Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord,
@@ -56,6 +60,52 @@ pub struct ScoreReport {
     pub map: MapReport,
     /// Sentences that a person should read: what the judge or the sketch is worth here.
     pub findings: Vec<String>,
+    /// Rows of the corpus that are documents or should have been.
+    pub documents_in: u64,
+    /// Rows that could not be read, by reason.
+    pub unreadable: BTreeMap<String, u64>,
+    /// What lies among the shards and was not read: how many files, by reason.
+    pub left_out: BTreeMap<&'static str, u64>,
+}
+
+impl ScoreReport {
+    /// Rows that could not be read, and rows without a score, by reason.
+    #[must_use]
+    pub fn failed_by_reason(&self) -> BTreeMap<String, u64> {
+        let mut reasons = self.map.failed.clone();
+        for (reason, count) in &self.unreadable {
+            *reasons.entry(reason.clone()).or_default() += count;
+        }
+        reasons
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn failed_rows(&self) -> u64 {
+        self.map.failed.values().chain(self.unreadable.values()).sum()
+    }
+}
+
+/// The object that `--json` prints: counts of documents, rows that failed by reason, tokens and seconds of this call.
+impl Serialize for ScoreReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let map = &self.map;
+        let mut object = serializer.serialize_struct("ScoreReport", 13)?;
+        object.serialize_field("signal", &map.signal)?;
+        object.serialize_field("documents_in", &self.documents_in)?;
+        object.serialize_field("documents", &map.documents)?;
+        object.serialize_field("computed", &map.computed)?;
+        object.serialize_field("asked_again", &map.asked_again)?;
+        object.serialize_field("mended", &map.mended)?;
+        object.serialize_field("failed", &self.failed_rows())?;
+        object.serialize_field("failed_by_reason", &self.failed_by_reason())?;
+        object.serialize_field("tokens", &map.tokens)?;
+        object.serialize_field("unfinished_shards", &map.unfinished_shards)?;
+        object.serialize_field("findings", &self.findings)?;
+        object.serialize_field("seconds", &map.seconds)?;
+        object.serialize_field("left_out", &self.left_out)?;
+        object.end()
+    }
 }
 
 /// The name that a user writes, as the run directory has it.
@@ -282,7 +332,21 @@ impl Project {
         if asks && map.unfinished_shards == 0 {
             findings.extend(self.judge_findings(version, &directory)?);
         }
-        Ok((directory, ScoreReport { map, findings }))
+        Ok((directory, self.score_report(version, map, findings)))
+    }
+
+    pub(crate) fn score_report(
+        &self,
+        version: &CorpusVersion,
+        map: MapReport,
+        findings: Vec<String>,
+    ) -> ScoreReport {
+        let mut unreadable = BTreeMap::new();
+        for (reason, count) in version.shards.iter().flat_map(|shard| &shard.failed) {
+            *unreadable.entry(reason.clone()).or_default() += count;
+        }
+        let documents_in = version.documents() + version.failed_rows();
+        ScoreReport { map, findings, documents_in, unreadable, left_out: self.left_out() }
     }
 
     pub(crate) fn open_signal_of(

@@ -1,7 +1,5 @@
 //! `tamis score`
 
-use std::collections::BTreeMap;
-
 use serde_json::json;
 use tamis::{By, CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker};
 
@@ -86,9 +84,6 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         }
         Ok((version, reports))
     })?;
-    let unreadable = version.failed_rows();
-    let failed = |report: &ScoreReport| unreadable + report.map.failed.values().sum::<u64>();
-    let documents_in = version.documents() + unreadable;
     if !context.global.json {
         for finding in reports.iter().flat_map(|report| &report.findings) {
             match args.name.as_str() {
@@ -97,18 +92,13 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
             }
         }
     }
+    let objects = reports.iter().map(serde_json::to_value).collect::<Result<Vec<_>, _>>()?;
     context.print(
-        || {
-            let objects = reports.iter().map(|report| json_of(report, &version, failed(report))).collect();
-            with_left_out(one_or_list(objects), &project)
-        },
-        || {
-            let texts = reports.iter().map(|report| text_of(report, &version, failed(report)));
-            texts.collect::<Vec<_>>().join("\n")
-        },
+        || with_left_out(one_or_list(objects), &project),
+        || reports.iter().map(|report| text_of(report, &version)).collect::<Vec<_>>().join("\n"),
     );
-    let most_failed = reports.iter().map(failed).max().unwrap_or(unreadable);
-    Ok(context.judge_failures(most_failed, documents_in, max_failed))
+    let most_failed = reports.iter().map(ScoreReport::failed_rows).max().unwrap_or(version.failed_rows());
+    Ok(context.judge_failures(most_failed, version.documents() + version.failed_rows(), max_failed))
 }
 
 /// One object: that of the one signal, or one that holds those of several.
@@ -122,34 +112,7 @@ fn one_or_list(mut objects: Vec<serde_json::Value>) -> serde_json::Value {
     }
 }
 
-/// Rows that could not be read, and rows without a score, by reason.
-fn reasons(report: &ScoreReport, version: &CorpusVersion) -> BTreeMap<String, u64> {
-    let mut reasons = report.map.failed.clone();
-    for (reason, count) in version.shards.iter().flat_map(|shard| &shard.failed) {
-        *reasons.entry(reason.clone()).or_default() += count;
-    }
-    reasons
-}
-
-fn json_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> serde_json::Value {
-    let map = &report.map;
-    json!({
-        "signal": map.signal,
-        "documents_in": version.documents() + version.failed_rows(),
-        "documents": map.documents,
-        "computed": map.computed,
-        "asked_again": map.asked_again,
-        "mended": map.mended,
-        "failed": failed,
-        "failed_by_reason": reasons(report, version),
-        "tokens": map.tokens,
-        "unfinished_shards": map.unfinished_shards,
-        "findings": report.findings,
-        "seconds": map.seconds,
-    })
-}
-
-fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String {
+fn text_of(report: &ScoreReport, version: &CorpusVersion) -> String {
     let map = &report.map;
     let speed = if map.tokens > 0 {
         format!(
@@ -168,10 +131,10 @@ fn text_of(report: &ScoreReport, version: &CorpusVersion, failed: u64) -> String
         count(map.computed),
         duration(map.seconds)
     );
+    let failed = report.failed_rows();
     if failed > 0 {
-        let reasons = reasons(report, version);
         let reasons: Vec<String> =
-            reasons.iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
+            report.failed_by_reason().iter().map(|(reason, n)| format!("{} {reason}", count(*n))).collect();
         text += &format!("\n{} rows failed: {}", count(failed), reasons.join(", "));
     }
     if map.asked_again > 0 {
