@@ -18,6 +18,7 @@ test:
 
 lint: deny
 	$(CARGO) fmt --all --check
+	bash .ci/walls
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	@words=$$(wc -w < README.md); test $$words -le 1500 || \
 	{ echo "README.md has $$words words: at most 1,500, the rest belongs to docs/"; exit 1; }

@@ -1,14 +1,6 @@
 //! From options to loaded models and their signals.
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-
-use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
-use arrow_schema::{DataType, Field, Schema};
-use tamis_core::{
-    DocumentBatch, Fingerprint, Input, Parallelism, Result as CoreResult, Signal, SignalInfo, column,
-};
-use tamis_io::corpus::Columns;
+use tamis_core::Parallelism;
 use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
@@ -20,14 +12,9 @@ use tamis_models::perplexity::{
 use tamis_models::prompt::{PromptSet, Rendering, builtin};
 use tamis_models::source::KnownModel;
 use tamis_models::source::{self, KNOWN_MODELS, LoadedModel, default_cache, open_model};
-use tamis_models::text_tokens::TextTokenizer;
 use tamis_models::tokenizer::Tokenizer;
 
-use crate::options::{
-    AskOptions, CorpusOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective, PerplexityOptions,
-    SignalOptions,
-};
-use crate::servers;
+use crate::options::{AskOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective, PerplexityOptions};
 use crate::{Error, Observer, Result};
 
 pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
@@ -81,30 +68,6 @@ pub(crate) fn repeatability(engine: Engine, device: Device) -> Repeatability {
     }
 }
 
-/// Ask-LLM, the judge loaded here or behind a server.
-pub(crate) fn any_ask_llm(
-    options: &AskOptions,
-    observer: &dyn Observer,
-) -> Result<(Box<dyn Signal>, Repeatability)> {
-    Ok(if servers::is_server(&options.model) {
-        (Box::new(servers::ask_llm(options, observer)?), Repeatability::BatchVariant)
-    } else {
-        (Box::new(ask_llm(options, observer)?), repeatability(options.engine, options.device))
-    })
-}
-
-/// An embedder that is ready, loaded here or behind a server.
-pub(crate) fn any_embedder(
-    options: &EmbedOptions,
-    observer: &dyn Observer,
-) -> Result<(Box<dyn Signal>, Repeatability)> {
-    Ok(if servers::is_server(&options.model) {
-        (Box::new(servers::embedder(options, observer)?), Repeatability::BatchVariant)
-    } else {
-        (Box::new(embedder(options, observer)?), repeatability(options.engine, options.device))
-    })
-}
-
 /// Ask-LLM with a judge that is loaded here.
 pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
     let judge = judge(&options.model, options.dtype, options.engine, options.device, observer)?;
@@ -153,7 +116,7 @@ pub(crate) fn ask(
 }
 
 /// An embedder that is loaded here.
-fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
+pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
     let model = open(&options.model, observer)?;
     let embedder = Embedder::from_model(model, backend(options.dtype, options.engine, options.device))?;
     let own = ModelEmbedOptions {
@@ -207,63 +170,6 @@ pub(crate) fn checkpoint(options: &PerplexityOptions) -> Result<&str> {
     }
 }
 
-/// A tokenizer that counts.
-pub(crate) fn tokens(source: &str, observer: &dyn Observer) -> Result<TokenCount> {
-    let (tokenizer, source) = open_tokenizer(source, observer)?;
-    Ok(TokenCount::new(Arc::new(tokenizer), &source))
-}
-
-/// Tokens of each document by one tokenizer, nothing cut, no special tokens.
-pub(crate) struct TokenCount {
-    tokenizer: Arc<dyn TextTokenizer>,
-    info: SignalInfo,
-}
-
-impl TokenCount {
-    fn new(tokenizer: Arc<dyn TextTokenizer>, source: &str) -> Self {
-        let schema = Schema::new(vec![
-            Field::new("tokens", DataType::UInt64, true),
-            Field::new(column::FAILED, DataType::Utf8, true),
-        ]);
-        let fingerprint = Fingerprint::new("tokens", 1).with("tokenizer", tokenizer.digest());
-        let info = SignalInfo {
-            name: "tokens".to_owned(),
-            fingerprint: match tokenizer.pieces_version() {
-                Some(version) => fingerprint.with("pieces", version),
-                None => fingerprint,
-            },
-            input: Input::Documents,
-            parallelism: Parallelism::PerCore,
-            schema: Arc::new(schema),
-            ranking: None,
-            part_bytes: 32 << 20,
-            notes: BTreeMap::from([("source".to_owned(), source.to_owned())]),
-        };
-        Self { tokenizer, info }
-    }
-}
-
-impl Signal for TokenCount {
-    fn info(&self) -> &SignalInfo {
-        &self.info
-    }
-
-    fn annotate(&self, input: &RecordBatch) -> CoreResult<RecordBatch> {
-        let documents = DocumentBatch::new(input.clone())?;
-        let texts = documents.texts();
-        let mut counts = Vec::with_capacity(documents.len());
-        for at in 0..documents.len() {
-            let count = self.tokenizer.count(texts.value(at));
-            counts.push(count.map_err(|error| tamis_core::Error::signal("tokens", error))?);
-        }
-        let columns: Vec<ArrayRef> = vec![
-            Arc::new(UInt64Array::from(counts)),
-            Arc::new(StringArray::from(vec![None::<&str>; documents.len()])),
-        ];
-        Ok(RecordBatch::try_new(Arc::clone(&self.info.schema), columns)?)
-    }
-}
-
 /// What a fetched model is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PulledModel {
@@ -303,60 +209,5 @@ pub fn pull_model(source: &str, observer: &dyn Observer) -> Result<PulledModel> 
         license: model.license,
         digest: model.digest,
         vocabulary: model.tokenizer.vocab_size(),
-    })
-}
-
-/// The prompt of one document (the first, or that of an id), exactly as the judge reads it. Nothing is written.
-///
-/// # Errors
-/// A signal that has no prompt, no such document, or a model that cannot be loaded.
-pub fn show_prompt(
-    corpus: &CorpusOptions,
-    signal: &SignalOptions,
-    id: Option<&str>,
-    observer: &dyn Observer,
-) -> Result<String> {
-    let SignalOptions::AskLlm(ask) = signal else {
-        return Err(Error::usage(
-            "only ask-llm has a prompt",
-            "write `tamis score ask-llm CORPUS --show-prompt`",
-        ));
-    };
-    let text = first_text(corpus, id)?;
-    if servers::is_server(&ask.model) {
-        return Ok(servers::ask_llm(ask, observer)?.show_prompt(&text)?);
-    }
-    let judge = ask_llm(ask, observer)?;
-    let shown = judge.show_prompt(&text)?;
-    Ok(shown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
-}
-
-fn first_text(options: &CorpusOptions, id: Option<&str>) -> Result<String> {
-    let corpus = tamis_io::corpus::discover(&options.location)?;
-    let text = options.text_or_default();
-    let ids = corpus.resolve_ids(&text, options.id.resolve(None).as_ref())?.mode;
-    let namespace = options.namespace.clone().unwrap_or_default();
-    let columns = Columns { text, id: ids, namespace, ..Columns::default() };
-    for shard in corpus.shards() {
-        let mut reader = corpus.open(shard, 0)?;
-        while let Some(block) = reader.next_block()? {
-            let documents = block.decode(&columns)?.documents;
-            let at = match id {
-                None => (!documents.is_empty()).then_some(0),
-                Some(id) => documents.ids().iter().position(|found| found == Some(id)),
-            };
-            if let Some(at) = at {
-                return Ok(documents.texts().value(at).to_owned());
-            }
-        }
-    }
-    Err(match id {
-        Some(id) => Error::usage(
-            format!("no document has the id `{id}`"),
-            "leave the id out to see the first document",
-        ),
-        None => {
-            Error::state("the corpus has no document that can be read", "score it to see why, in quarantine/")
-        }
     })
 }

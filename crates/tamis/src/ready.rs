@@ -15,7 +15,7 @@ use crate::map::Worker;
 use crate::options::SignalOptions;
 use crate::project::Project;
 use crate::signals::{ScoreOptions, stored_options_of};
-use crate::{Error, Result, models};
+use crate::{Error, Result, models, served, token_count};
 
 /// A signal that can compute.
 pub(crate) struct Ready {
@@ -56,11 +56,11 @@ impl Project {
         Ok(match asked {
             SignalOptions::Density(density) => self.build(&SignalOptions::Embed(density.embed.clone()))?,
             SignalOptions::AskLlm(ask) => {
-                let (signal, repeatability) = models::any_ask_llm(ask, &*self.observer)?;
+                let (signal, repeatability) = served::ask_llm(ask, &*self.observer)?;
                 Ready { signal, repeatability }
             }
             SignalOptions::Embed(embed) => {
-                let (signal, repeatability) = models::any_embedder(embed, &*self.observer)?;
+                let (signal, repeatability) = served::embedder(embed, &*self.observer)?;
                 Ready { signal, repeatability }
             }
             SignalOptions::Perplexity(perplexity) => {
@@ -70,7 +70,7 @@ impl Project {
             }
             SignalOptions::Ngram(ngram) => exact(Box::new(crate::ngram::load(ngram, &*self.observer)?)),
             SignalOptions::Tokens { tokenizer } => {
-                exact(Box::new(models::tokens(tokenizer, &*self.observer)?))
+                exact(Box::new(token_count::tokens(tokenizer, &*self.observer)?))
             }
             SignalOptions::Column { name } => exact(Box::new(ColumnSignal::new(name))),
             SignalOptions::Counts => exact(Box::new(Counts::new())),

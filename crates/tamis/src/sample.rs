@@ -18,7 +18,7 @@ use tamis_samplers::UniformDraws;
 use crate::evaluation::kendall_tau_b;
 use crate::options::{AskOptions, SignalOptions};
 use crate::project::Project;
-use crate::{Error, Result, models, pool};
+use crate::{Error, Result, pool, served};
 
 /// Rates at which the two selections are compared.
 const RATES: [f64; 3] = [0.1, 0.2, 0.5];
@@ -78,7 +78,7 @@ impl Project {
                 "finish it first: a sample is compared with the scores of all documents",
             ));
         }
-        let (signal, _) = models::any_ask_llm(ask, &*self.observer)?;
+        let (signal, _) = served::ask_llm(ask, &*self.observer)?;
         let (new_scores, mass) = self.judge_sample(version, &*signal, options)?;
         let old_scores = self.stored_scores(version, &old, &old_column, &new_scores)?;
 

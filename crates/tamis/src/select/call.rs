@@ -40,8 +40,19 @@ impl SelectOptions {
             )),
             (_, RANDOM) => Ok(None),
             (_, _) if is_full => Ok(None),
-            (Some(signal), _) => Ok(Some(signal.clone())),
-            (None, name) => SignalOptions::named(name).map(Some),
+            (signal, name) => {
+                let named = SignalOptions::named(name)?;
+                match signal {
+                    None => Ok(Some(named)),
+                    Some(signal) if std::mem::discriminant(signal) == std::mem::discriminant(&named) => {
+                        Ok(Some(signal.clone()))
+                    }
+                    Some(signal) => Err(Error::usage(
+                        format!("the options are of `{}`, and `--by` names `{name}`", signal.user_name()),
+                        "name the signal that the options are of",
+                    )),
+                }
+            }
         }
     }
 

@@ -31,7 +31,7 @@ pub use veto_matches::VetoRecord;
 pub(crate) use write::CLAIM;
 
 use crate::again::generations_text;
-use crate::options::{ExactDuplicates, SelectOptions};
+use crate::options::{BandOptions, ExactDuplicates, SelectOptions};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
 use crate::{Error, Result};
@@ -221,7 +221,9 @@ impl Project {
     }
 
     fn rule(&self, by: Option<&SignalRecord>, options: &SelectOptions) -> Result<Rule> {
-        match (by, options.rule) {
+        // A centre or strata say that a band is meant.
+        let implied = (options.band != BandOptions::default()).then_some(Rule::Band);
+        match (by, options.rule.or(implied)) {
             (None, None | Some(Rule::Random)) => Ok(Rule::Random),
             (None, Some(Rule::Poisson)) => Ok(Rule::Poisson),
             (None, Some(rule)) => Err(Error::usage(

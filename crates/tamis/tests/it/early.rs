@@ -102,3 +102,24 @@ fn what_was_checked_is_computed_as_without_a_check() {
         check(&project, &options, &asked).unwrap();
     }
 }
+
+#[test]
+fn options_that_would_be_passed_over_are_refused_or_meant() {
+    let [corpus, run] = [folder(), folder()];
+    corpus::mixed(corpus.path());
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    // Those of another signal than the one that is selected by.
+    let mut options = selecting("column:quality", None, rates(&["10%"]));
+    options.signal = Some(SignalOptions::Counts);
+    let error = project.run_selection(&options, ScoreOptions::default()).unwrap_err();
+    assert!(error.is_usage() && error.to_string().contains("are of `counts`"), "{error}");
+    // A centre without a rule is that of a band.
+    options.signal = Some(column("quality"));
+    options.band = BandOptions { around: "20%".to_owned().try_into().unwrap(), stratum: None };
+    let band = project.run_selection(&options, ScoreOptions::default()).unwrap();
+    assert_eq!(band.manifest.rule, "band");
+    options.rule = Some(Rule::Band);
+    assert_eq!(project.run_selection(&options, ScoreOptions::default()).unwrap().name, band.name);
+    options.rule = Some(Rule::Top);
+    assert!(project.run_selection(&options, ScoreOptions::default()).unwrap_err().is_usage());
+}

@@ -1,0 +1,71 @@
+//! Tokens of a text by a named tokenizer: what budgets are filled by.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
+use arrow_schema::{DataType, Field, Schema};
+use tamis_core::{
+    DocumentBatch, Fingerprint, Input, Parallelism, Result as CoreResult, Signal, SignalInfo, column,
+};
+use tamis_models::text_tokens::TextTokenizer;
+
+use crate::models::open_tokenizer;
+use crate::{Observer, Result};
+
+/// A tokenizer that counts.
+pub(crate) fn tokens(source: &str, observer: &dyn Observer) -> Result<TokenCount> {
+    let (tokenizer, source) = open_tokenizer(source, observer)?;
+    Ok(TokenCount::new(Arc::new(tokenizer), &source))
+}
+
+/// Tokens of each document by one tokenizer, nothing cut, no special tokens.
+pub(crate) struct TokenCount {
+    tokenizer: Arc<dyn TextTokenizer>,
+    info: SignalInfo,
+}
+
+impl TokenCount {
+    fn new(tokenizer: Arc<dyn TextTokenizer>, source: &str) -> Self {
+        let schema = Schema::new(vec![
+            Field::new("tokens", DataType::UInt64, true),
+            Field::new(column::FAILED, DataType::Utf8, true),
+        ]);
+        let fingerprint = Fingerprint::new("tokens", 1).with("tokenizer", tokenizer.digest());
+        let info = SignalInfo {
+            name: "tokens".to_owned(),
+            fingerprint: match tokenizer.pieces_version() {
+                Some(version) => fingerprint.with("pieces", version),
+                None => fingerprint,
+            },
+            input: Input::Documents,
+            parallelism: Parallelism::PerCore,
+            schema: Arc::new(schema),
+            ranking: None,
+            part_bytes: 32 << 20,
+            notes: BTreeMap::from([("source".to_owned(), source.to_owned())]),
+        };
+        Self { tokenizer, info }
+    }
+}
+
+impl Signal for TokenCount {
+    fn info(&self) -> &SignalInfo {
+        &self.info
+    }
+
+    fn annotate(&self, input: &RecordBatch) -> CoreResult<RecordBatch> {
+        let documents = DocumentBatch::new(input.clone())?;
+        let texts = documents.texts();
+        let mut counts = Vec::with_capacity(documents.len());
+        for at in 0..documents.len() {
+            let count = self.tokenizer.count(texts.value(at));
+            counts.push(count.map_err(|error| tamis_core::Error::signal("tokens", error))?);
+        }
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(UInt64Array::from(counts)),
+            Arc::new(StringArray::from(vec![None::<&str>; documents.len()])),
+        ];
+        Ok(RecordBatch::try_new(Arc::clone(&self.info.schema), columns)?)
+    }
+}
