@@ -109,9 +109,10 @@ const SIGNALS: &[(&str, &[Kind])] = &[
     ("dry_run", ALL),
     // Refused where nothing is asked again, in words of its own.
     ("retry_failed", ALL),
-    // `score` itself; density makes one sketch of the whole corpus.
+    // `score` itself; density alone needs what other workers make.
     ("name", ALL),
-    ("worker", &[AskLlm, Embed, Perplexity, Ngram, Counts, Tokens, Column]),
+    ("worker", &[AskLlm, Embed, Density, Perplexity, Ngram, Counts, Tokens, Column]),
+    ("wait", &[Density]),
     ("refit", &[Density]),
     ("sample", &[AskLlm]),
     ("against", &[AskLlm]),
@@ -198,16 +199,8 @@ fn is_for(flag: &str, kind: Kind) -> bool {
 
 fn not_for(flag: &str, name: &str, kinds: &[Kind]) -> Error {
     let flag = spelt(flag);
-    let hint = match (flag.as_str(), name) {
-        ("--worker", "density") => {
-            "score `embed` with --worker, then `density` without it: its two passes take minutes".to_owned()
-        }
-        _ => {
-            let of = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-            format!("leave {flag} out: it is for {of}")
-        }
-    };
-    Error::usage(format!("`{flag}` says nothing to `{name}`"), hint)
+    let of = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
+    Error::usage(format!("`{flag}` says nothing to `{name}`"), format!("leave {flag} out: it is for {of}"))
 }
 
 /// Whether anything is said to a server.
@@ -304,9 +297,7 @@ mod tests {
                 assert_eq!(refused.is_ok(), kinds.contains(&kind), "{flag} for {kind:?}");
                 let Err(error) = refused else { continue };
                 assert!(error.is_usage() && error.to_string().contains(&spelt(flag)), "{error}");
-                if (*flag, kind) != ("worker", Density) {
-                    assert!(error.hint().unwrap().contains(kinds[0].name()), "{error}");
-                }
+                assert!(error.hint().unwrap().contains(kinds[0].name()), "{error}");
             }
         }
         let given = Given(["hashes".to_owned()].into());

@@ -1,6 +1,7 @@
 //! The `tamis` binary: flags to validated options, the library's results to tables or JSON, errors to exit codes.
 //!
-//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but more rows failed than `--max-failed` allows.
+//! Exit codes: 0 done, 1 failed, 2 wrong usage, 3 finished but more rows failed than `--max-failed` allows, 4 waiting for other
+//! workers.
 
 mod args;
 mod commands;
@@ -23,6 +24,7 @@ use progress::Terminal;
 const FAILED: u8 = 1;
 const WRONG_USAGE: u8 = 2;
 const TOO_MANY_FAILED: u8 = 3;
+const WAITING: u8 = 4;
 
 fn main() -> ExitCode {
     let (cli, given) = match parse(std::env::args_os()) {
@@ -105,5 +107,9 @@ fn report(error: &anyhow::Error, json: bool) -> u8 {
     if json {
         output::print_json(&serde_json::json!({ "error": message, "hint": hint }));
     }
-    if usage { WRONG_USAGE } else { FAILED }
+    match own {
+        Some(tamis::Error::Waiting { .. }) => WAITING,
+        _ if usage => WRONG_USAGE,
+        _ => FAILED,
+    }
 }

@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use tamis_core::{EmbeddingBatch, Fingerprint, Sharded, Signal, SignalInfo, Summary};
 use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
@@ -13,7 +13,6 @@ use tamis_samplers::{
 };
 
 use crate::again::{FailedRows, INPUTS_NOTE, generations_text};
-use crate::map::Worker;
 use crate::options::{DensityKernel, DensityOptions, DensityProjection, SignalOptions};
 use crate::project::Project;
 use crate::signals::{ScoreOptions, ScoreReport};
@@ -34,11 +33,13 @@ impl Project {
         density: &DensityOptions,
         options: ScoreOptions,
     ) -> Result<(SignalDir, ScoreReport)> {
-        check_options(density, options.worker)?;
+        check_options(density)?;
         let embed = SignalOptions::Embed(density.embed.clone());
         // Other embeddings may stand beside those that are there where another density may.
-        let own = ScoreOptions { beside: options.beside, failed: options.failed, ..ScoreOptions::default() };
+        let own = ScoreOptions { refit: false, ..options };
         let (embedding, embedded) = self.score(version, &embed, own)?;
+        // A sketch is of all embeddings. Whoever has them first makes it; others make the same one.
+        self.wait_for_whole(version, &embedding, options.wait)?;
         // Sampled, sketched and scored are the same rows, whatever another process asks again meanwhile.
         let embedding = embedding.pinned(version)?;
         let began = Instant::now();
@@ -129,6 +130,32 @@ impl Project {
         }
         map.seconds = began.elapsed().as_secs_f64();
         Ok((directory, self.score_report(version, map, findings)))
+    }
+
+    /// Waits until every shard of a signal is there, whoever computes it.
+    ///
+    /// # Errors
+    /// [`Error::Waiting`] where it is not, and nobody wants to wait; [`Error::Cancelled`].
+    fn wait_for_whole(&self, version: &CorpusVersion, signal: &SignalDir, wait: bool) -> Result<()> {
+        const LOOKS_AGAIN: Duration = Duration::from_secs(1);
+        let mut said = 0;
+        loop {
+            let missing = self.tasks(version, signal)?.len();
+            if missing == 0 {
+                return Ok(());
+            }
+            let (shards, signal) = (version.shards.len(), signal.full_name().to_owned());
+            let waiting = Error::Waiting { missing, shards, signal };
+            if !wait {
+                return Err(waiting);
+            }
+            if said != missing {
+                self.observer.note(&waiting.to_string());
+                said = missing;
+            }
+            self.go_on()?;
+            std::thread::sleep(LOOKS_AGAIN);
+        }
     }
 
     /// Samples, chooses parameters, sketches and probes.
@@ -250,12 +277,11 @@ pub(crate) fn part_name(shard: &ShardRecord) -> String {
 const ROWS_A_TILE: usize = 1024;
 
 /// Refuses what no embeddings could make right.
-pub(crate) fn check_options(density: &DensityOptions, worker: Worker) -> Result<()> {
+pub(crate) fn check_options(density: &DensityOptions) -> Result<()> {
     if density.literal && density.kernel == DensityKernel::Cosine {
         return Err(literal_is_l2());
     }
-    check_parameters(density, 1)?;
-    crate::ready::needs_whole(worker)
+    check_parameters(density, 1)
 }
 
 /// Refuses parameters that make no sketch of embeddings of so many values, as far as they are given.

@@ -26,6 +26,16 @@ pub enum Error {
         /// The remedy.
         hint: String,
     },
+    /// What other workers have to do first is not done.
+    #[error("waiting for {missing} of {shards} shards of `{signal}`")]
+    Waiting {
+        /// Shards that the signal lacks.
+        missing: usize,
+        /// Shards of the corpus.
+        shards: usize,
+        /// Full name of the signal that is needed whole.
+        signal: String,
+    },
     /// The observer asked for it ([`crate::Observer::cancelled`]).
     #[error("stopped, as was asked")]
     Cancelled,
@@ -76,6 +86,10 @@ impl Error {
             Self::Usage { hint, .. } | Self::State { hint, .. } => {
                 Some(hint.clone()).filter(|hint| !hint.is_empty())
             }
+            Self::Waiting { .. } => Some(
+                "all that could be done is done: give the same command again once the other workers are further, or add --wait"
+                    .to_owned(),
+            ),
             Self::Cancelled => Some("what was done stays: the same call goes on from there".to_owned()),
             Self::Store(error) => error.hint(),
             Self::Corpus(error) => error.hint(),

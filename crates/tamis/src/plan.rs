@@ -184,7 +184,7 @@ impl Project {
         density: &DensityOptions,
         options: ScoreOptions,
     ) -> Result<Vec<SignalPlan>> {
-        let own = ScoreOptions { beside: options.beside, ..ScoreOptions::default() };
+        let own = ScoreOptions { beside: options.beside, worker: options.worker, ..ScoreOptions::default() };
         let embed = SignalOptions::Embed(density.embed.clone());
         let mut plans = self.plan_asked(read, &embed, own)?;
         let embedding = plans.first().map(|plan| plan.standing.clone());

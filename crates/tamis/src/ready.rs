@@ -11,11 +11,10 @@ use tamis_io::run::{Repeatability, SignalDir, SignalRecord};
 use crate::again::FailedRows;
 use crate::column::{ColumnSignal, stored_name};
 use crate::counts::Counts;
-use crate::map::Worker;
 use crate::options::SignalOptions;
 use crate::project::Project;
 use crate::signals::{ScoreOptions, stored_options_of};
-use crate::{Error, Result, models, served, token_count};
+use crate::{Result, models, served, token_count};
 
 /// A signal that can compute.
 pub(crate) struct Ready {
@@ -90,15 +89,15 @@ impl Project {
     /// What a dry run can refuse of a computation: all that needs no model and writes nothing.
     ///
     /// # Errors
-    /// Columns that the corpus has not; parameters that make no sketch; a worker where there can be none.
-    pub fn check_planned_score(&self, asked: &SignalOptions, worker: Worker) -> Result<()> {
+    /// Columns that the corpus has not; parameters that make no sketch.
+    pub fn check_planned_score(&self, asked: &SignalOptions) -> Result<()> {
         self.check_beginnings()?;
         self.check_listed()?;
         self.unsure_carried()?;
-        self.check_options(asked, worker)
+        self.check_options(asked)
     }
 
-    pub(crate) fn check_options(&self, asked: &SignalOptions, worker: Worker) -> Result<()> {
+    pub(crate) fn check_options(&self, asked: &SignalOptions) -> Result<()> {
         if let Some(model) = asked.local_model()? {
             tamis_models::source::check_spelling(model)?;
         }
@@ -106,14 +105,14 @@ impl Project {
             SignalOptions::Column { name } if !self.has_signal(&stored_name(name))? => {
                 self.check_columns(&[name.as_str()], "column:").map(drop)
             }
-            SignalOptions::Density(density) => crate::density::check_options(density, worker),
+            SignalOptions::Density(density) => crate::density::check_options(density),
             _ => Ok(()),
         }
     }
 
     /// As [`Project::check_score`], with what is known then.
     pub(crate) fn foresee(&self, asked: &SignalOptions, options: ScoreOptions) -> Result<Foreseen> {
-        self.check_options(asked, options.worker)?;
+        self.check_options(asked)?;
         let own = match asked {
             SignalOptions::Density(density) => SignalOptions::Embed(density.embed.clone()),
             other => other.clone(),
@@ -199,15 +198,4 @@ impl Project {
         }
         Ok(true)
     }
-}
-
-/// Density is two passes over whole embeddings.
-pub(crate) fn needs_whole(worker: Worker) -> Result<()> {
-    if worker == Worker::ALONE {
-        return Ok(());
-    }
-    Err(Error::usage(
-        "density needs one sketch of the whole corpus before any shard can be scored",
-        "score `embed` with --worker, then `density` without it: its two passes take minutes",
-    ))
 }

@@ -45,11 +45,13 @@ pub struct ScoreOptions {
     pub refit: bool,
     /// Rows of earlier calls that have no value.
     pub failed: FailedRows,
+    /// Whether a worker waits for what others have to do first, rather than ending with [`Error::Waiting`].
+    pub wait: bool,
 }
 
 impl Default for ScoreOptions {
     fn default() -> Self {
-        Self { worker: Worker::ALONE, beside: false, refit: false, failed: FailedRows::Keep }
+        Self { worker: Worker::ALONE, beside: false, refit: false, failed: FailedRows::Keep, wait: false }
     }
 }
 

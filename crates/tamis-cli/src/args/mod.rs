@@ -383,6 +383,10 @@ pub(crate) struct Score {
     /// Take every N-th shard, beginning with the I-th: any scheduler can fan out.
     #[arg(long, value_name = "I/N", help_heading = "Run")]
     pub worker: Option<String>,
+    /// Wait for what other workers have to do first, as on a terminal; otherwise the command ends with exit code 4, to be
+    /// given again.
+    #[arg(long, help_heading = "Run")]
+    pub wait: bool,
     /// Fit a new sketch on the corpus as it is now instead of using the frozen one.
     #[arg(long, help_heading = "Density")]
     pub refit: bool,

@@ -33,12 +33,14 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         beside: args.run.beside,
         refit: args.refit,
         failed: options::failed(&args.run),
+        // A person sees what is waited for; a scheduler calls again.
+        wait: args.wait || std::io::IsTerminal::is_terminal(&std::io::stderr()),
     };
     let run = options::run(args.run.run.as_ref(), None)?;
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {
         let plan = |asked| -> tamis::Result<tamis::Plan> {
-            project.check_planned_score(asked, worker)?;
+            project.check_planned_score(asked)?;
             project.plan(&By::Exactly(asked), score, None)
         };
         let plans = asked.iter().map(plan).collect::<tamis::Result<Vec<_>>>()?;

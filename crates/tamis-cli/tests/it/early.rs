@@ -107,11 +107,6 @@ fn scores_that_cannot_be_are_refused_before_a_document_is_read() {
     let embedder = format!("--embedder {}", model("embedder"));
     for (arguments, code, words) in [
         (
-            format!("score density corpus --run run --worker 1/2 {embedder}"),
-            2,
-            ["`--worker` says nothing", "`embed`"],
-        ),
-        (
             format!("score density corpus --run run --buckets 1 {embedder}"),
             2,
             ["`buckets` is 1", "docs/density.md"],

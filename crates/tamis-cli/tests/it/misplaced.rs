@@ -18,8 +18,8 @@ fn flags_of_other_signals_are_refused() {
         ),
         ("score column:q corpus --chat --run run", ["`--chat`", "ask-llm"]),
         (
-            "score density corpus --worker 1/2 --run run",
-            ["`--worker` says nothing to `density`", "score `embed`"],
+            "score counts corpus --worker 1/2 --wait --run run",
+            ["`--wait` says nothing to `counts`", "density"],
         ),
         ("score counts corpus --refit --run run", ["`--refit`", "density"]),
         ("score counts corpus --sample 1% --run run", ["`--sample`", "ask-llm"]),

@@ -265,3 +265,25 @@ fn what_is_wrong_with_the_arguments_is_an_object_for_programs() {
     }
     assert!(!world.run("select --help --json").stdout.starts_with('{'));
 }
+
+#[test]
+fn a_worker_that_needs_what_others_make_ends_with_a_code_of_its_own() {
+    let world = World::with_corpus();
+    let embedder =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/run_0_1/models/embedder");
+    let density = |worker: &str, run: &str| {
+        format!(
+            "score density corpus --run {run} --embedder {} --dtype f32 --repetitions 20 --buckets 50{worker}",
+            embedder.display()
+        )
+    };
+    world.says(&density(" --worker 1/2", "run"), 4, &["waiting for 1 of 3 shards of `embed@", "--wait"]);
+    let (code, said) = world.json(&density(" --worker 1/2", "run"));
+    assert_eq!((code, said["error"].as_str().unwrap().starts_with("waiting for 1 of 3")), (4, true));
+    // Whoever comes last finds all embeddings; the other one then has its share to do.
+    assert!(world.ok(&density(" --worker 2/2", "run")).stdout.contains("left to other workers"));
+    assert!(!world.ok(&density(" --worker 1/2", "run")).stdout.contains("other workers"));
+    world.ok(&density("", "alone"));
+    assert_eq!(world.files("run/signals"), world.files("alone/signals"));
+    assert_eq!(world.files("run/sketches"), world.files("alone/sketches"));
+}

@@ -10,7 +10,6 @@ use super::vetoes::Vetoes;
 use super::{BY_GENERATIONS, Labelled, STRATA, TOKENS_GENERATIONS, selection_plan, write};
 use crate::again::FailedRows;
 use crate::explain::{column_in, split_score};
-use crate::map::Worker;
 use crate::options::{BandOptions, SelectOptions, SignalOptions};
 use crate::plan::By;
 use crate::project::Project;
@@ -69,7 +68,7 @@ impl Project {
                 Some(self.run.resolve(&asked.stored_name())?)
             }
             // Which signal it will be, a model would have to be loaded to know.
-            By::Exactly(asked) | By::Named(asked) => return self.check_options(asked, Worker::ALONE),
+            By::Exactly(asked) | By::Named(asked) => return self.check_options(asked),
         };
         let foreseen =
             stored.map(|stored| Foreseen { record: stored.record().clone(), stored: Some(stored) });

@@ -58,14 +58,11 @@ fn a_check_that_refuses_sees_no_document_and_leaves_nothing() {
         assert!(watch.stages().is_empty(), "{words}: {:?}", watch.stages());
         assert_same(&snapshot(run.path()), &before, words);
     }
-    for (asked, options, words) in [
-        (SignalOptions::Density(density()), Worker::parse("1/2").unwrap(), "one sketch"),
-        (
-            SignalOptions::Density(DensityOptions { hashes: Some(0), ..density() }),
-            Worker::ALONE,
-            "`hashes` is 0",
-        ),
-    ] {
+    for (asked, options, words) in [(
+        SignalOptions::Density(DensityOptions { hashes: Some(0), ..density() }),
+        Worker::ALONE,
+        "`hashes` is 0",
+    )] {
         let run = folder();
         let watch = Watch::counting();
         let project = open(corpus.path(), run.path(), 2, &watch);

@@ -90,8 +90,13 @@ impl Breakable {
     }
 }
 
-const RETRY: ScoreOptions =
-    ScoreOptions { worker: Worker::ALONE, beside: false, refit: false, failed: FailedRows::Retry };
+const RETRY: ScoreOptions = ScoreOptions {
+    worker: Worker::ALONE,
+    beside: false,
+    refit: false,
+    failed: FailedRows::Retry,
+    wait: false,
+};
 
 fn score(
     project: &Project,

@@ -25,7 +25,7 @@ pub(crate) struct Row {
     pub(crate) changes: &'static [&'static str],
     /// Column to select by and rule, where it is a score.
     pub(crate) select: Option<(&'static str, Rule)>,
-    /// Whether workers may share it out by shards.
+    /// Whether a worker can do its share alone, without what others make.
     pub(crate) by_worker: bool,
 }
 
@@ -227,7 +227,7 @@ impl Row {
         self.try_score(project, version, worker).unwrap()
     }
 
-    fn try_score(
+    pub(crate) fn try_score(
         &self,
         project: &Project,
         version: &CorpusVersion,
