@@ -36,6 +36,7 @@ use tamis_core::{
 };
 
 use crate::error::Result;
+use crate::identity::ModelIdentity;
 use crate::text_tokens::TextTokenizer;
 
 use causal::Causal;
@@ -143,22 +144,15 @@ impl Perplexity {
     /// [`Error::Stride`](crate::Error::Stride) when the stride does not fit it, [`Error::NoSentinels`](crate::Error::NoSentinels);
     /// else what the model says.
     pub fn new(reader: Reader, options: &PerplexityOptions) -> Result<Self> {
-        let tokenizer = Arc::clone(&reader.identity.tokenizer);
-        let reading: Box<dyn Reading> = match &reader.model {
-            Likelihood::Causal(model) => {
-                Box::new(Causal::new(Arc::clone(model), Arc::clone(&tokenizer), options)?)
-            }
-            Likelihood::Span(model) => {
-                Box::new(Denoising::new(Arc::clone(model), Arc::clone(&tokenizer), Objective::Span, options)?)
-            }
-            Likelihood::Prefix(model) => Box::new(Denoising::new(
-                Arc::clone(model),
-                Arc::clone(&tokenizer),
-                Objective::Prefix,
-                options,
-            )?),
+        let Reader { model, identity } = reader;
+        let tokenizer = Arc::clone(&identity.tokenizer);
+        let denoising = |model, objective| Denoising::new(model, Arc::clone(&tokenizer), objective, options);
+        let reading: Box<dyn Reading> = match model {
+            Likelihood::Causal(model) => Box::new(Causal::new(model, Arc::clone(&tokenizer), options)?),
+            Likelihood::Span(model) => Box::new(denoising(model, Objective::Span)?),
+            Likelihood::Prefix(model) => Box::new(denoising(model, Objective::Prefix)?),
         };
-        let info = info(reader, &*reading, options);
+        let info = info(&identity, &*reading, options);
         let max_document_tokens = options.max_document_tokens.max(1);
         let pack_tokens = options.pack_tokens.max(1);
         Ok(Self { info, tokenizer, reading, max_document_tokens, pack_tokens })
@@ -228,14 +222,14 @@ impl Signal for Perplexity {
     }
 }
 
-fn info(reader: Reader, reading: &dyn Reading, options: &PerplexityOptions) -> SignalInfo {
-    let fingerprint = reader.identity.fingerprint(NAME, VERSION);
-    let fingerprint = match reader.identity.tokenizer.pieces_version() {
+fn info(identity: &ModelIdentity, reading: &dyn Reading, options: &PerplexityOptions) -> SignalInfo {
+    let fingerprint = identity.fingerprint(NAME, VERSION);
+    let fingerprint = match identity.tokenizer.pieces_version() {
         Some(version) => fingerprint.with("pieces", version),
         None => fingerprint,
     };
     let fingerprint = reading.describe(fingerprint).with("max_document_tokens", options.max_document_tokens);
-    let mut notes = reader.identity.notes();
+    let mut notes = identity.notes();
     notes.insert(
         "tokens".to_owned(),
         "tokens read, those that two windows share counted twice; `predicted_tokens` have a likelihood"

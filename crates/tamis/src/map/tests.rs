@@ -176,7 +176,9 @@ fn a_damaged_part_is_computed_again_and_told() {
     std::fs::write(&part, &bytes[..bytes.len() / 2]).unwrap();
     let said = std::sync::Arc::new(Said(Mutex::default()));
     let corpus = CorpusOptions::new(folder.path().join("corpus").to_str().unwrap());
-    let project = Project::open(Some(corpus), &folder.path().join("run"), 2, said.clone()).unwrap();
+    let project =
+        Project::open(Some(corpus), &folder.path().join("run"), 2, std::sync::Arc::<Said>::clone(&said))
+            .unwrap();
     let second = Lengths::new(400, Parallelism::PerCore, None);
     let report = run(&project, &second).unwrap();
     let again = first.seen.into_inner().unwrap().intersection(&second.seen.into_inner().unwrap()).count();

@@ -1,7 +1,7 @@
 //! What is checked before a document is read: nothing is seen, nothing is left, and what was built is used.
 
 use tamis::options::{AskOptions, BandOptions, DensityOptions, SelectOptions, SignalOptions};
-use tamis::{By, Project, Rule, ScoreOptions, Silent, Worker};
+use tamis::{By, Project, Rule, ScoreOptions, Silent};
 
 use crate::signals::{ask, column, density, open, rates, selecting};
 use crate::support::corpus;
@@ -58,19 +58,13 @@ fn a_check_that_refuses_sees_no_document_and_leaves_nothing() {
         assert!(watch.stages().is_empty(), "{words}: {:?}", watch.stages());
         assert_same(&snapshot(run.path()), &before, words);
     }
-    for (asked, options, words) in [(
-        SignalOptions::Density(DensityOptions { hashes: Some(0), ..density() }),
-        Worker::ALONE,
-        "`hashes` is 0",
-    )] {
-        let run = folder();
-        let watch = Watch::counting();
-        let project = open(corpus.path(), run.path(), 2, &watch);
-        let options = ScoreOptions { worker: options, ..ScoreOptions::default() };
-        let error = project.check_score(&asked, options).unwrap_err();
-        assert!(error.to_string().contains(words) && error.is_usage(), "{error}");
-        assert!(watch.stages().is_empty());
-    }
+    let asked = SignalOptions::Density(DensityOptions { hashes: Some(0), ..density() });
+    let run = folder();
+    let watch = Watch::counting();
+    let project = open(corpus.path(), run.path(), 2, &watch);
+    let error = project.check_score(&asked, ScoreOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("`hashes` is 0") && error.is_usage(), "{error}");
+    assert!(watch.stages().is_empty());
 }
 
 #[test]
