@@ -90,6 +90,8 @@ impl Kind {
 const COMPUTED: &[Kind] = &[AskLlm, Perplexity, Embed, Density];
 /// Those that a server can compute.
 const SERVED: &[Kind] = &[AskLlm, Embed, Density];
+/// Those that have scores.
+const SCORED: &[Kind] = &[AskLlm, Embed, Density, Perplexity, Ngram, Counts, Tokens, Column];
 const ALL: &[Kind] = &Kind::ALL;
 
 /// For every flag of `score` and `select`: the signals that it is for.
@@ -105,13 +107,13 @@ const SIGNALS: &[(&str, &[Kind])] = &[
     ("max_failed", ALL),
     ("no_text", ALL),
     ("run", ALL),
-    ("beside", ALL),
+    ("beside", SCORED),
     ("dry_run", ALL),
     // Refused where nothing is asked again, in words of its own.
     ("retry_failed", ALL),
     // `score` itself; density alone needs what other workers make.
     ("name", ALL),
-    ("worker", &[AskLlm, Embed, Density, Perplexity, Ngram, Counts, Tokens, Column]),
+    ("worker", SCORED),
     ("wait", &[Density]),
     ("refit", &[Density]),
     ("sample", &[AskLlm]),

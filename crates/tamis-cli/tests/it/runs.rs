@@ -304,3 +304,22 @@ fn as_many_rates_as_are_allowed_are_cut() {
     let rates = format!("{rates},0.5%");
     world.refuses(&format!("select corpus --by random --rate {rates} --run run"), 2, &["at most 100 rates"]);
 }
+
+#[test]
+fn what_a_killed_writer_left_among_the_kept_documents_is_removed_when_it_is_old() {
+    let world = World::with_corpus();
+    let select = "select corpus --by random --rate 10%,30% --run run --out kept";
+    world.ok(select);
+    let whole = world.all_files("kept");
+    for name in ["kept/.tamis-tmp-1-1", "kept/rate-30/.tamis-tmp-2-2", "kept/rate-30/.tamis-tmp-3-3"] {
+        world.write(name, "half a fi");
+    }
+    for name in ["kept/.tamis-tmp-1-1", "kept/rate-30/.tamis-tmp-2-2"] {
+        let file = std::fs::OpenOptions::new().write(true).open(world.path(name)).unwrap();
+        file.set_modified(std::time::UNIX_EPOCH).unwrap();
+    }
+    world.ok(select);
+    let mut left = world.all_files("kept");
+    assert!(left.remove("rate-30/.tamis-tmp-3-3").is_some(), "one that may be in work stays");
+    assert_eq!(left, whole);
+}

@@ -104,8 +104,10 @@ pub(crate) fn explain(compression: Compression, error: &io::Error) -> String {
         Compression::Zstd => "zstd",
     };
     match error.kind() {
-        io::ErrorKind::UnexpectedEof => format!("the {name} data end in the middle: the file is truncated"),
-        _ => format!("the {name} data are damaged: {error}"),
+        io::ErrorKind::UnexpectedEof => format!(
+            "the {name} data end in the middle: the file is truncated, or something else stands behind its last whole part"
+        ),
+        _ => format!("the {name} data are damaged, or are no {name} although the name says so: {error}"),
     }
 }
 

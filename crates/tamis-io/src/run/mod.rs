@@ -40,8 +40,6 @@ pub use receipt::{AskedAgain, ShardReceipt};
 pub use selection::{SelectionDir, SelectionPlan};
 pub use signal::{Beside, ColumnRecord, Repeatability, SignalDir, SignalRecord};
 
-use std::time::Duration;
-
 use serde::{Deserialize, Serialize};
 
 use crate::store::Store;
@@ -57,9 +55,6 @@ pub mod inventory_column {
 }
 
 const MARK: &str = "run.json";
-
-/// Temporary files of living writers are locked; the age is for file systems without locks.
-const STALE: Duration = Duration::from_secs(24 * 3600);
 
 /// Says that a folder is a run directory.
 #[derive(Debug, Serialize, Deserialize)]
@@ -103,7 +98,7 @@ impl RunDirectory {
         if json::read::<Mark>(&store, MARK)?.is_none() {
             json::create(&store, MARK, &mark)?;
         }
-        store.remove_stale_temporaries(STALE)?;
+        store.remove_stale_temporaries(Store::STALE)?;
         Ok(Self { store })
     }
 

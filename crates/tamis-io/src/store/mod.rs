@@ -369,6 +369,10 @@ impl Store {
         }
     }
 
+    /// A temporary file of that age was left behind: those of living writers are locked, and the age is for file systems without
+    /// locks.
+    pub const STALE: std::time::Duration = std::time::Duration::from_secs(24 * 3600);
+
     /// Removes the temporary files that writers which were killed left behind, when they are older than `age` and no living
     /// process holds their lock. Returns how many. An object store leaves none.
     ///

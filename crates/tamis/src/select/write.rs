@@ -338,6 +338,7 @@ pub(super) fn claim(
     plan: &Fingerprint,
 ) -> Result<()> {
     if owner(run, out, version, targets, plan, &|_| true)? == Owner::This {
+        out.remove_stale_temporaries(Store::STALE)?;
         return Ok(());
     }
     let claim = Claim { format_version: tamis_io::run::FORMAT_VERSION, selection: plan.fields().clone() };
