@@ -265,10 +265,10 @@ impl Project {
                         Some(value) if values.contains(value) => {}
                         Some(value) => drop(values.insert(value.to_owned())),
                     }
-                    if values.len() > MOST_STRATA {
+                    if values.len() + usize::from(nulls > 0) > MOST_STRATA {
                         return Err(Error::usage(
                             format!(
-                                "the column `{name}`, which `--stratum` names, has more than {MOST_STRATA} values: those are ids \
+                                "the column `{name}`, which `--stratum` names, has more than {MOST_STRATA} values (no value counts as one): those are ids \
                                  and no strata"
                             ),
                             "name a column with fewer values, which is carried then, or leave --stratum out",

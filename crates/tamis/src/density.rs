@@ -413,7 +413,7 @@ fn describe(
     let findings = vec![
         format!("sketch: {sketch}"),
         format!("background: {background}"),
-        format!("error: {error}"),
+        format!("sketch error: {error}"),
         format!("kept {kept}"),
     ];
     (notes, findings)

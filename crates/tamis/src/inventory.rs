@@ -60,6 +60,11 @@ impl Project {
         let unsure = self.check_carried()?;
         self.check_beginnings()?;
         let columns = self.corpus_columns();
+        if self.run.latest_corpus()?.is_none()
+            && let Some(begun) = self.run.begun_columns()?
+        {
+            refuse_begun_otherwise(&begun, &columns)?;
+        }
         let mut fresh = Vec::new();
         let mut records = Vec::new();
         for shard in self.corpus.shards() {
@@ -139,18 +144,7 @@ impl Project {
         if self.run.latest_corpus()?.is_some() {
             return Ok(());
         }
-        let problems = self.run.begin_columns(columns)?.differences(columns);
-        if problems.is_empty() {
-            return Ok(());
-        }
-        Err(Error::state(
-            format!(
-                "another process began this run just now and reads the corpus otherwise: {}",
-                problems.join("; ")
-            ),
-            "give the same command again: columns to carry are added to what was begun; all else has to be as it was begun, or \
-             in another run directory",
-        ))
+        refuse_begun_otherwise(&self.run.begin_columns(columns)?, columns)
     }
 
     /// Begins a shard, one of `sources`.
@@ -297,4 +291,20 @@ impl Project {
             Err(_) => location.clone(),
         }
     }
+}
+
+/// Of two processes that begin one run, the second reads the corpus as the first does.
+fn refuse_begun_otherwise(begun: &CorpusColumns, columns: &CorpusColumns) -> Result<()> {
+    let problems = begun.differences(columns);
+    if problems.is_empty() {
+        return Ok(());
+    }
+    Err(Error::state(
+        format!(
+            "another process began this run just now and reads the corpus otherwise: {}",
+            problems.join("; ")
+        ),
+        "give the same command again: columns to carry are added to what was begun; all else has to be as it was begun, or in \
+         another run directory",
+    ))
 }

@@ -249,6 +249,7 @@ impl Project {
             Input::Documents => {
                 if let Some(first) = cutter.wanted_from() {
                     let mut same = SameRows::of(self, shard, first)?;
+                    let mut to_the_end = true;
                     self.documents_from(shard, first, |documents| {
                         same.check(documents)?;
                         let bytes = |documents: &DocumentBatch| -> u64 {
@@ -264,8 +265,13 @@ impl Project {
                         };
                         let texts = documents.texts();
                         let parts = cutter.push(documents.as_arrow(), |at| texts.value(at).len() as u64);
-                        Ok(send(parts) && cutter.wanted_from().is_some())
+                        to_the_end = send(parts) && cutter.wanted_from().is_some();
+                        Ok(to_the_end)
                     })?;
+                    // The last part would stand for documents that are listed and did not come.
+                    if to_the_end {
+                        same.finish()?;
+                    }
                 }
             }
             Input::Signal(name) => {

@@ -105,6 +105,9 @@ impl Project {
             SignalOptions::Column { name } if !self.has_signal(&stored_name(name))? => {
                 self.check_columns(&[name.as_str()], "column:").map(drop)
             }
+            SignalOptions::Ngram(ngram) => {
+                Ok(tamis_io::TextFile::open(crate::ngram::named(ngram)?).map(drop)?)
+            }
             SignalOptions::Density(density) => crate::density::check_options(density),
             _ => Ok(()),
         }

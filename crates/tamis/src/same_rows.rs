@@ -52,17 +52,33 @@ impl SameRows {
         let first = self.first;
         for (at, row) in rows.values().iter().copied().enumerate().filter(|(_, row)| *row >= first) {
             if !self.matches(row, keys.value(at), digests.value(at))? {
-                let problem = format!(
-                    "shard `{}` changed since it was read: row {row} (from 0) is not the one that the inventory lists",
-                    self.shard
-                );
-                return Err(RunError::CorpusChanged { problems: vec![problem] }.into());
+                return Err(self.changed(row));
             }
         }
         Ok(())
     }
 
-    fn matches(&mut self, row: u64, key: &[u8], digest: &[u8]) -> Result<bool> {
+    /// Holds the end of the shard against the inventory.
+    ///
+    /// # Errors
+    /// Documents that are listed and did not come.
+    pub(crate) fn finish(mut self) -> Result<()> {
+        match self.next_listed()? {
+            None => Ok(()),
+            Some(row) => Err(self.changed(row)),
+        }
+    }
+
+    fn changed(&self, row: u64) -> crate::Error {
+        let problem = format!(
+            "shard `{}` changed since it was read: row {row} (from 0) is not the one that the inventory lists",
+            self.shard
+        );
+        RunError::CorpusChanged { problems: vec![problem] }.into()
+    }
+
+    /// The next row that is compared, which stands at `self.at` of the batch.
+    fn next_listed(&mut self) -> Result<Option<u64>> {
         loop {
             let batch = match &self.batch {
                 Some(batch) if self.at < batch.num_rows() => batch,
@@ -71,20 +87,27 @@ impl SameRows {
                         self.at = 0;
                         self.batch.insert(batch)
                     }
-                    None => return Ok(false),
+                    None => return Ok(None),
                 },
             };
-            let of = |name: &str| batch.column_by_name(name).expect("the column was asked for");
-            let listed = of(column::ROW).as_primitive::<UInt64Type>().value(self.at);
-            if listed < self.first {
-                self.at += 1;
-                continue;
+            let rows = batch.column_by_name(column::ROW).expect("the column was asked for");
+            let listed = rows.as_primitive::<UInt64Type>().value(self.at);
+            if listed >= self.first {
+                return Ok(Some(listed));
             }
-            let value = |name: &str| of(name).as_fixed_size_binary().value(self.at);
-            let same = listed == row && value(column::DOC_KEY) == key && value(column::RAW_DIGEST) == digest;
             self.at += 1;
-            return Ok(same);
         }
+    }
+
+    fn matches(&mut self, row: u64, key: &[u8], digest: &[u8]) -> Result<bool> {
+        let (Some(listed), Some(batch)) = (self.next_listed()?, &self.batch) else { return Ok(false) };
+        let value = |name: &str| {
+            let values = batch.column_by_name(name).expect("the column was asked for");
+            values.as_fixed_size_binary().value(self.at)
+        };
+        let same = listed == row && value(column::DOC_KEY) == key && value(column::RAW_DIGEST) == digest;
+        self.at += 1;
+        Ok(same)
     }
 }
 
@@ -99,6 +122,6 @@ impl Project {
         while let Some(block) = reader.next_block()? {
             same.check(&block.decode(&self.columns)?.documents)?;
         }
-        Ok(())
+        same.finish()
     }
 }

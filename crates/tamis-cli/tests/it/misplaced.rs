@@ -138,6 +138,8 @@ fn a_dry_run_refuses_what_the_run_would_refuse() {
             "belong to the rule `band`",
         ),
         ("select corpus --by counts.nope --rate 10% --run stored", "`nope`"),
+        ("select corpus --by counts.nope --rate 10% --run run", "`nope`"),
+        ("select corpus --by column:q.nope --rate 10% --run run", "q.nope"),
     ] {
         for dry in ["", " --dry-run"] {
             world.refuses(&format!("{arguments}{dry}"), 2, &[words]);
@@ -163,6 +165,22 @@ fn a_dry_run_refuses_what_the_run_would_refuse() {
         world.refuses(&format!("{select} --rate 30% --name mine{dry}"), 1, &["exists with other content"]);
         world.refuses(&format!("{select} --rate 30% --tokenizer x{dry}"), 2, &["model `x`"]);
         world.refuses(&format!("score embed corpus --embedder x --run stored{dry}"), 2, &["model `x`"]);
+    }
+    world.says("score ngram corpus --ngram nowhere.arpa --run stored --dry-run", 1, &["nowhere.arpa"]);
+    // What the inventories tell, where they are there.
+    for shard in 0..2 {
+        let lines: String = (0..40)
+            .map(|at| format!("{{\"id\": {at}, \"text\": \"{at} of {shard}\", \"none\": null}}\n"))
+            .collect();
+        world.write(&format!("ids/s{shard}.jsonl"), lines);
+    }
+    world.ok("score counts ids --run ids-run");
+    for dry in ["", " --dry-run"] {
+        world.refuses(
+            &format!("select ids --by random --rate 10% --run ids-run{dry}"),
+            1,
+            &["the ids do not name documents"],
+        );
     }
     // One that was touched is compared before anything else.
     let shard = std::fs::OpenOptions::new().write(true).open(world.path("corpus/s1.jsonl")).unwrap();

@@ -1,7 +1,7 @@
 //! What of a selection can be refused before a document is read: all that does not depend on what the documents say.
 
-use tamis_core::{Fingerprint, FingerprintChange, Rule};
-use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir, SignalRecord};
+use tamis_core::{Fingerprint, FingerprintChange, Rule, Signal, SignalInfo};
+use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::store::Store;
 use tamis_samplers::Target;
 
@@ -9,6 +9,8 @@ use super::call::refuse_retry_at_random;
 use super::vetoes::Vetoes;
 use super::{BY_GENERATIONS, Labelled, STRATA, TOKENS_GENERATIONS, selection_plan, write};
 use crate::again::FailedRows;
+use crate::column::ColumnSignal;
+use crate::counts::Counts;
 use crate::explain::{column_in, split_score};
 use crate::options::{BandOptions, SelectOptions, SignalOptions};
 use crate::plan::By;
@@ -32,6 +34,8 @@ impl Project {
     /// # Errors
     /// Those of [`Project::select`] and [`Project::score`] that do not depend on the documents.
     pub fn check_select(&self, options: &SelectOptions, by: &By<'_>, score: ScoreOptions) -> Result<()> {
+        // A shard that is gone makes any stored selection another one: that is not what is wrong then.
+        self.check_listed()?;
         let (targets, vetoes) = self.check_request(options, by, score)?;
         self.check_tokens(options)?;
         let foreseen = match by {
@@ -67,12 +71,39 @@ impl Project {
             By::Named(asked) if self.has_signal(&asked.stored_name())? => {
                 Some(self.run.resolve(&asked.stored_name())?)
             }
-            // Which signal it will be, a model would have to be loaded to know.
-            By::Exactly(asked) | By::Named(asked) => return self.check_options(asked),
+            By::Exactly(asked) | By::Named(asked) => {
+                self.check_options(asked)?;
+                // Which signal another one will be, a model would have to be loaded to know.
+                if let Some(info) = known_without_model(asked)? {
+                    let record = SignalRecord::new(&info, Repeatability::Exact);
+                    let foreseen = Foreseen { record, stored: None };
+                    self.check_decided(options, Some(&foreseen), &targets, &vetoes)?;
+                }
+                return self.check_read(options);
+            }
         };
         let foreseen =
             stored.map(|stored| Foreseen { record: stored.record().clone(), stored: Some(stored) });
-        self.check_decided(options, foreseen.as_ref(), &targets, &vetoes)
+        self.check_decided(options, foreseen.as_ref(), &targets, &vetoes)?;
+        self.check_read(options)
+    }
+
+    /// What the inventories tell, where every shard was read before: ids that name no documents, strata that are none.
+    fn check_read(&self, options: &SelectOptions) -> Result<()> {
+        let columns = self.corpus_columns();
+        for shard in self.corpus.shards() {
+            if self.run.inventory_receipt(&shard.path, &columns)?.is_none() {
+                return Ok(());
+            }
+        }
+        let Some(version) = self.run.latest_corpus()? else { return Ok(()) };
+        self.survey(&version, options)?;
+        match &options.band.stratum {
+            Some(name) if self.carried(&version, name)?.is_some() => {
+                self.stratum(&version, &options.band).map(drop)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// What is wrong with a selection whatever it is by; its targets and vetoes.
@@ -234,6 +265,16 @@ impl Project {
         self.run.store().check_writable()?;
         self.out_folder(options).map_or(Ok(()), |out| Ok(out.check_writable()?))
     }
+}
+
+/// What a signal says of itself, for those that no model computes alone.
+fn known_without_model(asked: &SignalOptions) -> Result<Option<SignalInfo>> {
+    Ok(match asked {
+        SignalOptions::Counts => Some(Counts::new().info().clone()),
+        SignalOptions::Column { name } => Some(ColumnSignal::new(name).info().clone()),
+        SignalOptions::Density(_) => Some(crate::density::foreseen()?),
+        _ => None,
+    })
 }
 
 fn refuse_negative(record: &SignalRecord, column: &str, rule: Rule) -> Result<()> {

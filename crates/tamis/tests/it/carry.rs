@@ -412,6 +412,14 @@ fn a_column_of_ids_is_refused_as_strata_before_anything_is_scored() {
     let band = BandOptions { stratum: Some("url".to_owned()), ..BandOptions::default() };
     let error = project.carry_stratum(&version, &band).unwrap_err();
     assert!(error.to_string().contains("has more than 65536 values"), "{error}");
+    // As many values as there may be strata, and documents without one beside them.
+    let (corpus, run) = (folder(), folder());
+    let mut lines = rows(1 << 16);
+    lines.push("{\"id\": \"none\", \"text\": \"t\", \"quality\": 1}".to_owned());
+    corpus::write(corpus.path(), "a.jsonl", &lines);
+    let project = open(corpus.path(), run.path(), Some(&["url"]), &Silent);
+    let error = project.carry_stratum(&project.inventory().unwrap(), &band).unwrap_err();
+    assert!(error.to_string().contains("no value counts as one"), "{error}");
     let (corpus, run) = (folder(), folder());
     corpus::write(corpus.path(), "a.jsonl", &rows(1 << 16));
     let project = open(corpus.path(), run.path(), Some(&["url"]), &Silent);

@@ -276,6 +276,31 @@ fn a_shard_that_changed_under_its_time_and_size_is_never_scored_as_the_one_that_
 }
 
 #[test]
+fn documents_that_vanish_from_the_end_of_a_shard_leave_no_part_behind() {
+    for row in TABLE {
+        let [corpus, run, whole] = [folder(), folder(), folder()];
+        corpus::mixed(corpus.path());
+        row.complete(&open(corpus.path(), whole.path(), 2, &Silent));
+        let path = corpus.path().join("c.jsonl");
+        let text = std::fs::read_to_string(&path).unwrap();
+        let project = open(corpus.path(), run.path(), 2, &Silent);
+        let version = project.inventory().unwrap();
+        // The last line is blank now: no document, and no other byte than before.
+        let last = text.trim_end().rsplit('\n').next().unwrap();
+        rewrite_unseen(&path, last, &" ".repeat(last.len()));
+        let error = project.score(&version, &(row.options)(), ScoreOptions::default()).unwrap_err();
+        assert!(
+            error.to_string().contains("shard `c.jsonl` changed since it was read"),
+            "{}: {error}",
+            row.name
+        );
+        std::fs::write(&path, text).unwrap();
+        row.complete(&open(corpus.path(), run.path(), 2, &Silent));
+        assert_same(&snapshot(run.path()), &snapshot(whole.path()), row.name);
+    }
+}
+
+#[test]
 fn parquet_with_the_footer_of_another_file_is_known_by_its_values() {
     use arrow_array::{ArrayRef, RecordBatch, StringArray};
     let [corpus, run] = [folder(), folder()];
