@@ -1,8 +1,8 @@
 //! Whether the rows of a shard are still those that its inventory lists.
 //!
-//! A shard whose time and size are as they were is taken for unchanged, and of Parquet the footer alone is compared where they
-//! are not. Whoever reads its documents again holds them against the inventory: a score of another text than the one that was
-//! listed would stand under the wrong document, without a word.
+//! A shard whose time and size are as they were is taken for unchanged when a run is opened, and the digest of a Parquet shard
+//! is of its footer alone. Whoever reads documents again holds them against the inventory: a score of another text than the
+//! one that was listed would stand under the wrong document, without a word.
 
 use arrow_array::RecordBatch;
 use arrow_array::cast::AsArray;
@@ -40,15 +40,13 @@ impl SameRows {
     /// # Errors
     /// One that is not listed, or with other content (of Parquet: another text or id); one that is listed and missing.
     pub(crate) fn check(&mut self, documents: &DocumentBatch) -> Result<()> {
-        let found = documents.as_arrow();
-        let Some(digests) =
-            found.column_by_name(column::RAW_DIGEST).and_then(|array| array.as_fixed_size_binary_opt())
-        else {
-            return Ok(());
+        let found = |name: &str| {
+            let column = documents.as_arrow().column_by_name(name);
+            column.ok_or_else(|| tamis_core::Error::MissingColumn { column: name.to_owned() })
         };
-        let keys = found.column_by_name(column::DOC_KEY).map(AsArray::as_fixed_size_binary);
-        let rows = found.column_by_name(column::ROW).map(AsArray::as_primitive::<UInt64Type>);
-        let (Some(keys), Some(rows)) = (keys, rows) else { return Ok(()) };
+        let digests = found(column::RAW_DIGEST)?.as_fixed_size_binary();
+        let keys = found(column::DOC_KEY)?.as_fixed_size_binary();
+        let rows = found(column::ROW)?.as_primitive::<UInt64Type>();
         let first = self.first;
         for (at, row) in rows.values().iter().copied().enumerate().filter(|(_, row)| *row >= first) {
             if !self.matches(row, keys.value(at), digests.value(at))? {
