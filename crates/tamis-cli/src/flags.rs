@@ -1,8 +1,8 @@
 //! Which flags were given, and where a flag can have no effect: such a one is refused, because it says that somebody expects
 //! another outcome than the one to come.
 //!
-//! One table says for every flag of `score` and `select` which signals it is for; a test walks the flags that clap knows, so
-//! that a new one needs a line here. Flags that are for some judges only (those behind a server, say) are in a second one.
+//! The file of a signal's flags says which concern it, its own and those that it shares; what belongs to no signal is in a table
+//! here. A test walks the flags that clap knows, so that none is in neither. Some flags are for models behind a server only.
 //! Flags that merely do nothing new stay allowed: `--beside` where nothing else stands, `--seed` with a rule that draws only
 //! ties, `--run` and `--id` before `--show-prompt` is added to a command.
 
@@ -12,6 +12,8 @@ use clap::ArgMatches;
 use clap::parser::ValueSource;
 use tamis::options::SignalOptions;
 use tamis::{Error, Result};
+
+use crate::args::{COMPUTED, JUDGED, KindFlags, OF_MODEL, PACE, SERVED, flags_of_kinds};
 
 /// Identifiers of the flags that stood on the command line, as clap has them: `sketch_memory`.
 #[derive(Debug, Default)]
@@ -35,188 +37,127 @@ impl Given {
     }
 }
 
-/// What can be scored, as far as flags tell it apart.
+/// What stands for a selection that looks at no signal.
+const RANDOM: &str = "random";
+
+/// Whom a flag is for that belongs to no signal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Kind {
-    AskLlm,
-    Embed,
-    Density,
-    Perplexity,
-    Ngram,
-    Counts,
-    Tokens,
-    Column,
-    Random,
+enum For {
+    /// Every signal, and `random`.
+    All,
+    /// Every signal.
+    Scored,
 }
 
-use Kind::{AskLlm, Column, Counts, Density, Embed, Ngram, Perplexity, Random, Tokens};
+use For::{All, Scored};
 
-impl Kind {
-    const ALL: [Self; 9] = [AskLlm, Embed, Density, Perplexity, Ngram, Counts, Tokens, Column, Random];
-
-    /// Of a name as `--by` and `score` take it; `None` for one that no signal has.
-    fn of(name: &str) -> Option<Self> {
-        if name == Random.name() {
-            return Some(Random);
-        }
-        Some(match SignalOptions::named(name).ok()? {
-            SignalOptions::AskLlm(_) => AskLlm,
-            SignalOptions::Embed(_) => Embed,
-            SignalOptions::Density(_) => Density,
-            SignalOptions::Perplexity(_) => Perplexity,
-            SignalOptions::Ngram(_) => Ngram,
-            SignalOptions::Counts => Counts,
-            SignalOptions::Tokens { .. } => Tokens,
-            SignalOptions::Column { .. } => Column,
-        })
-    }
-
-    fn name(self) -> &'static str {
-        match self {
-            AskLlm => "ask-llm",
-            Embed => "embed",
-            Density => "density",
-            Perplexity => "perplexity",
-            Ngram => "ngram",
-            Counts => "counts",
-            Tokens => "tokens",
-            Column => "column:NAME",
-            Random => "random",
-        }
-    }
-}
-
-/// Those that a model computes here.
-const COMPUTED: &[Kind] = &[AskLlm, Perplexity, Embed, Density];
-/// Those that a server can compute.
-const SERVED: &[Kind] = &[AskLlm, Embed, Density];
-/// Those that have scores.
-const SCORED: &[Kind] = &[AskLlm, Embed, Density, Perplexity, Ngram, Counts, Tokens, Column];
-const ALL: &[Kind] = &Kind::ALL;
-
-/// For every flag of `score` and `select`: the signals that it is for.
-const SIGNALS: &[(&str, &[Kind])] = &[
+/// The flags of `score` and `select` that belong to no signal. Those that do are listed in the file of the signal, `args/NAME.rs`.
+const COMMON: &[(&str, For)] = &[
     // Corpus and run.
-    ("corpus", ALL),
-    ("text", ALL),
-    ("id", ALL),
-    ("qualify_ids", ALL),
-    ("namespace", ALL),
-    ("carry", ALL),
-    ("max_line_bytes", ALL),
-    ("max_failed", ALL),
-    ("no_text", ALL),
-    ("run", ALL),
-    ("beside", SCORED),
-    ("dry_run", ALL),
+    ("corpus", All),
+    ("text", All),
+    ("id", All),
+    ("qualify_ids", All),
+    ("namespace", All),
+    ("carry", All),
+    ("max_line_bytes", All),
+    ("max_failed", All),
+    ("no_text", All),
+    ("run", All),
+    ("beside", Scored),
+    ("dry_run", All),
     // Refused where nothing is asked again, in words of its own.
-    ("retry_failed", ALL),
-    // `score` itself; density alone needs what other workers make.
-    ("name", ALL),
-    ("worker", SCORED),
-    ("wait", &[Density]),
-    ("refit", &[Density]),
-    ("sample", &[AskLlm]),
-    ("against", &[AskLlm]),
-    ("sample_seed", &[AskLlm]),
+    ("retry_failed", All),
+    // `score` itself.
+    ("name", All),
+    ("worker", Scored),
     // Refused where there is no prompt, in words of its own.
-    ("show_prompt", ALL),
+    ("show_prompt", All),
     // `select` itself.
-    ("by", ALL),
-    ("rule", ALL),
-    ("around", ALL),
-    ("stratum", ALL),
-    ("rate", ALL),
-    ("documents", ALL),
-    ("tokens", ALL),
-    ("bytes", ALL),
-    ("seed", ALL),
-    ("exact_duplicates", ALL),
-    ("duplicate_ids", ALL),
-    ("veto", ALL),
-    ("out", ALL),
-    ("decide_only", ALL),
-    // Counts the tokens of any selection; in `score` see `TOKENIZER_OF_SCORE`.
-    ("tokenizer", ALL),
-    // Models.
-    ("model", &[AskLlm, Perplexity]),
-    ("prompt", &[AskLlm]),
-    ("chat", &[AskLlm]),
-    ("long", &[AskLlm]),
-    ("max_document_tokens", &[AskLlm, Perplexity]),
-    ("dtype", COMPUTED),
-    ("engine", COMPUTED),
-    ("device", COMPUTED),
-    ("window", &[Perplexity]),
-    ("stride", &[Perplexity]),
-    ("objective", &[Perplexity]),
-    ("embedder", &[Embed, Density]),
-    ("embed_tokens", &[Embed, Density]),
-    ("store_f32", &[Embed, Density]),
-    // Servers.
-    ("server_model", SERVED),
-    ("concurrency", SERVED),
-    ("top_logprobs", &[AskLlm]),
-    ("max_document_characters", SERVED),
-    ("request_timeout", SERVED),
-    ("retries", SERVED),
-    ("stop_after_failed", SERVED),
-    // The sketch.
-    ("repetitions", &[Density]),
-    ("buckets", &[Density]),
-    ("hashes", &[Density]),
-    ("bandwidth", &[Density]),
-    ("kernel", &[Density]),
-    ("projection", &[Density]),
-    ("preset", &[Density]),
-    ("sketch_memory", &[Density]),
-    ("sketch_seed", &[Density]),
-    // N-grams.
-    ("ngram", &[Ngram]),
-    ("ngram_words", &[Ngram]),
-    ("ngram_tokenizer", &[Ngram]),
+    ("by", All),
+    ("rule", All),
+    ("around", All),
+    ("stratum", All),
+    ("rate", All),
+    ("documents", All),
+    ("tokens", All),
+    ("bytes", All),
+    ("seed", All),
+    ("exact_duplicates", All),
+    ("duplicate_ids", All),
+    ("veto", All),
+    ("out", All),
+    ("decide_only", All),
 ];
 
-/// Signals of which `score --tokenizer` can say something: what counts, or what cuts documents for a server.
-const TOKENIZER_OF_SCORE: &[Kind] = &[Tokens, AskLlm, Embed, Density];
+/// Flags that belong to some signals in `score`, and to every selection.
+const OF_EVERY_SELECTION: &[&str] = &["tokenizer"];
+
+/// The kind that a name as `--by` and `score` take it is of; `None` for one that no signal has.
+fn kind_of(name: &str) -> Option<&'static str> {
+    if name == RANDOM { Some(RANDOM) } else { SignalOptions::named(name).ok().map(|signal| signal.kind()) }
+}
+
+/// The kinds that a flag is for; `None`: for all, or for none that is known here.
+fn kinds_of(flag: &str, command: Command) -> Option<Vec<&'static str>> {
+    if command == Command::Select && OF_EVERY_SELECTION.contains(&flag) {
+        return None;
+    }
+    match COMMON.iter().find(|(known, _)| *known == flag) {
+        Some((_, All)) => None,
+        Some((_, Scored)) => Some(SignalOptions::ALL.iter().map(|(kind, _)| *kind).collect()),
+        None => {
+            let of = |kind: &KindFlags| kind.shared.contains(&flag) || kind.own.iter().any(|own| own == flag);
+            let kinds: Vec<_> = flags_of_kinds().into_iter().filter(of).map(|kind| kind.kind).collect();
+            (!kinds.is_empty()).then_some(kinds)
+        }
+    }
+}
+
+/// Whether a flag says how a signal is computed, so that a selection by a name cannot take whatever is stored.
+fn decides(flag: &str) -> bool {
+    let shared = [OF_MODEL, COMPUTED, SERVED, JUDGED].concat();
+    shared.contains(&flag) || flags_of_kinds().iter().any(|kind| kind.own.iter().any(|own| own == flag))
+}
+
+/// Whether anything says how a signal is computed.
+pub(crate) fn any_of_signals(given: &Given) -> bool {
+    given.0.iter().any(|flag| decides(flag))
+}
 
 /// Flags that say how a server is asked.
-const OF_SERVERS: &[&str] = &[
-    "server_model",
-    "concurrency",
-    "top_logprobs",
-    "max_document_characters",
-    "request_timeout",
-    "retries",
-    "stop_after_failed",
-];
+fn of_servers() -> Vec<&'static str> {
+    [SERVED, JUDGED, PACE].concat()
+}
 
 fn spelt(flag: &str) -> String {
     format!("--{}", flag.replace('_', "-"))
 }
 
-fn is_for(flag: &str, kind: Kind) -> bool {
-    SIGNALS.iter().find(|(known, _)| *known == flag).is_none_or(|(_, kinds)| kinds.contains(&kind))
-}
-
-fn not_for(flag: &str, name: &str, kinds: &[Kind]) -> Error {
+fn not_for(flag: &str, name: &str, kinds: &[&str]) -> Error {
     let flag = spelt(flag);
-    let of = kinds.iter().map(|kind| kind.name()).collect::<Vec<_>>().join(", ");
-    Error::usage(format!("`{flag}` says nothing to `{name}`"), format!("leave {flag} out: it is for {of}"))
+    Error::usage(
+        format!("`{flag}` says nothing to `{name}`"),
+        format!("leave {flag} out: it is for {}", kinds.join(", ")),
+    )
 }
 
 /// Whether anything is said to a server.
 pub(crate) fn any_of_servers(given: &Given) -> bool {
-    OF_SERVERS.iter().any(|flag| given.has(flag))
+    of_servers().into_iter().any(|flag| given.has(flag))
 }
 
 /// Refuses flags of other signals than the one that is named. A name that no signal has is for others to refuse.
-pub(crate) fn refuse_of_other_signals(given: &Given, name: &str) -> Result<()> {
-    let Some(kind) = Kind::of(name) else { return Ok(()) };
-    match SIGNALS.iter().find(|(flag, _)| given.has(flag) && !is_for(flag, kind)) {
-        Some((flag, kinds)) => Err(not_for(flag, name, kinds)),
-        None => Ok(()),
+pub(crate) fn refuse_of_other_signals(given: &Given, name: &str, command: Command) -> Result<()> {
+    let Some(kind) = kind_of(name) else { return Ok(()) };
+    for flag in &given.0 {
+        if let Some(kinds) = kinds_of(flag, command)
+            && !kinds.contains(&kind)
+        {
+            return Err(not_for(flag, name, &kinds));
+        }
     }
+    Ok(())
 }
 
 /// Refuses what is said to a server where a model is loaded here: the flags of servers, and in `score` a tokenizer that would
@@ -230,17 +171,16 @@ pub(crate) fn refuse_of_servers(given: &Given, signals: &[SignalOptions], comman
     let here = first
         .server_model()
         .map_or_else(|| format!("`{name}` asks no server"), |model| format!("`{model}` is loaded here"));
-    if let Some(flag) = OF_SERVERS.iter().find(|flag| given.has(flag)) {
+    if let Some(flag) = of_servers().into_iter().find(|flag| given.has(flag)) {
         return Err(Error::usage(
             format!("{here}, and `{}` is for a server", spelt(flag)),
             "leave it out, or name a server as --model http://HOST:PORT/v1 (or --embedder)",
         ));
     }
-    if command == Command::Score && given.has("tokenizer") && !matches!(first, SignalOptions::Tokens { .. }) {
-        let of: Vec<&str> = TOKENIZER_OF_SCORE.iter().map(|kind| kind.name()).collect();
+    if command == Command::Score && given.has("tokenizer") && first.server_model().is_some() {
         return Err(Error::usage(
             format!("`--tokenizer` says nothing to `{name}`: {here}"),
-            format!("leave it out: it is for {}, the last three behind a server", of.join(", ")),
+            format!("leave it out: it is for `tokens`, and for `{name}` behind a server"),
         ));
     }
     Ok(())
@@ -274,36 +214,67 @@ mod tests {
     #[test]
     fn every_flag_says_which_signals_it_is_for() {
         let mut all = BTreeSet::new();
+        let of_signals: Vec<String> = flags_of_kinds()
+            .into_iter()
+            .flat_map(|kind| kind.own.into_iter().chain(kind.shared.into_iter().map(str::to_owned)))
+            .collect();
         for command in ["score", "select"] {
             let arguments = arguments(command);
             assert!(arguments.len() > 50, "{arguments:?}");
             for id in arguments {
-                let lines = SIGNALS.iter().filter(|(flag, _)| *flag == id).count();
-                assert_eq!(lines, 1, "`{id}` of `{command}` needs one line in SIGNALS");
+                let common = COMMON.iter().filter(|(flag, _)| *flag == id).count();
+                let of_signal = usize::from(of_signals.contains(&id));
+                assert_eq!(common + of_signal, 1, "`{id}` of `{command}` needs a line in COMMON or a signal");
                 all.insert(id);
             }
         }
-        for (flag, kinds) in SIGNALS {
-            assert!(all.contains(*flag), "no command has `{flag}`");
-            assert!(!kinds.is_empty());
+        for flag in COMMON.iter().map(|(flag, _)| (*flag).to_owned()).chain(of_signals) {
+            assert!(all.contains(&flag), "no command has `{flag}`");
         }
-        assert!(OF_SERVERS.iter().all(|flag| all.contains(*flag)));
     }
 
     #[test]
     fn a_flag_is_refused_for_every_signal_that_it_is_not_for() {
-        for (flag, kinds) in SIGNALS {
-            let given = Given([(*flag).to_owned()].into());
-            for kind in Kind::ALL {
-                let refused = refuse_of_other_signals(&given, kind.name());
-                assert_eq!(refused.is_ok(), kinds.contains(&kind), "{flag} for {kind:?}");
-                let Err(error) = refused else { continue };
-                assert!(error.is_usage() && error.to_string().contains(&spelt(flag)), "{error}");
-                assert!(error.hint().unwrap().contains(kinds[0].name()), "{error}");
+        let kinds: Vec<&str> = SignalOptions::ALL.iter().map(|(kind, _)| *kind).chain([RANDOM]).collect();
+        for (name, command) in [("score", Command::Score), ("select", Command::Select)] {
+            for flag in arguments(name) {
+                let given = Given([flag.clone()].into());
+                let is_for = kinds_of(&flag, command);
+                for kind in &kinds {
+                    let refused = refuse_of_other_signals(&given, kind, command);
+                    let expected = is_for.as_ref().is_none_or(|kinds| kinds.contains(kind));
+                    assert_eq!(refused.is_ok(), expected, "{flag} for {kind}");
+                    let (Err(error), Some(kinds)) = (refused, &is_for) else { continue };
+                    assert!(error.is_usage() && error.to_string().contains(&spelt(&flag)), "{error}");
+                    assert!(error.hint().unwrap().contains(kinds[0]), "{error}");
+                }
             }
         }
+        let kinds = |flag| kinds_of(flag, Command::Score).unwrap_or_default();
+        assert_eq!(kinds("hashes"), ["density"]);
+        assert_eq!(kinds("embedder"), ["embed", "density"]);
+        assert_eq!(kinds("model"), ["ask-llm", "perplexity"]);
+        assert_eq!(kinds("tokenizer"), ["ask-llm", "embed", "density", "tokens"]);
+        assert_eq!(kinds("worker").len(), SignalOptions::ALL.len());
         let given = Given(["hashes".to_owned()].into());
-        assert!(refuse_of_other_signals(&given, "no signal").is_ok());
+        assert!(refuse_of_other_signals(&given, "no signal", Command::Score).is_ok());
+    }
+
+    #[test]
+    fn a_selection_takes_what_is_stored_unless_a_flag_decides_values() {
+        for (flag, expected) in [
+            ("hashes", true),
+            ("dtype", true),
+            ("model", true),
+            ("top_logprobs", true),
+            ("store_f32", true),
+            ("concurrency", false),
+            ("retries", false),
+            ("tokenizer", false),
+            ("rate", false),
+        ] {
+            assert_eq!(any_of_signals(&Given([flag.to_owned()].into())), expected, "{flag}");
+        }
     }
 
     #[test]

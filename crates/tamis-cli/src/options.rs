@@ -3,15 +3,13 @@
 use std::path::PathBuf;
 
 use tamis::options::{
-    AskOptions, BandOptions, CorpusOptions, DensityKernel, DensityOptions, DensityProjection, Device, Dtype,
-    DuplicateIds, EmbedOptions, Engine, ExactDuplicates, Ids, Long, NgramOptions, NgramWords, Objective,
-    PerplexityOptions, SelectOptions, ServerOptions, SignalOptions, TrainNgramOptions,
+    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Ids, SelectOptions, SignalOptions,
+    TrainNgramOptions,
 };
 use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, Target};
 
 use crate::args::{
-    CorpusArgs, DtypeArg, DuplicateIdsArg, EngineArg, ExactDuplicatesArg, KernelArg, LongArg, NgramArgs,
-    ObjectiveArg, PresetArg, ProjectionArg, RunArgs, Select, ServerArgs, SignalArgs, TrainNgram, WordsArg,
+    CorpusArgs, DuplicateIdsArg, ExactDuplicatesArg, RunArgs, Select, SignalArgs, TrainNgram, signals, words,
 };
 use crate::flags::{self, Given};
 
@@ -148,7 +146,7 @@ pub(crate) fn select(args: &Select, given: &Given) -> Result<SelectOptions> {
     Ok(SelectOptions {
         by: args.by.clone(),
         signal,
-        exactly: is_explicit(&args.signal) || (is_stored && flags::any_of_servers(given)),
+        exactly: flags::any_of_signals(given) || (is_stored && flags::any_of_servers(given)),
         rule: args.rule.or(implied),
         band: BandOptions {
             around: around.transpose()?.unwrap_or(Quantile::MIDDLE),
@@ -189,274 +187,6 @@ pub(crate) fn failed(run: &RunArgs) -> FailedRows {
     if run.retry_failed { FailedRows::Retry } else { FailedRows::Keep }
 }
 
-/// Whether any flag of a signal was given.
-pub(crate) fn is_explicit(args: &SignalArgs) -> bool {
-    let SignalArgs {
-        model,
-        prompt,
-        chat,
-        long,
-        max_document_tokens,
-        dtype,
-        engine,
-        device,
-        window,
-        stride,
-        objective,
-        embedder,
-        embed_tokens,
-        store_f32,
-        // How often and how fast a server is asked changes no value.
-        server: ServerArgs { server_model, top_logprobs, max_document_characters, .. },
-        repetitions,
-        buckets,
-        hashes,
-        bandwidth,
-        kernel,
-        projection,
-        preset,
-        sketch_memory,
-        sketch_seed,
-        ngram: NgramArgs { ngram, ngram_words, ngram_tokenizer },
-    } = args;
-    model.is_some()
-        || !prompt.is_empty()
-        || *chat
-        || long.is_some()
-        || max_document_tokens.is_some()
-        || dtype.is_some()
-        || engine.is_some()
-        || device.is_some()
-        || window.is_some()
-        || stride.is_some()
-        || objective.is_some()
-        || embedder.is_some()
-        || embed_tokens.is_some()
-        || *store_f32
-        || server_model.is_some()
-        || top_logprobs.is_some()
-        || max_document_characters.is_some()
-        || repetitions.is_some()
-        || buckets.is_some()
-        || hashes.is_some()
-        || bandwidth.is_some()
-        || kernel.is_some()
-        || projection.is_some()
-        || preset.is_some()
-        || sketch_memory.is_some()
-        || sketch_seed.is_some()
-        || ngram.is_some()
-        || ngram_words.is_some()
-        || ngram_tokenizer.is_some()
-}
-
-/// The number format that a flag names.
-pub(crate) fn dtype(flag: Option<DtypeArg>) -> Dtype {
-    match flag {
-        None | Some(DtypeArg::Auto) => Dtype::Auto,
-        Some(DtypeArg::Bf16) => Dtype::Bf16,
-        Some(DtypeArg::F32) => Dtype::F32,
-    }
-}
-
-/// Implementation and device; another device than the processor has one implementation, and that one number format.
-pub(crate) fn engine(
-    flag: Option<EngineArg>,
-    device: Option<&str>,
-    dtype: Option<DtypeArg>,
-) -> Result<(Engine, Device)> {
-    let device = device.map(Device::parse).transpose()?.unwrap_or_default();
-    let native = device == Device::Cpu && !matches!(flag, Some(EngineArg::Candle));
-    if matches!(dtype, Some(DtypeArg::Bf16)) && !native {
-        return Err(Error::usage(
-            "the candle engine computes in f32",
-            "leave --dtype out, or compute on the processor by the native engine, without --engine and --device",
-        ));
-    }
-    match (flag, device) {
-        (None | Some(EngineArg::Native), Device::Cpu) => Ok((Engine::Native, device)),
-        (Some(EngineArg::Native), _) => Err(Error::usage(
-            "the native engine computes on the processor",
-            "leave --engine out, or write --engine candle",
-        )),
-        (None | Some(EngineArg::Candle), _) => Ok((Engine::Candle, device)),
-    }
-}
-
-pub(crate) fn server(model: &str, args: &ServerArgs, tokenizer: Option<&str>) -> Result<ServerOptions> {
-    let pace = ServerOptions {
-        concurrency: args.concurrency,
-        timeout_seconds: args.request_timeout,
-        retries: args.retries,
-        ..ServerOptions::default()
-    };
-    if !tamis::is_server(model) {
-        let ServerArgs { server_model, top_logprobs, max_document_characters, .. } = args;
-        if server_model.is_some() || top_logprobs.is_some() || max_document_characters.is_some() {
-            let message = format!("`{model}` is loaded here, and there are options for a server");
-            return Err(Error::usage(
-                message,
-                "name a server as --model http://HOST:PORT/v1 (or --embedder)",
-            ));
-        }
-        // A stored signal that a selection goes on with may be a server's.
-        return Ok(pace);
-    }
-    Ok(ServerOptions {
-        model: args.server_model.clone(),
-        top_logprobs: args.top_logprobs.unwrap_or(pace.top_logprobs),
-        tokenizer: tokenizer.map(str::to_owned),
-        max_characters: args.max_document_characters,
-        stop_after_failed: args.stop_after_failed,
-        ..pace
-    })
-}
-
-fn ask(args: &SignalArgs, tokenizer: Option<&str>) -> Result<AskOptions> {
-    let default = AskOptions::default();
-    let (engine, device) = engine(args.engine, args.device.as_deref(), args.dtype)?;
-    let model = args.model.clone().unwrap_or(default.model);
-    Ok(AskOptions {
-        server: server(&model, &args.server, tokenizer)?,
-        model,
-        prompts: if args.prompt.is_empty() { default.prompts } else { args.prompt.clone() },
-        chat: args.chat,
-        long: match args.long {
-            None | Some(LongArg::Head) => Long::Head,
-            Some(LongArg::Windows) => Long::Windows,
-        },
-        max_tokens: args.max_document_tokens,
-        dtype: dtype(args.dtype),
-        engine,
-        device,
-    })
-}
-
-/// One set of options for each checkpoint of `--model`, and those of a named one alone where the signal has a name.
-fn perplexity(named: &PerplexityOptions, args: &SignalArgs) -> Result<Vec<PerplexityOptions>> {
-    let (engine, device) = engine(args.engine, args.device.as_deref(), args.dtype)?;
-    let of = |name: Option<String>, model: Option<String>| PerplexityOptions {
-        name,
-        model,
-        objective: args.objective.map(|objective| match objective {
-            ObjectiveArg::Causal => Objective::Causal,
-            ObjectiveArg::Span => Objective::Span,
-            ObjectiveArg::Prefix => Objective::Prefix,
-        }),
-        window: args.window,
-        stride: args.stride,
-        max_tokens: args.max_document_tokens,
-        dtype: dtype(args.dtype),
-        engine,
-        device,
-    };
-    let listed = match &args.model {
-        None => return Ok(vec![of(named.name.clone(), None)]),
-        Some(list) => tamis::checkpoints(list)?,
-    };
-    match (&named.name, listed.as_slice()) {
-        (Some(name), [(None, source)]) => Ok(vec![of(Some(name.clone()), Some(source.clone()))]),
-        (Some(name), listed) => {
-            let found = listed.iter().find(|(other, _)| other.as_ref() == Some(name));
-            let (_, source) = found.ok_or_else(|| {
-                let names: Vec<&str> = listed.iter().filter_map(|(name, _)| name.as_deref()).collect();
-                Error::usage(
-                    format!("no checkpoint of --model is named `{name}`"),
-                    format!("the list names {}", names.join(", ")),
-                )
-            })?;
-            Ok(vec![of(Some(name.clone()), Some(source.clone()))])
-        }
-        (None, listed) => {
-            Ok(listed.iter().map(|(name, source)| of(name.clone(), Some(source.clone()))).collect())
-        }
-    }
-}
-
-fn embed(args: &SignalArgs, tokenizer: Option<&str>) -> Result<EmbedOptions> {
-    let default = EmbedOptions::default();
-    let (engine, device) = engine(args.engine, args.device.as_deref(), args.dtype)?;
-    let model = args.embedder.clone().unwrap_or(default.model);
-    Ok(EmbedOptions {
-        server: server(&model, &args.server, tokenizer)?,
-        model,
-        max_tokens: args.embed_tokens,
-        dtype: dtype(args.dtype),
-        engine,
-        store_f32: args.store_f32,
-        device,
-    })
-}
-
-/// Refuses parameters of a sketch of which one leaves the other without effect.
-fn refuse_contradictions(args: &SignalArgs, repetitions: usize, memory: Option<u64>) -> Result<()> {
-    let cosine = matches!(args.kernel, Some(KernelArg::Cosine));
-    if matches!(args.preset, Some(PresetArg::Literal)) {
-        if cosine {
-            return Err(Error::usage(
-                "the literal preset is the paper's l2 sketch",
-                "leave --kernel cosine out",
-            ));
-        }
-        if args.hashes.is_some_and(|hashes| hashes != 1) {
-            return Err(Error::usage(
-                "the literal preset has one hash a row",
-                "leave --hashes out, or --preset literal",
-            ));
-        }
-    }
-    if cosine && args.bandwidth.is_some() {
-        return Err(Error::usage(
-            "the cosine kernel has no bandwidth",
-            "leave --bandwidth out, or --kernel cosine",
-        ));
-    }
-    if let (Some(buckets), Some(memory)) = (args.buckets, memory) {
-        let needed = 4 * repetitions as u128 * buckets as u128;
-        if needed > u128::from(memory) {
-            return Err(Error::usage(
-                format!(
-                    "{repetitions} rows of {buckets} counters take {needed} bytes, --sketch-memory allows {memory}"
-                ),
-                "leave --buckets out, so that they are chosen within the memory, or allow as much",
-            ));
-        }
-    }
-    Ok(())
-}
-
-fn density(args: &SignalArgs, tokenizer: Option<&str>) -> Result<DensityOptions> {
-    let default = DensityOptions::default();
-    let memory = args.sketch_memory.as_deref().map(|text| size("--sketch-memory", text)).transpose()?;
-    refuse_contradictions(args, args.repetitions.unwrap_or(default.repetitions), memory)?;
-    Ok(DensityOptions {
-        embed: embed(args, tokenizer)?,
-        repetitions: args.repetitions.unwrap_or(default.repetitions),
-        buckets: args.buckets,
-        hashes: args.hashes,
-        bandwidth: args.bandwidth,
-        kernel: match args.kernel {
-            None | Some(KernelArg::L2) => DensityKernel::L2,
-            Some(KernelArg::Cosine) => DensityKernel::Cosine,
-        },
-        projection: match args.projection {
-            None | Some(ProjectionArg::Gaussian) => DensityProjection::Gaussian,
-            Some(ProjectionArg::Hadamard) => DensityProjection::Hadamard,
-        },
-        literal: matches!(args.preset, Some(PresetArg::Literal)),
-        sketch_memory_bytes: memory.unwrap_or(default.sketch_memory_bytes),
-        seed: args.sketch_seed.unwrap_or(default.seed),
-    })
-}
-
-fn words(words: WordsArg) -> NgramWords {
-    match words {
-        WordsArg::Plain => NgramWords::Plain,
-        WordsArg::Lower => NgramWords::Lower,
-        WordsArg::Ccnet => NgramWords::Ccnet,
-    }
-}
-
 /// Training of an n-gram model.
 pub(crate) fn train_ngram(args: &TrainNgram, threads: usize) -> Result<TrainNgramOptions> {
     let discount_fallback = args.discount_fallback.as_ref().map(|given| match given[..] {
@@ -481,27 +211,6 @@ pub(crate) fn train_ngram(args: &TrainNgram, threads: usize) -> Result<TrainNgra
         temporary: args.temporary.clone(),
         threads,
     })
-}
-
-/// The signals of that name with the flags that concern them: several for a list of checkpoints, else one.
-pub(crate) fn signals(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<Vec<SignalOptions>> {
-    Ok(vec![match SignalOptions::named(name)? {
-        SignalOptions::AskLlm(_) => SignalOptions::AskLlm(ask(args, tokenizer)?),
-        SignalOptions::Embed(_) => SignalOptions::Embed(embed(args, tokenizer)?),
-        SignalOptions::Density(_) => SignalOptions::Density(density(args, tokenizer)?),
-        SignalOptions::Perplexity(named) => {
-            return Ok(perplexity(&named, args)?.into_iter().map(SignalOptions::Perplexity).collect());
-        }
-        SignalOptions::Ngram(_) => SignalOptions::Ngram(NgramOptions {
-            model: args.ngram.ngram.clone().unwrap_or_default(),
-            words: args.ngram.ngram_words.map(words),
-            tokenizer: args.ngram.ngram_tokenizer.clone(),
-        }),
-        SignalOptions::Tokens { tokenizer: default } => {
-            SignalOptions::Tokens { tokenizer: tokenizer.map_or(default, str::to_owned) }
-        }
-        plain @ (SignalOptions::Column { .. } | SignalOptions::Counts) => plain,
-    }])
 }
 
 /// The one signal that a selection is by.

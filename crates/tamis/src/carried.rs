@@ -20,10 +20,10 @@ use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir
 use tamis_io::sidecar::{SidecarColumns, SidecarReader};
 use tamis_samplers::MOST_STRATA;
 
-use crate::column::stored_as;
 use crate::map::Worker;
-use crate::options::BandOptions;
 use crate::project::Project;
+use crate::select_options::BandOptions;
+use crate::signals::stored_as;
 use crate::{Error, Result};
 
 const METHOD: &str = "carried";

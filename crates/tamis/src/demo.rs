@@ -10,10 +10,12 @@ use tamis_core::Direction;
 use tamis_io::run::{CorpusVersion, SignalDir};
 use tamis_samplers::{Rate, Target};
 
+use crate::corpus_options::CorpusOptions;
 use crate::evaluation::{Bootstrap, Estimate, auc_with_interval, baselines};
 use crate::map::MapReport;
-use crate::options::{AskOptions, CorpusOptions, DensityOptions, SelectOptions, SignalOptions};
-use crate::signals::ScoreOptions;
+use crate::score::ScoreOptions;
+use crate::select_options::SelectOptions;
+use crate::signals::{AskOptions, DensityOptions, SignalOptions, TokensOptions};
 use crate::{Error, Observer, Project, Result};
 
 /// The corpus: 571 documents with labels, copies among them; sources and licences in `demo/README.md`.
@@ -86,7 +88,7 @@ pub fn demo(out: &Path, threads: usize, observer: Arc<dyn Observer>) -> Result<D
     let project = Project::open(Some(options), &run, threads, observer)?;
     let score = ScoreOptions::default();
     // A model that cannot be had is told before minutes go into another one.
-    let tokens = SignalOptions::Tokens { tokenizer: TOKENIZER.to_owned() };
+    let tokens = SignalOptions::Tokens(TokensOptions { tokenizer: TOKENIZER.to_owned() });
     let density = SignalOptions::Density(DensityOptions::default());
     for asked in [tokens, density, SignalOptions::AskLlm(AskOptions::default())] {
         project.check_score(&asked, score)?;

@@ -13,9 +13,9 @@ use tamis_samplers::{
 };
 
 use crate::again::{FailedRows, INPUTS_NOTE, generations_text};
-use crate::options::{DensityKernel, DensityOptions, DensityProjection, SignalOptions};
 use crate::project::Project;
-use crate::signals::{ScoreOptions, ScoreReport};
+use crate::score::{ScoreOptions, ScoreReport};
+use crate::signals::{DensityKernel, DensityOptions, DensityProjection, SignalOptions};
 use crate::{Error, Result, pool};
 
 /// Documents from which parameters are chosen.

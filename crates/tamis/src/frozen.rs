@@ -13,9 +13,9 @@ use tamis_samplers::{RaceParameters, RaceSketch};
 
 use crate::Result;
 use crate::density::rule_options;
-use crate::options::{DensityKernel, DensityOptions, SignalOptions};
 use crate::project::Project;
-use crate::signals::stored_options_of;
+use crate::score::stored_options_of;
+use crate::signals::{DensityKernel, DensityOptions, SignalOptions};
 
 /// A field that decides a sketch: its name, and its value unless that is left to the rule.
 type Deciding = (&'static str, Option<String>);
@@ -221,7 +221,7 @@ mod tests {
             DensityOptions { buckets: Some(7), ..default() },
             DensityOptions { bandwidth: Some(7.0), ..default() },
             DensityOptions { kernel: DensityKernel::Cosine, ..default() },
-            DensityOptions { projection: crate::options::DensityProjection::Hadamard, ..default() },
+            DensityOptions { projection: crate::signals::DensityProjection::Hadamard, ..default() },
             DensityOptions { literal: true, ..default() },
         ] {
             assert!(!standing(asked.clone()).changes.is_empty(), "{asked:?}");

@@ -88,10 +88,8 @@ mod again;
 mod audit;
 mod carried;
 mod check;
-mod column;
-mod counts;
+mod corpus_options;
 mod cutter;
-
 pub mod demo;
 mod density;
 mod early;
@@ -103,10 +101,10 @@ mod frozen;
 mod inventory;
 mod known_columns;
 mod map;
+mod model_options;
 mod models;
-mod ngram;
+mod ngram_words;
 mod observer;
-pub mod options;
 mod places;
 mod plan;
 mod pool;
@@ -116,13 +114,32 @@ mod prompt;
 mod ready;
 mod same_rows;
 mod sample;
+mod score;
 mod select;
-mod served;
+mod select_options;
 mod servers;
 mod signals;
 mod standing;
 mod tasks;
-mod token_count;
+mod train_ngram;
+
+/// What a caller can ask for, validated by nothing yet: plain data that the command line, recipes and programs fill in.
+///
+/// Everything here that changes a score goes into that score's fingerprint, and everything that a later call needs to go on with
+/// the same settings is stored in `signal.json` as JSON of these types. What is stored outlives versions: a field that is not
+/// there has its default, so that an option added later must default to what was done before it, and is left out of the text
+/// while it has that value. A field that is not known is an error, never passed over.
+pub mod options {
+    pub use crate::corpus_options::{CorpusOptions, Ids};
+    pub use crate::model_options::{Device, Dtype, Engine, ServerOptions};
+    pub use crate::select_options::{BandOptions, DuplicateIds, ExactDuplicates, SelectOptions};
+    pub use crate::signals::{
+        AskOptions, ColumnOptions, CountsOptions, DensityKernel, DensityOptions, DensityProjection,
+        EmbedOptions, Long, Named, NgramOptions, NgramWords, Objective, PerplexityOptions, SignalOptions,
+        TokensOptions,
+    };
+    pub use crate::train_ngram::TrainNgramOptions;
+}
 
 pub use again::FailedRows;
 pub use audit::{Started, without_secrets};
@@ -131,18 +148,18 @@ pub use error::{Error, Result};
 pub use explain::{Decision, Identity, Order, Reading, ShowReport, ShownDocument, WhyReport, split_score};
 pub use failures::UnreadableRow;
 pub use map::{MapReport, Worker};
-pub use models::{PulledModel, known_models, model_cache, pull_model};
-pub use ngram::{TrainNgramReport, train_ngram};
+pub use models::{PulledModel, is_server, known_models, model_cache, pull_model};
 pub use observer::{Observer, Silent};
 pub use places::{refuse_output_inside_corpus, refuse_shared_folder};
 pub use plan::{By, Plan};
 pub use project::Project;
 pub use prompt::show_prompt;
 pub use sample::{SampleOptions, SampleReport};
+pub use score::{ScoreOptions, ScoreReport};
 pub use select::{Counts, Manifest, SelectReport, TargetRecord, VetoRecord};
-pub use servers::is_server;
-pub use signals::{ScoreOptions, ScoreReport, checkpoints};
+pub use signals::checkpoints;
 pub use tamis_core::{Direction, Fingerprint, Input, Parallelism, Ranking, Rule, Signal, SignalInfo};
 pub use tamis_io::run::{CorpusVersion, Repeatability, SignalDir};
 pub use tamis_samplers::{Quantile, Rate, Target};
 pub use tasks::{Scorer, Task};
+pub use train_ngram::{TrainNgramReport, train_ngram};

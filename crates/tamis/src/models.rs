@@ -1,23 +1,22 @@
-//! From options to loaded models and their signals.
+//! What is common to signals that a model computes: where it comes from, what computes it.
 
 use tamis_core::Parallelism;
 use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
-use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, Long as ModelLong};
-use tamis_models::embed::{Embed, EmbedOptions as ModelEmbedOptions, Embedder, Precision};
 use tamis_models::graph::{Backend, Device as ModelDevice};
-use tamis_models::perplexity::{
-    Objective as ModelObjective, Perplexity, PerplexityOptions as ModelPerplexityOptions, Reader,
-};
-use tamis_models::prompt::{PromptSet, Rendering, builtin};
-use tamis_models::source::KnownModel;
-use tamis_models::source::{self, KNOWN_MODELS, LoadedModel, default_cache, open_model};
+use tamis_models::source::{self, KNOWN_MODELS, KnownModel, LoadedModel, default_cache, open_model};
 use tamis_models::tokenizer::Tokenizer;
 
-use crate::options::{AskOptions, Device, Dtype, EmbedOptions, Engine, Long, Objective, PerplexityOptions};
-use crate::{Error, Observer, Result};
+use crate::model_options::{Device, Dtype, Engine, ServerOptions};
+use crate::{Observer, Result};
 
 pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
+
+/// Whether a model source is a server's address.
+#[must_use]
+pub fn is_server(source: &str) -> bool {
+    tamis_remote::is_url(source)
+}
 
 pub(crate) fn open(source: &str, observer: &dyn Observer) -> Result<LoadedModel> {
     Ok(open_model(source, &default_cache(), &|line| observer.note(line))?)
@@ -28,7 +27,7 @@ pub(crate) fn open_tokenizer(source: &str, observer: &dyn Observer) -> Result<(T
     Ok(source::open_tokenizer(source, &default_cache(), &|line| observer.note(line))?)
 }
 
-fn backend(dtype: Dtype, engine: Engine, device: Device) -> Backend {
+pub(crate) fn backend(dtype: Dtype, engine: Engine, device: Device) -> Backend {
     match device {
         Device::Cpu => {}
         Device::Cuda(number) => return Backend::Device(ModelDevice::Cuda(number)),
@@ -47,16 +46,8 @@ fn backend(dtype: Dtype, engine: Engine, device: Device) -> Backend {
     }
 }
 
-/// The kernels that compute a model here, where they are not candle's.
-pub(crate) fn native_path(dtype: Dtype, engine: Engine, device: Device) -> Option<NumericPath> {
-    match backend(dtype, engine, device) {
-        Backend::Native(path) => Some(path),
-        _ => None,
-    }
-}
-
 /// A device is filled by one call at a time.
-fn parallelism(device: Device) -> Parallelism {
+pub(crate) fn parallelism(device: Device) -> Parallelism {
     if device == Device::Cpu { Parallelism::PerCore } else { Parallelism::Exclusive }
 }
 
@@ -68,105 +59,30 @@ pub(crate) fn repeatability(engine: Engine, device: Device) -> Repeatability {
     }
 }
 
-/// Ask-LLM with a judge that is loaded here.
-pub(crate) fn ask_llm(options: &AskOptions, observer: &dyn Observer) -> Result<AskLlm> {
-    let judge = judge(&options.model, options.dtype, options.engine, options.device, observer)?;
-    let prompts = resolve_prompts(&options.prompts, &judge.identity.digest)?;
-    ask(judge, &prompts, options, observer)
+/// The source that a short name stands for.
+pub(crate) fn unify_source(model: &mut String) {
+    if let Some(known) = KNOWN_MODELS.iter().find(|known| known.alias == model) {
+        known.source.clone_into(model);
+    }
 }
 
-/// A model that answers, whatever it is asked.
-pub(crate) fn judge(
-    source: &str,
+/// Replaces a short name of a model by its source, and drops of the server's options what changes no value, all of them where
+/// the model is loaded here. Gives the numeric path, as fingerprints have it, where kernels of this machine compute it.
+pub(crate) fn unify(
+    model: &mut String,
+    server: Option<&mut ServerOptions>,
     dtype: Dtype,
     engine: Engine,
     device: Device,
-    observer: &dyn Observer,
-) -> Result<Judge> {
-    Ok(Judge::from_model(open(source, observer)?, backend(dtype, engine, device))?)
-}
-
-/// The set of prompts that names or files stand for.
-pub(crate) fn resolve_prompts(prompts: &[String], model_digest: &str) -> Result<PromptSet> {
-    Ok(PromptSet::resolve(&prompts.join(","), model_digest).map_err(tamis_models::Error::from)?)
-}
-
-/// A judge with its questions.
-pub(crate) fn ask(
-    judge: Judge,
-    prompts: &PromptSet,
-    options: &AskOptions,
-    observer: &dyn Observer,
-) -> Result<AskLlm> {
-    // A set that was chosen with short windows is asked with them, unless the user names a length.
-    let window = builtin::window_tokens(prompts.name()).filter(|_| options.max_tokens.is_none());
-    let own = AskLlmOptions {
-        rendering: if options.chat { Rendering::Chat } else { Rendering::Raw },
-        long: match options.long {
-            Long::Head if window.is_none() => ModelLong::Head,
-            Long::Head | Long::Windows => ModelLong::Windows { most: ModelLong::DEFAULT_WINDOWS },
-        },
-        max_document_tokens: options.max_tokens.or(window),
-        parallelism: parallelism(options.device),
-        ..AskLlmOptions::default()
-    };
-    let signal = AskLlm::new(judge, prompts, &own)?;
-    signal.warnings().iter().for_each(|warning| observer.warn(warning));
-    Ok(signal)
-}
-
-/// An embedder that is loaded here.
-pub(crate) fn embedder(options: &EmbedOptions, observer: &dyn Observer) -> Result<Embed> {
-    let model = open(&options.model, observer)?;
-    let embedder = Embedder::from_model(model, backend(options.dtype, options.engine, options.device))?;
-    let own = ModelEmbedOptions {
-        max_tokens: options.max_tokens,
-        precision: if options.store_f32 { Precision::F32 } else { Precision::F16 },
-        parallelism: parallelism(options.device),
-        ..ModelEmbedOptions::default()
-    };
-    Ok(Embed::new(embedder, &own)?)
-}
-
-/// A model of perplexity that is ready.
-pub(crate) fn perplexity(
-    options: &PerplexityOptions,
-    name: String,
-    observer: &dyn Observer,
-) -> Result<Perplexity> {
-    let model = open(checkpoint(options)?, observer)?;
-    let backend = backend(options.dtype, options.engine, options.device);
-    let reader = Reader::from_model(model, objective(options), backend)?;
-    let default = ModelPerplexityOptions::default();
-    let own = ModelPerplexityOptions {
-        name,
-        window_tokens: options.window,
-        stride_tokens: options.stride,
-        max_document_tokens: options.max_tokens.unwrap_or(default.max_document_tokens),
-        parallelism: parallelism(options.device),
-        ..default
-    };
-    Ok(Perplexity::new(reader, &own)?)
-}
-
-/// The objective that was asked for, if any.
-fn objective(options: &PerplexityOptions) -> Option<ModelObjective> {
-    options.objective.map(|objective| match objective {
-        Objective::Causal => ModelObjective::Causal,
-        Objective::Span => ModelObjective::Span,
-        Objective::Prefix => ModelObjective::Prefix,
-    })
-}
-
-/// The model of a perplexity signal.
-pub(crate) fn checkpoint(options: &PerplexityOptions) -> Result<&str> {
-    match (&options.model, &options.name) {
-        (Some(model), _) => Ok(model),
-        (None, None) => Ok(DEFAULT_JUDGE),
-        (None, Some(name)) => Err(Error::usage(
-            format!("nothing says which model `perplexity:{name}` is of"),
-            format!("add --model {name}=SOURCE, or name a run that holds it"),
-        )),
+) -> Option<&'static str> {
+    unify_source(model);
+    let is_server = is_server(model);
+    if let Some(server) = server {
+        *server = if is_server { server.clone().deciding() } else { ServerOptions::default() };
+    }
+    match backend(dtype, engine, device) {
+        Backend::Native(path) if !is_server => Some(path.name()),
+        _ => None,
     }
 }
 

@@ -15,11 +15,11 @@ use tamis_io::sidecar::SidecarColumns;
 
 use crate::again::FailedRows;
 use crate::map::Worker;
-use crate::options::{DensityOptions, SignalOptions};
 use crate::project::Project;
-use crate::signals::{ScoreOptions, stored_options_of};
+use crate::score::{ScoreOptions, stored_options_of};
+use crate::signals::{DensityOptions, SignalOptions, TokensOptions};
 use crate::standing::differences;
-use crate::{Result, frozen, models, ngram};
+use crate::{Result, frozen};
 
 /// The signal that a command computes or selects by.
 #[derive(Clone, Copy, Debug)]
@@ -57,7 +57,7 @@ pub struct Plan {
 
 /// Work that is left of one signal.
 #[derive(Clone, Debug, PartialEq)]
-struct SignalPlan {
+pub(crate) struct SignalPlan {
     name: String,
     standing: Standing,
     /// Documents without a value in the shards that were read, and bytes of their text.
@@ -118,7 +118,7 @@ impl Project {
             (FailedRows::Retry, Some(_)) => Some(0),
         };
         if let Some(tokenizer) = tokenizer {
-            let asked = SignalOptions::Tokens { tokenizer: tokenizer.to_owned() };
+            let asked = TokensOptions { tokenizer: tokenizer.to_owned() }.into();
             let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
             signals.extend(self.plan_asked(&read, &asked, beside)?);
         }
@@ -158,12 +158,17 @@ impl Project {
         asked: &SignalOptions,
         options: ScoreOptions,
     ) -> Result<Vec<SignalPlan>> {
-        match asked {
-            SignalOptions::Density(density) => return self.plan_density(read, density, options),
-            SignalOptions::Perplexity(perplexity) => drop(models::checkpoint(perplexity)?),
-            SignalOptions::Ngram(model) => drop(ngram::named(model)?),
-            _ => {}
-        }
+        asked.definition().plan(self, read, asked, options)
+    }
+
+    /// Of a signal that needs nothing but the rows of the corpus.
+    pub(crate) fn plan_by_rows(
+        &self,
+        read: &[(usize, ShardRecord)],
+        asked: &SignalOptions,
+        options: ScoreOptions,
+    ) -> Result<Vec<SignalPlan>> {
+        self.check_options(asked)?;
         let name = asked.stored_name();
         let mut first = None;
         for stored in self.run.signals()?.into_iter().filter(|signal| signal.record().name == name) {
@@ -178,15 +183,14 @@ impl Project {
     }
 
     /// Embeddings, then the sketch.
-    fn plan_density(
+    pub(crate) fn plan_density(
         &self,
         read: &[(usize, ShardRecord)],
         density: &DensityOptions,
         options: ScoreOptions,
     ) -> Result<Vec<SignalPlan>> {
         let own = ScoreOptions { beside: options.beside, worker: options.worker, ..ScoreOptions::default() };
-        let embed = SignalOptions::Embed(density.embed.clone());
-        let mut plans = self.plan_asked(read, &embed, own)?;
+        let mut plans = self.plan_asked(read, &density.embed.clone().into(), own)?;
         let embedding = plans.first().map(|plan| plan.standing.clone());
         let name = "density".to_owned();
         let plan = match embedding {
@@ -269,8 +273,8 @@ impl Project {
         let begun = stored_options_of(stored.record()).or_else(|| asked.cloned());
         let mut plans = Vec::new();
         let complete = main.documents == 0 && read.len() == self.corpus.shards().len();
-        if let (Some(SignalOptions::Density(density)), false) = (begun, complete) {
-            plans = self.plan_asked(read, &SignalOptions::Embed(density.embed), alone)?;
+        if let (Some(first), false) = (begun.and_then(|begun| begun.definition().first()), complete) {
+            plans = self.plan_asked(read, &first, alone)?;
         }
         plans.push(main);
         Ok(plans)

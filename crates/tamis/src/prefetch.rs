@@ -12,7 +12,7 @@ use tamis_io::corpus::{Block, Chunk, Spool};
 use tamis_io::store::Store;
 use tamis_samplers::{Ranker, Target};
 
-use crate::options::SelectOptions;
+use crate::select_options::SelectOptions;
 
 /// At larger rates the second pass costs little more than what it would be spared.
 const HIGHEST_RATE: f64 = 0.4;

@@ -8,7 +8,7 @@ use tamis_io::corpus::{Columns, Corpus, MAX_LINE_BYTES, ResolvedIds, discover_be
 use tamis_io::run::{CorpusColumns, CorpusVersion, IdColumn, RunDirectory};
 use tamis_io::store::Store;
 
-use crate::options::CorpusOptions;
+use crate::corpus_options::CorpusOptions;
 use crate::places::{
     refuse_inside_corpus, refuse_inside_pattern, refuse_output_inside_corpus, refuse_run_among_kept,
     refuse_shared_folder,

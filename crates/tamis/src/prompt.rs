@@ -2,8 +2,9 @@
 
 use tamis_io::corpus::Columns;
 
-use crate::options::{CorpusOptions, SignalOptions};
-use crate::{Error, Observer, Result, models, servers};
+use crate::corpus_options::CorpusOptions;
+use crate::signals::SignalOptions;
+use crate::{Error, Observer, Result};
 
 /// The prompt of one document (the first, or that of an id), exactly as the judge reads it. Nothing is written.
 ///
@@ -15,19 +16,13 @@ pub fn show_prompt(
     id: Option<&str>,
     observer: &dyn Observer,
 ) -> Result<String> {
-    let SignalOptions::AskLlm(ask) = signal else {
+    if !signal.definition().is_judge() {
         return Err(Error::usage(
             "only ask-llm has a prompt",
             "write `tamis score ask-llm CORPUS --show-prompt`",
         ));
-    };
-    let text = first_text(corpus, id)?;
-    if servers::is_server(&ask.model) {
-        return Ok(servers::ask_llm(ask, observer)?.show_prompt(&text)?);
     }
-    let judge = models::ask_llm(ask, observer)?;
-    let shown = judge.show_prompt(&text)?;
-    Ok(shown.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n\n"))
+    signal.definition().show_prompt(&first_text(corpus, id)?, observer)
 }
 
 fn first_text(options: &CorpusOptions, id: Option<&str>) -> Result<String> {

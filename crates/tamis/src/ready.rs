@@ -5,22 +5,14 @@
 
 use std::sync::PoisonError;
 
-use tamis_core::{Signal, SignalInfo};
+use tamis_core::SignalInfo;
 use tamis_io::run::{Repeatability, SignalDir, SignalRecord};
 
+use crate::Result;
 use crate::again::FailedRows;
-use crate::column::{ColumnSignal, stored_name};
-use crate::counts::Counts;
-use crate::options::SignalOptions;
 use crate::project::Project;
-use crate::signals::{ScoreOptions, stored_options_of};
-use crate::{Result, models, served, token_count};
-
-/// A signal that can compute.
-pub(crate) struct Ready {
-    pub(crate) signal: Box<dyn Signal>,
-    pub(crate) repeatability: Repeatability,
-}
+use crate::score::{ScoreOptions, stored_options_of};
+use crate::signals::{Ready, SignalOptions};
 
 /// What is known of a signal before it is computed.
 pub(crate) struct Foreseen {
@@ -45,35 +37,9 @@ impl Project {
             // Two models at once may be more than fits.
             other => {
                 drop(other);
-                self.build(asked)
+                asked.definition().build(&*self.observer)
             }
         }
-    }
-
-    fn build(&self, asked: &SignalOptions) -> Result<Ready> {
-        let exact = |signal: Box<dyn Signal>| Ready { signal, repeatability: Repeatability::Exact };
-        Ok(match asked {
-            SignalOptions::Density(density) => self.build(&SignalOptions::Embed(density.embed.clone()))?,
-            SignalOptions::AskLlm(ask) => {
-                let (signal, repeatability) = served::ask_llm(ask, &*self.observer)?;
-                Ready { signal, repeatability }
-            }
-            SignalOptions::Embed(embed) => {
-                let (signal, repeatability) = served::embedder(embed, &*self.observer)?;
-                Ready { signal, repeatability }
-            }
-            SignalOptions::Perplexity(perplexity) => {
-                let built = models::perplexity(perplexity, asked.stored_name(), &*self.observer)?;
-                let repeatability = models::repeatability(perplexity.engine, perplexity.device);
-                Ready { signal: Box::new(built), repeatability }
-            }
-            SignalOptions::Ngram(ngram) => exact(Box::new(crate::ngram::load(ngram, &*self.observer)?)),
-            SignalOptions::Tokens { tokenizer } => {
-                exact(Box::new(token_count::tokens(tokenizer, &*self.observer)?))
-            }
-            SignalOptions::Column { name } => exact(Box::new(ColumnSignal::new(name))),
-            SignalOptions::Counts => exact(Box::new(Counts::new())),
-        })
     }
 
     /// Refuses whatever of a computation can be refused before a document is read: columns, models, prompts, parameters, other
@@ -101,49 +67,26 @@ impl Project {
         if let Some(model) = asked.local_model()? {
             tamis_models::source::check_spelling(model)?;
         }
-        match asked {
-            SignalOptions::Column { name } if !self.has_signal(&stored_name(name))? => {
-                self.check_columns(&[name.as_str()], "column:").map(drop)
-            }
-            SignalOptions::Ngram(ngram) => {
-                Ok(tamis_io::TextFile::open(crate::ngram::named(ngram)?).map(drop)?)
-            }
-            SignalOptions::Density(density) => crate::density::check_options(density),
-            _ => Ok(()),
-        }
+        asked.definition().check(self)
     }
 
     /// As [`Project::check_score`], with what is known then.
     pub(crate) fn foresee(&self, asked: &SignalOptions, options: ScoreOptions) -> Result<Foreseen> {
         self.check_options(asked)?;
-        let own = match asked {
-            SignalOptions::Density(density) => SignalOptions::Embed(density.embed.clone()),
-            other => other.clone(),
-        };
+        let first = asked.definition().first();
+        let own = first.unwrap_or_else(|| asked.clone());
         // The models of an earlier check make room first.
         drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let ready = self.build(&own)?;
+        let ready = own.definition().build(&*self.observer)?;
         let stored = self.refuse_other_settings(ready.signal.info(), &own, options, ready.repeatability)?;
         let record = SignalRecord::new(ready.signal.info(), ready.repeatability);
-        // A tokenizer is soon loaded again, and would take the place of a model.
-        if !matches!(own, SignalOptions::Tokens { .. }) {
+        if own.definition().is_held() {
             *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((own, ready));
         }
-        match asked {
-            SignalOptions::Density(density) => {
-                let dimension = crate::density::dimension(&record)?;
-                crate::density::check_parameters(density, dimension)?;
-                if let Some(embedding) = &stored
-                    && !options.beside
-                    && !options.refit
-                {
-                    self.stored_sketches(density, embedding.full_name())?.refuse_other()?;
-                }
-                let record = SignalRecord::new(&crate::density::foreseen()?, Repeatability::Exact);
-                Ok(Foreseen { record, stored: None })
-            }
-            _ => Ok(Foreseen { record, stored }),
-        }
+        Ok(match asked.definition().foresee(self, &record, stored.as_ref(), options)? {
+            Some(record) => Foreseen { record, stored: None },
+            None => Foreseen { record, stored },
+        })
     }
 
     /// Where a signal of this name stands: opens the same, refuses another. A new name is left to the computation, so that a

@@ -16,9 +16,9 @@ use tamis_models::ask_llm::JudgeDiagnostics;
 use tamis_samplers::UniformDraws;
 
 use crate::evaluation::kendall_tau_b;
-use crate::options::{AskOptions, SignalOptions};
 use crate::project::Project;
-use crate::{Error, Result, pool, served};
+use crate::signals::SignalOptions;
+use crate::{Error, Result, pool};
 
 /// Rates at which the two selections are compared.
 const RATES: [f64; 3] = [0.1, 0.2, 0.5];
@@ -71,14 +71,14 @@ impl Project {
         asked: &SignalOptions,
         options: &SampleOptions,
     ) -> Result<SampleReport> {
-        let (ask, old, old_column) = self.check_sample(asked, options)?;
+        let (old, old_column) = self.check_sample(asked, options)?;
         if !self.is_complete(version, &old)? {
             return Err(Error::state(
                 format!("`{}` is not finished", old.full_name()),
                 "finish it first: a sample is compared with the scores of all documents",
             ));
         }
-        let (signal, _) = served::ask_llm(ask, &*self.observer)?;
+        let signal = asked.definition().build(&*self.observer)?.signal;
         let (new_scores, mass) = self.judge_sample(version, &*signal, options)?;
         let old_scores = self.stored_scores(version, &old, &old_column, &new_scores)?;
 
@@ -124,26 +124,25 @@ impl Project {
     ///
     /// # Errors
     /// A signal that cannot be tried on a sample, or nothing to compare with.
-    pub fn check_sample<'o>(
+    pub fn check_sample(
         &self,
-        asked: &'o SignalOptions,
+        asked: &SignalOptions,
         options: &SampleOptions,
-    ) -> Result<(&'o AskOptions, SignalDir, String)> {
-        let SignalOptions::AskLlm(ask) = asked else {
+    ) -> Result<(SignalDir, String)> {
+        if !asked.definition().is_judge() {
             return Err(Error::usage(
                 format!("`{}` cannot be tried on a sample", asked.stored_name()),
                 "write `tamis score ask-llm --sample 1% --prompt NEW --run RUN`",
             ));
-        };
+        }
         let name = options.against.clone().unwrap_or_else(|| asked.stored_name());
-        let (old, column) = self.resolve_score(&name).map_err(|error| match error.is_usage() {
+        self.resolve_score(&name).map_err(|error| match error.is_usage() {
             true => Error::usage(
                 error.to_string(),
                 "score the whole corpus once, or name the signal to compare with: --against ask-llm@3f9a01c2",
             ),
             false => error,
-        })?;
-        Ok((ask, old, column))
+        })
     }
 
     /// New scores of the documents that are drawn, by key; `None` where one failed.

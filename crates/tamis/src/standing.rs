@@ -10,14 +10,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 use tamis_io::run::SignalRecord;
-use tamis_kernels::Path as NumericPath;
-use tamis_models::prompt::builtin;
-use tamis_models::source::KNOWN_MODELS;
 
-use crate::models;
-use crate::options::{Device, Dtype, Engine, ServerOptions, SignalOptions};
-use crate::servers::is_server;
-use crate::signals::stored_options_of;
+use crate::models::is_server;
+use crate::score::stored_options_of;
+use crate::signals::SignalOptions;
 
 /// In place of `dtype`, where a model is computed with kernels of this machine.
 const NUMERIC_PATH: &str = "numeric path";
@@ -49,34 +45,7 @@ pub(crate) fn differences(asked: &SignalOptions, record: &SignalRecord) -> Optio
 
 /// Options as fields that decide values, those of a server among the others.
 fn fields(mut options: SignalOptions, model_digest: &str) -> BTreeMap<String, Value> {
-    let mut path = None;
-    match &mut options {
-        SignalOptions::AskLlm(ask) => {
-            if ask.prompts == ["auto"] {
-                let prompts = builtin::for_model(model_digest).unwrap_or(builtin::PAPER);
-                ask.prompts = vec![prompts.to_owned()];
-            }
-            path = named_path(&ask.model, ask.dtype, ask.engine, ask.device);
-            ask.model = source(&ask.model);
-            ask.server = deciding(&ask.model, &ask.server);
-        }
-        SignalOptions::Embed(embed) => {
-            path = named_path(&embed.model, embed.dtype, embed.engine, embed.device);
-            embed.model = source(&embed.model);
-            embed.server = deciding(&embed.model, &embed.server);
-        }
-        SignalOptions::Perplexity(perplexity) => {
-            let model = perplexity.model.take();
-            let model = model.unwrap_or_else(|| models::DEFAULT_JUDGE.to_owned());
-            path = named_path(&model, perplexity.dtype, perplexity.engine, perplexity.device);
-            perplexity.model = Some(source(&model));
-        }
-        SignalOptions::Tokens { tokenizer } => *tokenizer = source(tokenizer),
-        SignalOptions::Density(_)
-        | SignalOptions::Ngram(_)
-        | SignalOptions::Column { .. }
-        | SignalOptions::Counts => {}
-    }
+    let path = options.definition_mut().unify(model_digest);
     let served = options.server_model().is_some_and(is_server);
     let Ok(Value::Object(object)) = serde_json::to_value(&options) else { return BTreeMap::new() };
     let mut fields = BTreeMap::new();
@@ -96,25 +65,4 @@ fn fields(mut options: SignalOptions, model_digest: &str) -> BTreeMap<String, Va
         fields.insert(NUMERIC_PATH.to_owned(), Value::String(path.to_owned()));
     }
     fields
-}
-
-/// The source that a short name stands for.
-fn source(model: &str) -> String {
-    let known = KNOWN_MODELS.iter().find(|known| known.alias == model);
-    known.map_or(model, |known| known.source).to_owned()
-}
-
-/// The numeric path of a model that is loaded here, as fingerprints have it.
-fn named_path(model: &str, dtype: Dtype, engine: Engine, device: Device) -> Option<&'static str> {
-    if is_server(model) { None } else { models::native_path(dtype, engine, device).map(NumericPath::name) }
-}
-
-/// What of a server's options changes a value; nothing where the model is loaded here.
-fn deciding(model: &str, options: &ServerOptions) -> ServerOptions {
-    let default = ServerOptions::default();
-    if !is_server(model) {
-        return default;
-    }
-    let ServerOptions { concurrency, timeout_seconds, retries, .. } = default;
-    ServerOptions { concurrency, timeout_seconds, retries, ..options.clone() }
 }

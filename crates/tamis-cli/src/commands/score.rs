@@ -4,15 +4,15 @@ use serde_json::json;
 use tamis::{By, CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker};
 
 use super::{Context, Outcome, Writes, with_left_out};
-use crate::args::Score;
+use crate::args::{Score, signals};
 use crate::flags;
 use crate::options;
 use crate::printable::one_line;
 use crate::progress::{count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome> {
-    flags::refuse_of_other_signals(context.given, &args.name)?;
-    let asked = options::signals(&args.name, &args.signal, args.tokenizer.as_deref())?;
+    flags::refuse_of_other_signals(context.given, &args.name, flags::Command::Score)?;
+    let asked = signals(&args.name, &args.signal, args.tokenizer.as_deref())?;
     flags::refuse_of_servers(context.given, &asked, flags::Command::Score)?;
     let worker = args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE);
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;

@@ -14,7 +14,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
     let select = options::select(args, context.given)?;
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     let run = options::run(args.run.run.as_ref(), args.out.as_ref())?;
-    flags::refuse_of_other_signals(context.given, tamis::split_score(&args.by).0)?;
+    flags::refuse_of_other_signals(context.given, tamis::split_score(&args.by).0, flags::Command::Select)?;
     select.check()?;
     refuse_places(args)?;
     let mut corpus = args.corpus.clone();

@@ -25,8 +25,10 @@ use self::report::Ground;
 pub use self::report::{CheckedJudge, KindOfBad, Verdict};
 pub(crate) use self::stored::findings;
 use crate::evaluation::{Baseline, Bootstrap};
-use crate::options::{AskOptions, Device, Dtype, Engine, ServerOptions};
-use crate::{Error, Observer, Result, models, pool, servers};
+use crate::model_options::{Device, Dtype, Engine, ServerOptions};
+use crate::models::is_server;
+use crate::signals::{AskOptions, ask_llm};
+use crate::{Error, Observer, Result, pool};
 
 /// Documents that a worker judges at once.
 const DOCUMENTS_PER_CALL: usize = 12;
@@ -152,11 +154,11 @@ enum Model {
 
 impl Model {
     fn open(options: &CheckOptions, observer: &dyn Observer) -> Result<Self> {
-        if servers::is_server(&options.model) {
+        if is_server(&options.model) {
             return Ok(Self::Server(options.model.clone()));
         }
         let CheckOptions { model, dtype, engine, .. } = options;
-        Ok(Self::Here(Box::new(models::judge(model, *dtype, *engine, Device::Cpu, observer)?)))
+        Ok(Self::Here(Box::new(ask_llm::judge(model, *dtype, *engine, Device::Cpu, observer)?)))
     }
 
     fn source(&self) -> &str {
@@ -200,15 +202,15 @@ impl Model {
             server: options.server.clone(),
             ..AskOptions::default()
         };
-        let set = models::resolve_prompts(&own.prompts, self.digest())?;
+        let set = ask_llm::resolve_prompts(&own.prompts, self.digest())?;
         let rendering = if chat { "chat" } else { "raw" };
         let (fields, candidate): (_, Box<dyn Candidate>) = match self {
             Self::Here(judge) => {
-                let signal = models::ask(Judge::clone(judge), &set, &own, observer)?;
+                let signal = ask_llm::ask(Judge::clone(judge), &set, &own, observer)?;
                 (signal.info().fingerprint.fields().clone(), Box::new(signal))
             }
             Self::Server(_) => {
-                let signal = servers::ask_llm(&own, observer)?;
+                let signal = ask_llm::behind_server(&own, observer)?;
                 (signal.info().fingerprint.fields().clone(), Box::new(signal))
             }
         };

@@ -12,7 +12,7 @@ use tamis_io::run::{Repeatability, SignalRecord};
 
 use super::*;
 use crate::Silent;
-use crate::options::CorpusOptions;
+use crate::corpus_options::CorpusOptions;
 
 /// Scores by the number in the text; fails for good at one row, or once after so many calls.
 struct Lengths {

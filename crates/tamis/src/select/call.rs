@@ -7,11 +7,12 @@ use tamis_io::run::SignalDir;
 use super::SelectReport;
 use crate::again::FailedRows;
 use crate::explain::split_score;
-use crate::options::{SelectOptions, SignalOptions};
 use crate::plan::{By, Plan};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
-use crate::signals::ScoreOptions;
+use crate::score::ScoreOptions;
+use crate::select_options::SelectOptions;
+use crate::signals::SignalOptions;
 use crate::{Error, Result};
 
 const RANDOM: &str = "random";

@@ -1,6 +1,6 @@
 //! What of a selection can be refused before a document is read: all that does not depend on what the documents say.
 
-use tamis_core::{Fingerprint, FingerprintChange, Rule, Signal, SignalInfo};
+use tamis_core::{Fingerprint, FingerprintChange, Rule};
 use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::store::Store;
 use tamis_samplers::Target;
@@ -9,19 +9,14 @@ use super::call::refuse_retry_at_random;
 use super::vetoes::Vetoes;
 use super::{BY_GENERATIONS, Labelled, STRATA, TOKENS_GENERATIONS, selection_plan, write};
 use crate::again::FailedRows;
-use crate::column::ColumnSignal;
-use crate::counts::Counts;
 use crate::explain::{column_in, split_score};
-use crate::options::{BandOptions, SelectOptions, SignalOptions};
 use crate::plan::By;
 use crate::project::Project;
 use crate::ready::Foreseen;
-use crate::signals::ScoreOptions;
+use crate::score::ScoreOptions;
+use crate::select_options::{BandOptions, SelectOptions};
+use crate::signals::TokensOptions;
 use crate::{Error, Result};
-
-/// Columns that a probability can make negative: of these `ips` and `poisson` could use few rows, or none.
-const NEGATIVE: &[(&str, &[&str], &str)] =
-    &[("ask-llm", &["score", "log_odds", "log_p_yes", "log_p_no"], "p_yes")];
 
 /// Whether a field in which a plan differs is known already.
 pub(super) type IsCertain<'a> = &'a dyn Fn(&FingerprintChange) -> bool;
@@ -74,7 +69,7 @@ impl Project {
             By::Exactly(asked) | By::Named(asked) => {
                 self.check_options(asked)?;
                 // Which signal another one will be, a model would have to be loaded to know.
-                if let Some(info) = known_without_model(asked)? {
+                if let Some(info) = asked.definition().foreseen()? {
                     let record = SignalRecord::new(&info, Repeatability::Exact);
                     let foreseen = Foreseen { record, stored: None };
                     self.check_decided(options, Some(&foreseen), &targets, &vetoes)?;
@@ -182,12 +177,24 @@ impl Project {
     /// The tokenizer of a budget, or the stored counts that stand for it.
     fn check_tokens(&self, options: &SelectOptions) -> Result<()> {
         if let Some(tokenizer) = &options.tokenizer {
-            let asked = SignalOptions::Tokens { tokenizer: tokenizer.clone() };
+            let asked = TokensOptions { tokenizer: tokenizer.clone() }.into();
             self.foresee(&asked, ScoreOptions { beside: true, ..ScoreOptions::default() })?;
         } else if let Some(stored) = self.stored_tokens(options)? {
             self.foresee_stored(stored.full_name(), FailedRows::Keep)?;
         }
         Ok(())
+    }
+
+    /// The counts of tokens that a selection needs or can tell: as [`Project::token_counts`], and where a budget in tokens
+    /// names no tokenizer, the stored counts are completed.
+    ///
+    /// # Errors
+    /// As [`Project::score`].
+    pub fn tokens_for(&self, version: &CorpusVersion, options: &SelectOptions) -> Result<Option<SignalDir>> {
+        match self.stored_tokens(options)? {
+            Some(stored) => Ok(Some(self.stored_signal(version, stored.full_name(), FailedRows::Keep)?.0)),
+            None => self.token_counts(version, options.tokenizer.as_deref()),
+        }
     }
 
     /// The stored counts of tokens that a budget in tokens is filled by when no tokenizer is named.
@@ -267,20 +274,11 @@ impl Project {
     }
 }
 
-/// What a signal says of itself, for those that no model computes alone.
-fn known_without_model(asked: &SignalOptions) -> Result<Option<SignalInfo>> {
-    Ok(match asked {
-        SignalOptions::Counts => Some(Counts::new().info().clone()),
-        SignalOptions::Column { name } => Some(ColumnSignal::new(name).info().clone()),
-        SignalOptions::Density(_) => Some(crate::density::foreseen()?),
-        _ => None,
-    })
-}
-
 fn refuse_negative(record: &SignalRecord, column: &str, rule: Rule) -> Result<()> {
-    let found = NEGATIVE.iter().find(|(name, columns, _)| *name == record.name && columns.contains(&column));
-    match (rule, found) {
-        (Rule::Ips | Rule::Poisson, Some((name, _, instead))) => Err(Error::usage(
+    let name = &record.name;
+    let (logarithms, instead) = crate::signals::logarithms(name);
+    match rule {
+        Rule::Ips | Rule::Poisson if logarithms.contains(&column) => Err(Error::usage(
             format!("rule `{rule}` needs scores above 0, and `{name}.{column}` is a logarithm"),
             format!("write --by {name}.{instead}, or leave --rule out"),
         )),

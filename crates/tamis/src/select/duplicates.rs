@@ -16,7 +16,7 @@ use super::candidates::reason;
 use super::groups::{Groups, KEYS_IN_MEMORY, Marks, is_marked};
 use super::vetoes::Vetoes;
 use crate::Result;
-use crate::options::ExactDuplicates;
+use crate::select_options::ExactDuplicates;
 
 /// The documents that lose to others.
 #[derive(Debug, Default)]

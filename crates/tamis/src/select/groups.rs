@@ -214,7 +214,7 @@ mod tests {
     use tamis_io::run::inventory_column;
 
     use super::*;
-    use crate::options::CorpusOptions;
+    use crate::corpus_options::CorpusOptions;
     use crate::{Project, Silent};
 
     #[test]

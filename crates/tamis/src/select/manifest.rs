@@ -8,8 +8,8 @@ use tamis_io::run::{CorpusVersion, FORMAT_VERSION, SignalDir};
 use tamis_samplers::{Cut, Target};
 
 use super::{Labelled, Tally, VetoRecord, duplicates_name};
-use crate::options::SelectOptions;
 use crate::project::Project;
+use crate::select_options::SelectOptions;
 use crate::{Error, Result};
 
 /// Documents, tokens and bytes of text.

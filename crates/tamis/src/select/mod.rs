@@ -31,9 +31,9 @@ pub use veto_matches::VetoRecord;
 pub(crate) use write::CLAIM;
 
 use crate::again::generations_text;
-use crate::options::{BandOptions, ExactDuplicates, SelectOptions};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
+use crate::select_options::{BandOptions, ExactDuplicates, SelectOptions};
 use crate::{Error, Result};
 use band::Band;
 use candidates::{Candidates, Fate};

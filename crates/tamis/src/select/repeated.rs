@@ -13,7 +13,7 @@ use tamis_io::run::{CorpusVersion, IdColumn, RunDirectory, ShardRecord, inventor
 use tamis_io::sidecar::SidecarColumns;
 
 use super::groups::{Groups, KEYS_IN_MEMORY, Losers, Marks};
-use crate::options::DuplicateIds;
+use crate::select_options::DuplicateIds;
 use crate::{Error, Result};
 
 /// Fewer rows with another text are documents that were updated, whatever their share.

@@ -8,8 +8,8 @@ use super::repeated::RepeatedIds;
 use super::veto_matches::{self, VetoRecord};
 use super::vetoes::Vetoes;
 use crate::Result;
-use crate::options::SelectOptions;
 use crate::project::Project;
+use crate::select_options::SelectOptions;
 
 /// What was found for a version of the corpus and some veto files.
 #[derive(Debug)]

@@ -17,10 +17,10 @@ use tamis_samplers::Cut;
 use super::candidates::{Candidates, Fate, reason};
 use super::check::IsCertain;
 use super::{Labelled, SharedTally, Tally, smallest};
-use crate::options::SelectOptions;
 use crate::pool::{self, Feed, InOrder};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
+use crate::select_options::SelectOptions;
 use crate::{Error, Result};
 
 const ROWS_A_BATCH: usize = 16_384;

@@ -1,6 +1,6 @@
 //! What is checked before a document is read: nothing is seen, nothing is left, and what was built is used.
 
-use tamis::options::{AskOptions, BandOptions, DensityOptions, SelectOptions, SignalOptions};
+use tamis::options::{AskOptions, BandOptions, CountsOptions, DensityOptions, SelectOptions, SignalOptions};
 use tamis::{By, Project, Rule, ScoreOptions, Silent};
 
 use crate::signals::{ask, column, density, open, rates, selecting};
@@ -101,7 +101,7 @@ fn options_that_would_be_passed_over_are_refused_or_meant() {
     let project = open(corpus.path(), run.path(), 2, &Silent);
     // Those of another signal than the one that is selected by.
     let mut options = selecting("column:quality", None, rates(&["10%"]));
-    options.signal = Some(SignalOptions::Counts);
+    options.signal = Some(SignalOptions::Counts(CountsOptions {}));
     let error = project.run_selection(&options, ScoreOptions::default()).unwrap_err();
     assert!(error.is_usage() && error.to_string().contains("are of `counts`"), "{error}");
     // A centre without a rule is that of a band.

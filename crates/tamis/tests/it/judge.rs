@@ -3,7 +3,7 @@
 
 use std::path::Path;
 
-use tamis::options::{AskOptions, Dtype, Engine, ServerOptions, SignalOptions};
+use tamis::options::{AskOptions, CountsOptions, Dtype, Engine, ServerOptions, SignalOptions};
 use tamis::{CheckOptions, Half, SampleOptions, ScoreOptions, Silent, Verdict, check_model};
 
 use crate::signals::{ask, open};
@@ -151,6 +151,6 @@ fn a_sample_is_compared_and_leaves_scores_as_they_were() {
     let few =
         project.score_sample(&version, &other, &SampleOptions { share: 0.01, ..half.clone() }).unwrap_err();
     assert!(few.to_string().contains("expected at least 20"), "{few}");
-    let counts = project.score_sample(&version, &SignalOptions::Counts, &half).unwrap_err();
+    let counts = project.score_sample(&version, &SignalOptions::Counts(CountsOptions {}), &half).unwrap_err();
     assert!(counts.is_usage());
 }

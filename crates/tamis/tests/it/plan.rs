@@ -51,7 +51,7 @@ fn other_options_are_planned_as_the_run_takes_them() {
         let (asked, changed) = ((row.options)(), (row.changed)());
         if asked.stored_name() != changed.stored_name() {
             // Another column is another signal and no other way to compute this one.
-            assert!(matches!(asked, SignalOptions::Column { .. }), "{}", row.name);
+            assert!(matches!(asked, SignalOptions::Column(_)), "{}", row.name);
             continue;
         }
         let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };

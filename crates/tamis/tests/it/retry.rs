@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
-use tamis::options::{AskOptions, DensityOptions, EmbedOptions, ServerOptions, SignalOptions};
+use tamis::options::{AskOptions, ColumnOptions, DensityOptions, EmbedOptions, ServerOptions, SignalOptions};
 use tamis::{
     By, Error, FailedRows, MapReport, Project, Result, Rule, ScoreOptions, SelectReport, Silent, Worker,
 };
@@ -192,7 +192,7 @@ fn a_row_that_failed_by_what_its_document_is_is_not_asked_again() {
     corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&documents));
     let project = open(corpus.path(), run.path(), 2, &Silent);
     let version = project.inventory().unwrap();
-    let asked = SignalOptions::Column { name: "quality".to_owned() };
+    let asked = SignalOptions::Column(ColumnOptions { name: "quality".to_owned() });
     let (_, first) = score(&project, &version, &asked, ScoreOptions::default()).unwrap();
     assert_eq!(first.failed["missing-or-null"], 1);
     let before = snapshot(run.path());

@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, CorpusOptions, DensityOptions, EmbedOptions, NgramOptions, Objective, PerplexityOptions,
-    SelectOptions, SignalOptions,
+    AskOptions, ColumnOptions, CorpusOptions, CountsOptions, DensityOptions, EmbedOptions, NgramOptions,
+    Objective, PerplexityOptions, SelectOptions, SignalOptions, TokensOptions,
 };
 use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -32,24 +32,24 @@ pub(crate) struct Row {
 pub(crate) const TABLE: &[Row] = &[
     Row {
         name: "column:q-a",
-        options: || SignalOptions::Column { name: "q-a".to_owned() },
-        changed: || SignalOptions::Column { name: "q.a".to_owned() },
+        options: || SignalOptions::Column(ColumnOptions { name: "q-a".to_owned() }),
+        changed: || SignalOptions::Column(ColumnOptions { name: "q.a".to_owned() }),
         changes: &[],
         select: Some(("score", Rule::Top)),
         by_worker: true,
     },
     Row {
         name: "counts",
-        options: || SignalOptions::Counts,
-        changed: || SignalOptions::Counts,
+        options: || SignalOptions::Counts(CountsOptions {}),
+        changed: || SignalOptions::Counts(CountsOptions {}),
         changes: &[],
         select: Some(("stop_word_share", Rule::Top)),
         by_worker: true,
     },
     Row {
         name: "tokens",
-        options: || SignalOptions::Tokens { tokenizer: MODELS.judge.clone() },
-        changed: || SignalOptions::Tokens { tokenizer: MODELS.embedder.clone() },
+        options: || SignalOptions::Tokens(TokensOptions { tokenizer: MODELS.judge.clone() }),
+        changed: || SignalOptions::Tokens(TokensOptions { tokenizer: MODELS.embedder.clone() }),
         changes: &["tokenizer"],
         select: Some(("tokens", Rule::Bottom)),
         by_worker: true,
@@ -199,7 +199,7 @@ pub(crate) fn density() -> DensityOptions {
 }
 
 pub(crate) fn column(name: &str) -> SignalOptions {
-    SignalOptions::Column { name: name.to_owned() }
+    SignalOptions::Column(ColumnOptions { name: name.to_owned() })
 }
 
 pub(crate) fn open(corpus: &Path, run: &Path, threads: usize, observer: &impl Shared) -> Project {

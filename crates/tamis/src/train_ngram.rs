@@ -1,4 +1,4 @@
-//! N-gram models: trained from a corpus, loaded for scoring.
+//! N-gram models, trained from a corpus.
 
 use std::collections::BTreeMap;
 use std::io::{self, BufWriter};
@@ -8,17 +8,42 @@ use std::time::Instant;
 
 use tamis_io::corpus::{Columns, Corpus, IdMode, MAX_LINE_BYTES, Shard};
 use tamis_io::store::Created;
-use tamis_io::{TextFile, TextWriter, temporary_file};
-use tamis_models::tokenizer::Tokenizer;
+use tamis_io::{TextWriter, temporary_file};
 use tamis_samplers::ngram::{
-    ArpaHeader, ArpaParser, Counter, Estimated, Estimator, FallbackDiscounts, NgramModel, NgramSignal,
-    NgramSource, Normalisation, Progress, RunFile, Scratch, Segment, Words, estimate,
+    ArpaHeader, Counter, Estimated, Estimator, FallbackDiscounts, Progress, RunFile, Scratch, Segment, Words,
+    estimate,
 };
 
+use crate::corpus_options::CorpusOptions;
 use crate::known_columns::check_beginnings;
-use crate::options::{NgramOptions, NgramWords, TrainNgramOptions};
+use crate::ngram_words::{NgramWords, Pieces, normalisation};
 use crate::project::tell_left_out;
-use crate::{Error, Observer, Result, models, pool};
+use crate::{Error, Observer, Result, pool};
+
+/// How to train an n-gram model.
+#[derive(Clone, Debug)]
+pub struct TrainNgramOptions {
+    /// The text.
+    pub corpus: CorpusOptions,
+    /// N, the length of the longest n-grams.
+    pub order: usize,
+    /// Path or URL of the ARPA file to be written, also .gz or .zst. Must be free.
+    pub out: String,
+    /// n-grams that occur at most so often are left out, by length.
+    pub prune: Vec<u64>,
+    /// Discounts where the corpus gives none.
+    pub discount_fallback: Option<[f64; 3]>,
+    /// How text becomes words.
+    pub words: NgramWords,
+    /// Model source whose tokenizer's pieces are the words.
+    pub tokenizer: Option<String>,
+    /// Memory for n-grams; what does not fit goes to disk.
+    pub memory_bytes: u64,
+    /// Folder for what does not fit; `None` is the system's.
+    pub temporary: Option<PathBuf>,
+    /// Worker threads; 0 is one a core.
+    pub threads: usize,
+}
 
 /// What training made.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,54 +58,6 @@ pub struct TrainNgramReport {
     pub left_out: BTreeMap<&'static str, u64>,
     /// Time of all of it.
     pub seconds: f64,
-}
-
-fn normalisation(words: NgramWords) -> Normalisation {
-    match words {
-        NgramWords::Plain => Normalisation::Plain,
-        NgramWords::Lower => Normalisation::Lower,
-        NgramWords::Ccnet => Normalisation::Ccnet,
-    }
-}
-
-/// Pieces of a tokenizer as words, as CCNet's models have them.
-struct Pieces {
-    tokenizer: Tokenizer,
-    names: Vec<String>,
-    normalisation: Normalisation,
-}
-
-impl Pieces {
-    fn open(source: &str, normalisation: Normalisation, observer: &dyn Observer) -> Result<Self> {
-        let tokenizer = models::open_tokenizer(source, observer)?.0;
-        let names = (0..tokenizer.vocab_size() as u32)
-            .map(|token| match tokenizer.piece(token) {
-                Some(piece) if !piece.is_empty() && !piece.contains(|c: char| c.is_ascii_whitespace()) => {
-                    piece
-                }
-                // A file of words between white space cannot hold such a piece.
-                _ => format!("token:{token}"),
-            })
-            .collect();
-        Ok(Self { tokenizer, names, normalisation })
-    }
-}
-
-impl Segment for Pieces {
-    fn each_word(&self, line: &str, each: &mut dyn FnMut(&str)) -> std::result::Result<(), String> {
-        let line = self.normalisation.apply(line);
-        if line.trim().is_empty() {
-            return Ok(());
-        }
-        for token in self.tokenizer.encode(&line).map_err(|error| error.to_string())? {
-            each(self.names.get(token as usize).map_or("<unk>", String::as_str));
-        }
-        Ok(())
-    }
-
-    fn name(&self) -> String {
-        format!("{} {}", self.normalisation, self.tokenizer.digest())
-    }
 }
 
 struct Folder(Option<PathBuf>);
@@ -153,7 +130,7 @@ pub fn train_ngram(options: &TrainNgramOptions, observer: &dyn Observer) -> Resu
         None => Arc::new(Words(normalisation)),
         Some(source) => {
             let pieces = Pieces::open(source, normalisation, observer)?;
-            header.tokenizer = Some(pieces.tokenizer.digest().to_owned());
+            header.tokenizer = Some(pieces.digest().to_owned());
             Arc::new(pieces)
         }
     };
@@ -244,101 +221,4 @@ fn count(
     observer.end();
     let counters = counters.into_inner().unwrap_or_else(PoisonError::into_inner);
     Ok((counters, failed.into_inner().unwrap_or_else(PoisonError::into_inner)))
-}
-
-/// The model's file, which has no default.
-pub(crate) fn named(options: &NgramOptions) -> Result<&str> {
-    if options.model.is_empty() {
-        return Err(Error::usage(
-            "ngram needs a model",
-            "add --ngram model.arpa; `tamis train-ngram CORPUS --out model.arpa` makes one",
-        ));
-    }
-    Ok(&options.model)
-}
-
-/// The signal of a model file.
-///
-/// # Errors
-/// A file that is not there or no whole ARPA file; words or a tokenizer that are not those that the model was trained with.
-pub(crate) fn load(options: &NgramOptions, observer: &dyn Observer) -> Result<NgramSignal> {
-    let (model, digest) = read_model(named(options)?, observer)?;
-    if model.inserted() > 0 {
-        observer.note(&format!(
-            "`{}`: {} n-grams were added because longer ones end in them, with the probability that backing off gives",
-            options.model,
-            model.inserted()
-        ));
-    }
-    let normalisation = words_of(options, model.header())?;
-    let segment = segment_of(options, model.header(), normalisation, observer)?;
-    Ok(NgramSignal::new(NgramSource { model, digest, segment }))
-}
-
-fn read_model(location: &str, observer: &dyn Observer) -> Result<(NgramModel, String)> {
-    let mut file = TextFile::open(location)?;
-    observer.begin("load n-grams", file.size_bytes());
-    let broken = |error: tamis_samplers::ngram::ArpaError| {
-        Error::state(
-            format!("`{location}`, {error}"),
-            "nothing was scored; make or fetch the ARPA file again, and name it by --ngram",
-        )
-    };
-    let mut parser = ArpaParser::new();
-    let mut line = Vec::new();
-    let mut told = 0;
-    while file.next_line(&mut line)? {
-        parser.line(&line).map_err(broken)?;
-        let read = file.read_bytes();
-        if read - told >= 1 << 22 {
-            observer.advance(0, 0, read - told);
-            told = read;
-        }
-    }
-    let model = parser.finish().map_err(broken)?;
-    observer.end();
-    Ok((model, file.digest().to_string()))
-}
-
-fn words_of(options: &NgramOptions, header: &ArpaHeader) -> Result<Normalisation> {
-    let asked = options.words.map(normalisation);
-    let Some(name) = &header.text else { return Ok(asked.unwrap_or_default()) };
-    let stated = Normalisation::from_name(name).ok_or_else(|| {
-        let message =
-            format!("`{}` was trained on words `{name}`, which this tamis does not know", options.model);
-        Error::state(message, "use the tamis that trained it, or train it again")
-    })?;
-    match asked {
-        Some(asked) if asked != stated => {
-            let message = format!("`{}` was trained on words `{stated}`, not `{asked}`", options.model);
-            Err(Error::usage(message, "leave --ngram-words out: the model says what it needs"))
-        }
-        _ => Ok(stated),
-    }
-}
-
-fn segment_of(
-    options: &NgramOptions,
-    header: &ArpaHeader,
-    normalisation: Normalisation,
-    observer: &dyn Observer,
-) -> Result<Arc<dyn Segment>> {
-    let Some(source) = &options.tokenizer else {
-        return match &header.tokenizer {
-            None => Ok(Arc::new(Words(normalisation))),
-            Some(digest) => Err(Error::usage(
-                format!("the words of `{}` are the pieces of a tokenizer, {digest}", options.model),
-                "name it by --ngram-tokenizer SOURCE",
-            )),
-        };
-    };
-    let pieces = Pieces::open(source, normalisation, observer)?;
-    let own = pieces.tokenizer.digest();
-    match &header.tokenizer {
-        Some(digest) if digest != own => Err(Error::usage(
-            format!("`{}` was trained with tokenizer {digest}; `{source}` is {own}", options.model),
-            "name the tokenizer that it was trained with",
-        )),
-        _ => Ok(Arc::new(pieces)),
-    }
 }

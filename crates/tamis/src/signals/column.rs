@@ -1,4 +1,4 @@
-//! A number that the corpus already carries, as a signal like any other.
+//! `column:NAME`: a number that the corpus already carries, as a signal like any other.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -6,19 +6,89 @@ use std::sync::Arc;
 use arrow_array::cast::AsArray;
 use arrow_array::{Array, ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
+use serde::{Deserialize, Serialize};
 use tamis_core::{
     Digest, Direction, Error, Fingerprint, Input, Parallelism, Ranking, Result, Rule, Signal, SignalInfo,
     column, reason,
 };
+use tamis_io::run::{CorpusVersion, SignalDir};
+
+use super::{Definition, Named, Ready, SignalOptions};
+use crate::Observer;
+use crate::project::Project;
+use crate::score::{ScoreOptions, ScoreReport};
+
+/// What the names of these signals begin with.
+const PREFIX: &str = "column:";
+
+/// A number that the corpus already carries.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ColumnOptions {
+    /// Name of the column.
+    pub name: String,
+}
+
+impl Named for ColumnOptions {
+    const NAME: &'static str = "column:NAME";
+    const HELP: &'static str = "the number that it has in a column of the corpus";
+
+    fn named(name: &str) -> Option<Self> {
+        let column = name.strip_prefix(PREFIX).filter(|column| !column.is_empty())?;
+        Some(Self { name: column.to_owned() })
+    }
+}
+
+impl Definition for ColumnOptions {
+    fn user_name(&self) -> String {
+        format!("{PREFIX}{}", self.name)
+    }
+
+    fn stored_name(&self) -> String {
+        stored_name(&self.name)
+    }
+
+    fn column(&self) -> Option<&str> {
+        Some(&self.name)
+    }
+
+    fn check(&self, project: &Project) -> crate::Result<()> {
+        if project.has_signal(&self.stored_name())? {
+            return Ok(());
+        }
+        project.check_columns(&[self.name.as_str()], PREFIX).map(drop)
+    }
+
+    fn foreseen(&self) -> crate::Result<Option<SignalInfo>> {
+        Ok(Some(ColumnSignal::new(&self.name).info))
+    }
+
+    fn build(&self, _observer: &dyn Observer) -> crate::Result<Ready> {
+        Ok(Ready::exact(ColumnSignal::new(&self.name)))
+    }
+
+    fn score(
+        &self,
+        project: &Project,
+        version: &CorpusVersion,
+        asked: &SignalOptions,
+        options: ScoreOptions,
+    ) -> crate::Result<(SignalDir, ScoreReport)> {
+        if !project.has_signal(&self.stored_name())? {
+            project.unsure_columns(&[self.name.as_str()], PREFIX)?;
+        }
+        project.score_by_rows(version, asked, options)
+    }
+}
 
 /// Reads one carried column as a finite number.
-pub(crate) struct ColumnSignal {
+struct ColumnSignal {
     name: String,
     info: SignalInfo,
 }
 
 /// `column:quality` is stored as `column-quality`.
-pub(crate) fn stored_name(name: &str) -> String {
+fn stored_name(name: &str) -> String {
     stored_as("column", name)
 }
 
@@ -36,7 +106,7 @@ pub(crate) fn stored_as(kind: &str, name: &str) -> String {
 }
 
 impl ColumnSignal {
-    pub(crate) fn new(name: &str) -> Self {
+    fn new(name: &str) -> Self {
         let schema = Schema::new(vec![
             Field::new(column::SCORE, DataType::Float64, true),
             Field::new(column::FAILED, DataType::Utf8, true),

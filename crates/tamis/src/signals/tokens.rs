@@ -1,26 +1,69 @@
-//! Tokens of a text by a named tokenizer: what budgets are filled by.
+//! `tokens`: tokens of the text by a named tokenizer, what budgets are filled by.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema};
+use serde::{Deserialize, Serialize};
 use tamis_core::{
     DocumentBatch, Fingerprint, Input, Parallelism, Result as CoreResult, Signal, SignalInfo, column,
 };
 use tamis_models::text_tokens::TextTokenizer;
 
-use crate::models::open_tokenizer;
-use crate::{Observer, Result};
+use super::{Definition, Named, Ready};
+use crate::{Observer, Result, models};
 
-/// A tokenizer that counts.
-pub(crate) fn tokens(source: &str, observer: &dyn Observer) -> Result<TokenCount> {
-    let (tokenizer, source) = open_tokenizer(source, observer)?;
-    Ok(TokenCount::new(Arc::new(tokenizer), &source))
+/// Counts of tokens.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct TokensOptions {
+    /// Model source whose tokenizer counts.
+    pub tokenizer: String,
+}
+
+impl Default for TokensOptions {
+    fn default() -> Self {
+        Self { tokenizer: models::DEFAULT_JUDGE.to_owned() }
+    }
+}
+
+impl Named for TokensOptions {
+    const NAME: &'static str = "tokens";
+    const HELP: &'static str = "its tokens, by the tokenizer of a model";
+
+    fn named(name: &str) -> Option<Self> {
+        (name == Self::NAME).then(Self::default)
+    }
+}
+
+impl Definition for TokensOptions {
+    fn user_name(&self) -> String {
+        Self::NAME.to_owned()
+    }
+
+    fn model(&self) -> Result<Option<&str>> {
+        Ok(Some(&self.tokenizer))
+    }
+
+    fn build(&self, observer: &dyn Observer) -> Result<Ready> {
+        let (tokenizer, source) = models::open_tokenizer(&self.tokenizer, observer)?;
+        Ok(Ready::exact(TokenCount::new(Arc::new(tokenizer), &source)))
+    }
+
+    /// A tokenizer is soon loaded again, and would take the place of a model.
+    fn is_held(&self) -> bool {
+        false
+    }
+
+    fn unify(&mut self, _digest: &str) -> Option<&'static str> {
+        models::unify_source(&mut self.tokenizer);
+        None
+    }
 }
 
 /// Tokens of each document by one tokenizer, nothing cut, no special tokens.
-pub(crate) struct TokenCount {
+struct TokenCount {
     tokenizer: Arc<dyn TextTokenizer>,
     info: SignalInfo,
 }

@@ -1,27 +1,58 @@
-//! The signal `counts`: what needs no model, for selections, for `show`, and as what a judge has to beat.
+//! `counts`: what needs no model, for selections, for `show`, and as what a judge has to beat.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow_array::{ArrayRef, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
+use serde::{Deserialize, Serialize};
 use tamis_core::{
     Direction, DocumentBatch, Fingerprint, Input, Parallelism, Ranking, Result, Rule, Signal, SignalInfo,
     column,
 };
 
+use super::{Definition, Named, Ready};
+use crate::Observer;
 use crate::evaluation::{TextCounter, TextCounts};
+
+/// Trivial counts of the text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct CountsOptions {}
+
+impl Named for CountsOptions {
+    const NAME: &'static str = "counts";
+    const HELP: &'static str = "trivial counts of its text: words, stop words, line lengths";
+
+    fn named(name: &str) -> Option<Self> {
+        (name == Self::NAME).then(Self::default)
+    }
+}
+
+impl Definition for CountsOptions {
+    fn user_name(&self) -> String {
+        Self::NAME.to_owned()
+    }
+
+    fn foreseen(&self) -> crate::Result<Option<SignalInfo>> {
+        Ok(Some(Counts::new().info))
+    }
+
+    fn build(&self, _observer: &dyn Observer) -> crate::Result<Ready> {
+        Ok(Ready::exact(Counts::new()))
+    }
+}
 
 /// Raised when a count of the same text changes.
 const VERSION: u32 = 1;
 
 /// The counts of [`TextCounts`], one column each. No text is too short or too long: no row fails.
-pub(crate) struct Counts {
+struct Counts {
     info: SignalInfo,
 }
 
 impl Counts {
-    pub(crate) fn new() -> Self {
+    fn new() -> Self {
         let mut fields: Vec<Field> =
             TextCounts::NAMES.iter().map(|name| Field::new(*name, DataType::Float64, true)).collect();
         fields.push(Field::new(column::FAILED, DataType::Utf8, true));

@@ -1,0 +1,316 @@
+//! From options to a finished signal: load the model, compare fingerprints with what the run holds, compute what is missing.
+
+use std::collections::BTreeMap;
+
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+use tamis_core::{Signal, SignalInfo};
+use tamis_io::run::{
+    ArchitectureNote, Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord,
+};
+
+use crate::again::FailedRows;
+use crate::early::EarlyLook;
+use crate::map::{MapReport, Worker};
+use crate::project::Project;
+use crate::signals::{Ready, SignalOptions, TokensOptions};
+use crate::{Error, Result};
+
+/// Key in a signal's notes under which its options are stored, for calls that go on with it.
+pub(crate) const OPTIONS_NOTE: &str = "options";
+
+/// How to score, beside what.
+#[derive(Clone, Copy, Debug)]
+pub struct ScoreOptions {
+    /// Which shards.
+    pub worker: Worker,
+    /// Keep a signal of the same name that was computed otherwise.
+    pub beside: bool,
+    /// Fit a new sketch although one is there.
+    pub refit: bool,
+    /// Rows of earlier calls that have no value.
+    pub failed: FailedRows,
+    /// Whether a worker waits for what others have to do first, rather than ending with [`Error::Waiting`].
+    pub wait: bool,
+}
+
+impl Default for ScoreOptions {
+    fn default() -> Self {
+        Self { worker: Worker::ALONE, beside: false, refit: false, failed: FailedRows::Keep, wait: false }
+    }
+}
+
+/// What scoring did.
+#[derive(Clone, Debug)]
+pub struct ScoreReport {
+    /// What the map did.
+    pub map: MapReport,
+    /// Sentences that a person should read: what the judge or the sketch is worth here.
+    pub findings: Vec<String>,
+    /// Rows of the corpus that are documents or should have been.
+    pub documents_in: u64,
+    /// Rows that could not be read, by reason.
+    pub unreadable: BTreeMap<String, u64>,
+    /// What lies among the shards and was not read: how many files, by reason.
+    pub left_out: BTreeMap<&'static str, u64>,
+}
+
+impl ScoreReport {
+    /// Rows that could not be read, and rows without a score, by reason.
+    #[must_use]
+    pub fn failed_by_reason(&self) -> BTreeMap<String, u64> {
+        let mut reasons = self.map.failed.clone();
+        for (reason, count) in &self.unreadable {
+            *reasons.entry(reason.clone()).or_default() += count;
+        }
+        reasons
+    }
+
+    /// All of them.
+    #[must_use]
+    pub fn failed_rows(&self) -> u64 {
+        self.map.failed.values().chain(self.unreadable.values()).sum()
+    }
+}
+
+/// The object that `--json` prints: counts of documents, rows that failed by reason, tokens and seconds of this call.
+impl Serialize for ScoreReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let map = &self.map;
+        let mut object = serializer.serialize_struct("ScoreReport", 13)?;
+        object.serialize_field("signal", &map.signal)?;
+        object.serialize_field("documents_in", &self.documents_in)?;
+        object.serialize_field("documents", &map.documents)?;
+        object.serialize_field("computed", &map.computed)?;
+        object.serialize_field("asked_again", &map.asked_again)?;
+        object.serialize_field("mended", &map.mended)?;
+        object.serialize_field("failed", &self.failed_rows())?;
+        object.serialize_field("failed_by_reason", &self.failed_by_reason())?;
+        object.serialize_field("tokens", &map.tokens)?;
+        object.serialize_field("unfinished_shards", &map.unfinished_shards)?;
+        object.serialize_field("findings", &self.findings)?;
+        object.serialize_field("seconds", &map.seconds)?;
+        object.serialize_field("left_out", &self.left_out)?;
+        object.end()
+    }
+}
+
+impl Project {
+    /// Computes a signal for every document that has no value yet.
+    ///
+    /// # Errors
+    /// A model that cannot be loaded; a signal of this name that was computed otherwise; what stops the computation.
+    pub fn score(
+        &self,
+        version: &CorpusVersion,
+        signal: &SignalOptions,
+        options: ScoreOptions,
+    ) -> Result<(SignalDir, ScoreReport)> {
+        signal.definition().score(self, version, signal, options)
+    }
+
+    /// Computes a signal that needs nothing but the rows of the corpus.
+    pub(crate) fn score_by_rows(
+        &self,
+        version: &CorpusVersion,
+        asked: &SignalOptions,
+        options: ScoreOptions,
+    ) -> Result<(SignalDir, ScoreReport)> {
+        let Ready { signal, repeatability } = self.ready(asked)?;
+        let definition = asked.definition();
+        let directory = self.open_signal_of(signal.info(), Some(asked), options.beside, repeatability)?;
+        let reading = self.reading_for(asked);
+        let project = reading.as_ref().unwrap_or(self);
+        let shards: Vec<&ShardRecord> = version.shards.iter().collect();
+        let looked_at = EarlyLook::new(&*signal, &*self.observer);
+        let signal: &dyn Signal = if definition.is_judge() { &looked_at } else { &*signal };
+        let mut map = project.map(version, &shards, signal, &directory, options.worker)?;
+        if options.failed == FailedRows::Retry {
+            project.retry(version, signal, &directory, options.worker, &mut map, |_| true)?;
+        }
+        let mut findings = Vec::new();
+        if map.unfinished_shards == 0 {
+            findings.extend(definition.remarks(self, version, &directory)?);
+        }
+        Ok((directory, self.score_report(version, map, findings)))
+    }
+
+    /// The same project that also reads the column of a signal that needs one.
+    pub(crate) fn reading_for(&self, asked: &SignalOptions) -> Option<Self> {
+        asked.definition().column().map(|column| self.also_reading(column))
+    }
+
+    pub(crate) fn score_report(
+        &self,
+        version: &CorpusVersion,
+        map: MapReport,
+        findings: Vec<String>,
+    ) -> ScoreReport {
+        let mut unreadable = BTreeMap::new();
+        for (reason, count) in version.shards.iter().flat_map(|shard| &shard.failed) {
+            *unreadable.entry(reason.clone()).or_default() += count;
+        }
+        let documents_in = version.documents() + version.failed_rows();
+        ScoreReport { map, findings, documents_in, unreadable, left_out: self.left_out() }
+    }
+
+    pub(crate) fn open_signal_of(
+        &self,
+        info: &SignalInfo,
+        asked: Option<&SignalOptions>,
+        beside: bool,
+        repeatability: Repeatability,
+    ) -> Result<SignalDir> {
+        let mut record = SignalRecord::new(info, repeatability);
+        if let Some(asked) = asked {
+            record.notes.insert(OPTIONS_NOTE.to_owned(), options_text(asked)?);
+        }
+        let beside = if beside { Beside::Allow } else { Beside::Refuse };
+        let directory = self.run.open_signal(&record, beside)?;
+        let name = directory.full_name();
+        match directory.architecture_note() {
+            ArchitectureNote::AsStored => {}
+            ArchitectureNote::WrittenNow => self.observer.note(&format!(
+                "`{name}` was begun by an earlier tamis, which did not keep what its model is built from: the model of \
+                 this call is taken for the same one, is kept in `signals/{name}/architecture.json`, and is compared with \
+                 from now on"
+            )),
+            ArchitectureNote::Unwritten(_) => self.observer.warn(&format!(
+                "`{name}` was begun by an earlier tamis, and `signals/{name}/architecture.json` cannot be written here: \
+                 what is stored can be read, nothing is added to it"
+            )),
+        }
+        Ok(directory)
+    }
+
+    /// The signal that a selection is made by: the stored one where it is complete and nothing else was asked for, else
+    /// computed now. `explicit` says that the caller named options of the signal.
+    ///
+    /// # Errors
+    /// As [`Project::score`]; several stored signals of this name.
+    pub fn signal_for(
+        &self,
+        version: &CorpusVersion,
+        asked: &SignalOptions,
+        explicit: bool,
+        options: ScoreOptions,
+    ) -> Result<(SignalDir, Option<ScoreReport>)> {
+        let name = asked.stored_name();
+        let stored: Vec<SignalDir> =
+            self.run.signals()?.into_iter().filter(|signal| signal.record().name == name).collect();
+        if explicit || stored.is_empty() {
+            let (directory, report) = self.score(version, asked, options)?;
+            return Ok((directory, Some(report)));
+        }
+        let directory = self.run.resolve(&name)?;
+        if options.failed == FailedRows::Keep && self.is_complete(version, &directory)? {
+            return Ok((directory, None));
+        }
+        // Go on with the settings it was begun with.
+        let begun = stored_options_of(directory.record()).map(|begun| begun.paced_as(asked));
+        let (directory, report) = self.score(version, begun.as_ref().unwrap_or(asked), options)?;
+        Ok((directory, Some(report)))
+    }
+
+    /// What a selection by a name goes on with: the options of the stored signal of that name, else those that are asked for.
+    ///
+    /// # Errors
+    /// Several stored signals of this name.
+    pub fn options_by_name(&self, asked: &SignalOptions) -> Result<SignalOptions> {
+        let name = asked.stored_name();
+        if !self.run.signals()?.iter().any(|signal| signal.record().name == name) {
+            return Ok(asked.clone());
+        }
+        Ok(stored_options_of(self.run.resolve(&name)?.record()).unwrap_or_else(|| asked.clone()))
+    }
+
+    /// The options that a stored signal, named in full, was computed with.
+    ///
+    /// # Errors
+    /// A name that no stored signal has; one of a tamis whose options this one does not know.
+    pub fn stored_options(&self, full_name: &str) -> Result<SignalOptions> {
+        let directory = self.run.resolve(full_name)?;
+        stored_options_of(directory.record()).ok_or_else(|| {
+            let message = format!("signal `{full_name}` does not state options that this tamis knows");
+            Error::state(message, "compute it again with the options you want")
+        })
+    }
+
+    /// A stored signal by its full name, with what it lacks computed by the settings it was begun with.
+    ///
+    /// # Errors
+    /// As [`Project::score`]; a name that no stored signal has.
+    pub fn stored_signal(
+        &self,
+        version: &CorpusVersion,
+        full_name: &str,
+        failed: FailedRows,
+    ) -> Result<(SignalDir, Option<ScoreReport>)> {
+        let directory = self.run.resolve(full_name)?;
+        if failed == FailedRows::Keep && self.is_complete(version, &directory)? {
+            return Ok((directory, None));
+        }
+        let asked = self.stored_options(full_name)?;
+        let (computed, report) =
+            self.score(version, &asked, ScoreOptions { beside: true, failed, ..ScoreOptions::default() })?;
+        if computed.full_name() != directory.full_name() {
+            let message = format!(
+                "`{}` cannot be completed: its options now give `{}`, which was computed beside it",
+                directory.full_name(),
+                computed.full_name()
+            );
+            return Err(Error::state(
+                message,
+                "say which of the two to use, or complete it on the machine that began it",
+            ));
+        }
+        Ok((computed, Some(report)))
+    }
+
+    /// Counts of tokens: by this tokenizer, else by the one that counted before where there is exactly one, else none.
+    ///
+    /// # Errors
+    /// As [`Project::score`].
+    pub fn token_counts(
+        &self,
+        version: &CorpusVersion,
+        tokenizer: Option<&str>,
+    ) -> Result<Option<SignalDir>> {
+        if let Some(tokenizer) = tokenizer {
+            let asked = TokensOptions { tokenizer: tokenizer.to_owned() }.into();
+            let options = ScoreOptions { beside: true, ..ScoreOptions::default() };
+            return Ok(Some(self.score(version, &asked, options)?.0));
+        }
+        let mut stored = Vec::new();
+        for signal in self.run.signals()? {
+            if signal.record().name == "tokens" && self.is_complete(version, &signal)? {
+                stored.push(signal);
+            }
+        }
+        Ok(if stored.len() == 1 { stored.pop() } else { None })
+    }
+
+    pub(crate) fn has_signal(&self, name: &str) -> Result<bool> {
+        Ok(self.run.signals()?.iter().any(|signal| signal.record().name == name))
+    }
+
+    /// Whether every shard of a version has its sidecar.
+    pub(crate) fn is_complete(&self, version: &CorpusVersion, signal: &SignalDir) -> Result<bool> {
+        for shard in &version.shards {
+            if signal.receipt(shard)?.is_none() {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+}
+
+/// The options that a stored signal was computed with; `None` where this tamis does not know them.
+pub(crate) fn stored_options_of(record: &SignalRecord) -> Option<SignalOptions> {
+    record.notes.get(OPTIONS_NOTE).and_then(|text| serde_json::from_str(text).ok())
+}
+
+fn options_text(asked: &SignalOptions) -> Result<String> {
+    serde_json::to_string(asked)
+        .map_err(|error| Error::state(format!("signal options: {error}"), "this is a bug of tamis"))
+}

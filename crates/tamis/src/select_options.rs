@@ -1,0 +1,142 @@
+//! How to select: plain data that the command line, recipes and programs fill in.
+
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+use tamis_core::Rule;
+use tamis_samplers::{Quantile, Target};
+
+use crate::signals::SignalOptions;
+
+/// Whether equal texts under different ids may all stay.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ExactDuplicates {
+    /// All are candidates.
+    #[default]
+    All,
+    /// Only one of each text is a candidate.
+    One,
+}
+
+/// Whether one of several documents with an id is taken for all of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum DuplicateIds {
+    /// Unless most that repeat an id have another text, and more than a few do: then the selection is refused.
+    #[default]
+    Check,
+    /// Always: whatever has an id that occurred is a version of the same document.
+    One,
+}
+
+/// What the rule `band` keeps the middle of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct BandOptions {
+    /// The centre, as a share of the documents with lower scores.
+    pub around: Quantile,
+    /// Carried column within whose values ranks are taken; `None`: over the whole corpus.
+    pub stratum: Option<String>,
+}
+
+impl Default for BandOptions {
+    fn default() -> Self {
+        Self { around: Quantile::MIDDLE, stratum: None }
+    }
+}
+
+/// How to select.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct SelectOptions {
+    /// `random`, `column:NAME`, or a signal with an optional column: `ask-llm.p_yes`. A full name, `ask-llm@3f9a01c2`, is that of
+    /// a stored one.
+    pub by: String,
+    /// How the signal is computed where it is missing; `None`: by its defaults.
+    pub signal: Option<SignalOptions>,
+    /// Whether `signal` is meant to the letter. Otherwise a stored signal of that name goes on with the options that it has.
+    pub exactly: bool,
+    /// The rule; `None` is the signal's default.
+    pub rule: Option<Rule>,
+    /// For the rule `band`.
+    pub band: BandOptions,
+    /// One or more rates, or exactly one other budget.
+    pub targets: Vec<Target>,
+    /// Model source whose tokenizer counts tokens.
+    pub tokenizer: Option<String>,
+    /// Seed of the draws.
+    pub seed: u64,
+    /// Equal texts.
+    pub exact_duplicates: ExactDuplicates,
+    /// Equal ids; decides whether there is a selection, not which.
+    pub duplicate_ids: DuplicateIds,
+    /// Files with one id or 32-digit document key a line: never kept.
+    pub vetoes: Vec<PathBuf>,
+    /// Folder for kept documents; `None` puts them into the run.
+    pub out: Option<PathBuf>,
+    /// Name under `selections/`; `None` makes one from the signal and the selection's fingerprint.
+    pub name: Option<String>,
+    /// Decide and record, write no documents.
+    pub decide_only: bool,
+}
+
+impl Default for SelectOptions {
+    fn default() -> Self {
+        Self {
+            by: "random".to_owned(),
+            signal: None,
+            exactly: false,
+            rule: None,
+            band: BandOptions::default(),
+            targets: Vec::new(),
+            tokenizer: None,
+            seed: 0,
+            exact_duplicates: ExactDuplicates::All,
+            duplicate_ids: DuplicateIds::Check,
+            vetoes: Vec::new(),
+            out: None,
+            name: None,
+            decide_only: false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::corpus_options::{CorpusOptions, Ids};
+    use crate::signals::PerplexityOptions;
+
+    #[test]
+    fn selections_and_corpora_are_read_back_as_they_were_written() {
+        let rate = tamis_samplers::Rate::parse("12.5%").unwrap();
+        let select = SelectOptions {
+            by: "perplexity".to_owned(),
+            signal: Some(SignalOptions::Perplexity(PerplexityOptions::default())),
+            rule: Some(Rule::Band),
+            band: BandOptions { around: Quantile::parse("30%").unwrap(), stratum: Some("lang".to_owned()) },
+            targets: vec![Target::Rate(rate)],
+            duplicate_ids: DuplicateIds::One,
+            ..SelectOptions::default()
+        };
+        let written = serde_json::to_value(&select).unwrap();
+        assert_eq!(written["rule"], json!("band"));
+        assert_eq!(written["band"], json!({ "around": "30%", "stratum": "lang" }));
+        assert_eq!(written["targets"], json!([{ "rate": "12.5%" }]));
+        assert_eq!(serde_json::from_value::<SelectOptions>(written.clone()).unwrap(), select);
+        for name in written.as_object().unwrap().keys() {
+            let mut shorter = written.clone();
+            shorter.as_object_mut().unwrap().remove(name);
+            assert!(serde_json::from_value::<SelectOptions>(shorter).is_ok(), "without {name}");
+        }
+        let corpus: CorpusOptions = serde_json::from_value(json!({ "location": "c" })).unwrap();
+        assert_eq!(corpus, CorpusOptions::new("c"));
+        let qualified = CorpusOptions { id: Ids::Qualified(None), ..corpus };
+        let written = serde_json::to_value(&qualified).unwrap();
+        assert_eq!(serde_json::from_value::<CorpusOptions>(written).unwrap(), qualified);
+        assert!(serde_json::from_value::<SelectOptions>(json!({ "rates": ["5%"] })).is_err());
+    }
+}
