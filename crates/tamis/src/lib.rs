@@ -133,11 +133,7 @@ pub mod options {
     pub use crate::corpus_options::{CorpusOptions, Ids};
     pub use crate::model_options::{Device, Dtype, Engine, ServerOptions};
     pub use crate::select_options::{BandOptions, DuplicateIds, ExactDuplicates, SelectOptions};
-    pub use crate::signals::{
-        AskOptions, ColumnOptions, CountsOptions, DensityKernel, DensityOptions, DensityProjection,
-        EmbedOptions, Long, Named, NgramOptions, NgramWords, Objective, PerplexityOptions, SignalOptions,
-        TokensOptions,
-    };
+    pub use crate::signals::*;
     pub use crate::train_ngram::TrainNgramOptions;
 }
 
