@@ -22,7 +22,7 @@ pub use identity::{Digest, DocKey};
 pub use nearest::nearest;
 pub use rule::{Direction, ParseDirectionError, ParseRuleError, Rule};
 pub use settings::Settings;
-pub use signal::{Input, Parallelism, Ranking, Signal, SignalInfo};
+pub use signal::{Input, InputSignal, Parallelism, Ranking, Signal, SignalInfo};
 pub use summary::{Sharded, Summary};
 
 /// Reasons for which a row has no score; the strings that the `failed` column and the quarantine hold.

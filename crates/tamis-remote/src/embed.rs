@@ -290,7 +290,7 @@ fn info(server: &Server, cut: &Cut, options: &EmbedOptions, dimension: usize) ->
     SignalInfo {
         name: NAME.to_owned(),
         fingerprint,
-        input: Input::Documents,
+        input: Input::DOCUMENTS,
         parallelism: Parallelism::InFlight(server.concurrency.max(1)),
         schema: columns::schema(dimension, options.precision),
         ranking: None,

@@ -382,7 +382,7 @@ fn info(
     SignalInfo {
         name: NAME.to_owned(),
         fingerprint,
-        input: Input::Documents,
+        input: Input::DOCUMENTS,
         parallelism: Parallelism::InFlight(server.concurrency.max(1)),
         schema: shared::schema(columns::MORE),
         ranking: Some(Ranking {

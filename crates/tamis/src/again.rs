@@ -31,6 +31,15 @@ pub(crate) fn generations_text(generations: &BTreeMap<String, u64>) -> String {
     serde_json::Value::from_iter(generations.clone()).to_string()
 }
 
+/// Whether the rows of a shard are others by now than in the generation that was read.
+fn is_stale(input: &SignalDir, shard: &ShardRecord, read: u64) -> Result<bool> {
+    if input.generation(&shard.path)? == read {
+        return Ok(false);
+    }
+    let then = input.at(BTreeMap::from([(shard.path.clone(), read)])).receipt(shard)?;
+    Ok(then.map(|then| then.row_digest) != input.receipt(shard)?.map(|now| now.row_digest))
+}
+
 impl Project {
     /// Computes again the rows of a finished signal that may do better, and adds what came of it to a report. Shards that
     /// `wanted` refuses stay as they are.
@@ -78,20 +87,18 @@ impl Project {
 
     /// Shards of a signal whose input has another generation, with other rows, than the one that was read.
     pub(crate) fn stale_shards(&self, version: &CorpusVersion, signal: &SignalDir) -> Result<Vec<String>> {
-        let mut stale = Vec::new();
-        if signal.record().input == "documents" {
-            return Ok(stale);
+        let mut inputs = Vec::new();
+        for name in signal.record().reads() {
+            inputs.push(self.run.resolve(name)?);
         }
-        let input = self.run.resolve(&signal.record().input)?;
-        for shard in &version.shards {
+        let mut stale = Vec::new();
+        for shard in version.shards.iter().filter(|_| !inputs.is_empty()) {
             let Some(receipt) = signal.receipt(shard)? else { continue };
-            let read = receipt.input_generation.unwrap_or(1);
-            if input.generation(&shard.path)? == read {
-                continue;
-            }
-            let then = input.at(BTreeMap::from([(shard.path.clone(), read)])).receipt(shard)?;
-            if then.map(|then| then.row_digest) != input.receipt(shard)?.map(|now| now.row_digest) {
-                stale.push(shard.path.clone());
+            for input in &inputs {
+                if is_stale(input, shard, receipt.generation_read(input.full_name()))? {
+                    stale.push(shard.path.clone());
+                    break;
+                }
             }
         }
         Ok(stale)
@@ -104,19 +111,20 @@ impl Project {
         let message = format!(
             "`{}` was computed before failed rows of `{}` were asked again (shard `{first}`{})",
             signal.full_name(),
-            signal.record().input,
+            signal.record().reads().into_iter().collect::<Vec<_>>().join("` or `"),
             match stale.len() {
                 1 => String::new(),
                 n => format!(" and {} more", n - 1),
             }
         );
-        Err(Error::state(
-            message,
-            format!(
-                "add --retry-failed: `tamis score {} --retry-failed` computes what changed against the sketch as it is, \
-                 `--refit` makes a new one",
-                signal.record().name
+        let name = &signal.record().name;
+        let hint = match self.run.has_sketch(signal.full_name())? {
+            true => format!(
+                "add --retry-failed: `tamis score {name} --retry-failed` computes what changed against the sketch as it is, \
+                 `--refit` makes a new one"
             ),
-        ))
+            false => "ask again for its failed rows (--retry-failed): that computes what changed".to_owned(),
+        };
+        Err(Error::state(message, hint))
     }
 }

@@ -45,7 +45,7 @@ impl CarriedColumn {
         let info = SignalInfo {
             name: stored_as(METHOD, name),
             fingerprint: Fingerprint::new(METHOD, 1).with("column", name),
-            input: Input::Documents,
+            input: Input::DOCUMENTS,
             parallelism: Parallelism::PerCore,
             schema: Arc::new(schema),
             ranking: None,

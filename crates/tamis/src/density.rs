@@ -96,7 +96,7 @@ impl Project {
             inputs.remove(&shard.path);
             inputs.extend(sketched.get(&shard.path).map(|generation| (shard.path.clone(), *generation)));
         }
-        let directory = directory.reading(inputs);
+        let directory = directory.reading(embedding.full_name(), inputs);
         if options.failed == FailedRows::Keep {
             self.refuse_stale(version, &directory)?;
         }
@@ -109,7 +109,7 @@ impl Project {
             map = self.map(version, &later, &other, &directory, options.worker)?;
             map.computed += computed;
         }
-        let directory = directory.reading(embedding.generations());
+        let directory = directory.reading(embedding.full_name(), embedding.generations());
         match options.failed {
             FailedRows::Keep => self.refuse_stale(version, &directory)?,
             FailedRows::Retry => {

@@ -99,7 +99,7 @@ mod tests {
         let info = SignalInfo {
             name: "ask-llm".to_owned(),
             fingerprint: Fingerprint::new("ask-llm", 1),
-            input: Input::Documents,
+            input: Input::DOCUMENTS,
             parallelism: Parallelism::PerCore,
             schema: Arc::new(arrow_schema::Schema::empty()),
             ranking: None,

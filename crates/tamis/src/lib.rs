@@ -29,7 +29,7 @@
 //!         Self(SignalInfo {
 //!             name: "vowels".to_owned(),
 //!             fingerprint: Fingerprint::new("vowels", 1),
-//!             input: Input::Documents,
+//!             input: Input::DOCUMENTS,
 //!             parallelism: Parallelism::PerCore,
 //!             schema: Arc::new(Schema::new(schema.to_vec())),
 //!             ranking: Some(Ranking {
@@ -98,6 +98,7 @@ pub mod evaluation;
 mod explain;
 mod failures;
 mod frozen;
+mod inputs;
 mod inventory;
 mod known_columns;
 mod map;
@@ -154,7 +155,9 @@ pub use sample::{SampleOptions, SampleReport};
 pub use score::{ScoreOptions, ScoreReport};
 pub use select::{Counts, Manifest, SelectReport, TargetRecord, VetoRecord};
 pub use signals::checkpoints;
-pub use tamis_core::{Direction, Fingerprint, Input, Parallelism, Ranking, Rule, Signal, SignalInfo};
+pub use tamis_core::{
+    Direction, Fingerprint, Input, InputSignal, Parallelism, Ranking, Rule, Signal, SignalInfo,
+};
 pub use tamis_io::run::{CorpusVersion, Repeatability, SignalDir};
 pub use tamis_samplers::{Quantile, Rate, Target};
 pub use tasks::{Scorer, Task};

@@ -15,7 +15,6 @@ use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
 use tamis_core::{DocumentBatch, Input, Parallelism, ScoreBatch, Signal, column};
 use tamis_io::run::{CorpusVersion, ShardLock, ShardRecord, SignalDir};
-use tamis_io::sidecar::SidecarColumns;
 
 use crate::cutter::{Part, PartCutter};
 use crate::pool::{self, Feed};
@@ -245,47 +244,44 @@ impl Project {
                 feed.push(Work { open: Arc::clone(&open), part })
             })
         };
-        match &info.input {
-            Input::Documents => {
-                if let Some(first) = cutter.wanted_from() {
-                    let mut same = SameRows::of(self, shard, first)?;
-                    let mut to_the_end = true;
-                    self.documents_from(shard, first, |documents| {
-                        same.check(documents)?;
-                        let bytes = |documents: &DocumentBatch| -> u64 {
-                            documents.texts().iter().flatten().map(|text| text.len() as u64).sum()
-                        };
-                        let documents = match asked.among(documents.as_arrow())? {
-                            None => documents.clone(),
-                            Some(some) => {
-                                let some = DocumentBatch::new(some)?;
-                                self.observer.skip(bytes(documents) - bytes(&some));
-                                some
-                            }
-                        };
-                        let texts = documents.texts();
-                        let parts = cutter.push(documents.as_arrow(), |at| texts.value(at).len() as u64);
-                        to_the_end = send(parts) && cutter.wanted_from().is_some();
-                        Ok(to_the_end)
-                    })?;
-                    // The last part would stand for documents that are listed and did not come.
-                    if to_the_end {
-                        same.finish()?;
-                    }
+        let Input { documents, signals } = &info.input;
+        if *documents {
+            if let Some(first) = cutter.wanted_from() {
+                let mut same = SameRows::of(self, shard, first)?;
+                let mut beside = self.beside_documents(signals, directory, shard)?;
+                let mut to_the_end = true;
+                self.documents_from(shard, first, |documents| {
+                    same.check(documents)?;
+                    let bytes = |documents: &DocumentBatch| -> u64 {
+                        documents.texts().iter().flatten().map(|text| text.len() as u64).sum()
+                    };
+                    let rows = beside.attach(documents.as_arrow())?;
+                    let documents = match asked.among(&rows)? {
+                        None => DocumentBatch::new(rows)?,
+                        Some(some) => {
+                            let some = DocumentBatch::new(some)?;
+                            self.observer.skip(bytes(documents) - bytes(&some));
+                            some
+                        }
+                    };
+                    let texts = documents.texts();
+                    let parts = cutter.push(documents.as_arrow(), |at| texts.value(at).len() as u64);
+                    to_the_end = send(parts) && cutter.wanted_from().is_some();
+                    Ok(to_the_end)
+                })?;
+                // The last part would stand for documents that are listed and did not come.
+                if to_the_end {
+                    same.finish()?;
                 }
             }
-            Input::Signal(name) => {
-                let input = self.run.resolve(name)?.at(directory.input_generations());
-                for batch in input.read(shard, SidecarColumns::All)? {
-                    let batch = batch?;
-                    let batch = asked.among(&batch)?.unwrap_or(batch);
-                    // Embeddings have no text: a row counts as much as the text it stands for on average, or as it has itself.
-                    let text = shard.text_bytes() / shard.documents.max(1);
-                    let own = batch.get_array_memory_size() as u64 / batch.num_rows().max(1) as u64;
-                    if !send(cutter.push(&batch, |_| text.max(own).max(1))) || cutter.wanted_from().is_none()
-                    {
-                        break;
-                    }
+        } else if let Some(mut rows) = self.rows_of_signals(signals, directory, shard)? {
+            // Signals have no text: a row counts as much as the text it stands for on average, or as it has itself.
+            let text = shard.text_bytes() / shard.documents.max(1);
+            while let Some(batch) = rows.next()? {
+                let own = batch.get_array_memory_size() as u64 / batch.num_rows().max(1) as u64;
+                let batch = asked.among(&batch)?.unwrap_or(batch);
+                if !send(cutter.push(&batch, |_| text.max(own).max(1))) || cutter.wanted_from().is_none() {
+                    break;
                 }
             }
         }

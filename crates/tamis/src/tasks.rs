@@ -6,10 +6,12 @@
 
 use serde::{Deserialize, Serialize};
 use tamis_core::Signal;
-use tamis_io::run::{CorpusVersion, Repeatability, SignalDir};
+use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir};
 
+use crate::again::FailedRows;
 use crate::map::{MapReport, Worker};
 use crate::project::Project;
+use crate::score::{ScoreOptions, ScoreReport};
 use crate::signals::SignalOptions;
 use crate::{Error, Result};
 
@@ -75,6 +77,30 @@ impl Project {
         self.open_signal_of(scorer.signal.info(), scorer.asked.as_ref(), beside, scorer.repeatability)
     }
 
+    /// Computes a signal of the caller's own for every document of the worker's shards that has no value yet. Signals that it reads
+    /// have to be there for these shards.
+    ///
+    /// # Errors
+    /// As [`Project::begin`]; a signal that is read and not finished, or whose failed rows were asked again since, unless
+    /// failed rows are asked again here too; what stops the computation.
+    pub fn score_with(
+        &self,
+        version: &CorpusVersion,
+        scorer: &Scorer,
+        options: ScoreOptions,
+    ) -> Result<(SignalDir, ScoreReport)> {
+        let directory = self.reading_latest(version, self.begin(scorer, options.beside)?)?;
+        let shards: Vec<&ShardRecord> = version.shards.iter().collect();
+        let mut map = self.map(version, &shards, scorer.signal(), &directory, options.worker)?;
+        match options.failed {
+            FailedRows::Keep => self.refuse_stale(version, &directory)?,
+            FailedRows::Retry => {
+                self.retry(version, scorer.signal(), &directory, options.worker, &mut map, |_| true)?;
+            }
+        }
+        Ok((directory, self.score_report(version, map, Vec::new())))
+    }
+
     /// The shards that a signal lacks, in the order of the corpus.
     ///
     /// # Errors
@@ -113,6 +139,7 @@ impl Project {
                 "ask `Project::tasks` for those there are",
             ));
         };
+        let signal = &self.reading_latest(version, signal.clone())?;
         let reading = scorer.asked.as_ref().and_then(|asked| self.reading_for(asked));
         reading.as_ref().unwrap_or(self).map(version, &[shard], scorer.signal(), signal, Worker::ALONE)
     }

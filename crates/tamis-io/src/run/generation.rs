@@ -30,8 +30,8 @@ const FOLDER: &str = ".generations";
 pub(super) struct View {
     /// By path of the shard; what is not named is the first. `None`: the latest of each.
     generations: Option<Arc<BTreeMap<String, u64>>>,
-    /// By path of the shard: generation of the signal that is read, where it is not the first.
-    inputs: Arc<BTreeMap<String, u64>>,
+    /// By full name of a signal that is read and path of the shard: its generation, where it is not the first.
+    inputs: Arc<BTreeMap<String, BTreeMap<String, u64>>>,
 }
 
 impl SignalDir {
@@ -97,9 +97,12 @@ impl SignalDir {
         Self { view, ..self.clone() }
     }
 
-    /// This signal, whose shards are computed from these generations of the one that it reads; what is not named is the first.
+    /// This signal, whose shards are computed from these generations of a signal that it reads, by its full name; a shard that is
+    /// not named is at its first.
     #[must_use]
-    pub fn reading(&self, inputs: BTreeMap<String, u64>) -> Self {
+    pub fn reading(&self, signal: &str, generations: BTreeMap<String, u64>) -> Self {
+        let mut inputs = BTreeMap::clone(&self.view.inputs);
+        inputs.insert(signal.to_owned(), generations);
         let view = View { inputs: Arc::new(inputs), ..self.view.clone() };
         Self { view, ..self.clone() }
     }
@@ -110,24 +113,36 @@ impl SignalDir {
         self.view.generations.as_deref().cloned().unwrap_or_default()
     }
 
-    /// The generations of the signal that is read, where they are not the first.
+    /// The generations of a signal that is read, where they are not the first.
     #[must_use]
-    pub fn input_generations(&self) -> BTreeMap<String, u64> {
-        BTreeMap::clone(&self.view.inputs)
+    pub fn input_generations(&self, signal: &str) -> BTreeMap<String, u64> {
+        self.view.inputs.get(signal).cloned().unwrap_or_default()
     }
 
-    pub(super) fn input_generation(&self, shard_path: &str) -> Option<u64> {
-        self.view.inputs.get(shard_path).copied().filter(|generation| *generation > 1)
+    /// For a shard: the generations of the signals that are read, where they are not the first.
+    pub(super) fn input_generations_of(&self, shard_path: &str) -> BTreeMap<String, u64> {
+        let of = |(signal, shards): (&String, &BTreeMap<String, u64>)| {
+            let generation = shards.get(shard_path).copied().filter(|generation| *generation > 1)?;
+            Some((signal.clone(), generation))
+        };
+        self.view.inputs.iter().filter_map(of).collect()
     }
 
     /// What parts of a shard are made from: its content, and the generation of what is read.
     pub(super) fn part_digest(&self, shard: &ShardRecord) -> String {
-        match self.input_generation(&shard.path) {
-            None => shard.digest.clone(),
-            Some(generation) => {
-                Digest::of(format!("{} input {generation}", shard.digest).as_bytes()).to_string()
-            }
+        let read = self.input_generations_of(&shard.path);
+        if read.is_empty() {
+            return shard.digest.clone();
         }
+        let mut made_from = format!("{} input", shard.digest);
+        for (signal, generation) in read {
+            // The one signal that is read needs no name.
+            if !self.record.inputs.is_empty() {
+                made_from += &format!(" {signal}");
+            }
+            made_from += &format!(" {generation}");
+        }
+        Digest::of(made_from.as_bytes()).to_string()
     }
 
     /// Physical rows that the generation of this view asks again: those of the generation before that failed and may do

@@ -265,6 +265,12 @@ impl SignalDir {
         again: Option<AskedAgain>,
     ) -> RunResult<ShardReceipt> {
         let generation = again.as_ref().map_or(1, |again| again.generation);
+        let mut input_generations = self.input_generations_of(&shard.path);
+        // The one signal that is read needs no name.
+        let input_generation = match self.record.inputs.is_empty() {
+            true => std::mem::take(&mut input_generations).into_values().next(),
+            false => None,
+        };
         let receipt = ShardReceipt {
             format_version: FORMAT_VERSION,
             signal: self.record.full_name.clone(),
@@ -275,7 +281,8 @@ impl SignalDir {
             failed,
             row_digest: sidecar.digest.to_string(),
             again,
-            input_generation: self.input_generation(&shard.path),
+            input_generation,
+            input_generations,
         };
         let path = self.receipt_path(&shard.path, generation)?;
         if json::create(self.store(), &path, &receipt)? == Created::New {

@@ -38,6 +38,9 @@ pub struct ShardReceipt {
     /// Of a signal that reads another one: the generation of the shard's rows that it read, where that is not the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub input_generation: Option<u64>,
+    /// Of a signal that reads several others: the same, by their full names.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub input_generations: BTreeMap<String, u64>,
 }
 
 /// What a later generation of a shard's rows says of itself.
@@ -66,6 +69,12 @@ impl ShardReceipt {
         let retryable =
             self.failed.iter().filter(|(reason, _)| !tamis_core::reason::is_the_documents_own(reason));
         retryable.fold(0, |total, (_, &count)| total.saturating_add(count))
+    }
+
+    /// Generation of a signal's rows that were read.
+    #[must_use]
+    pub fn generation_read(&self, signal: &str) -> u64 {
+        self.input_generations.get(signal).copied().or(self.input_generation).unwrap_or(1)
     }
 
     /// Generation of the rows: 1 unless some were computed again.

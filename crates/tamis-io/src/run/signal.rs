@@ -31,8 +31,11 @@ pub struct SignalRecord {
     pub digest: String,
     /// What decides the values.
     pub fingerprint: BTreeMap<String, String>,
-    /// `documents`, or the full name of the signal that is read.
+    /// `documents`, the full name of the one signal that is read, or `several`.
     pub input: String,
+    /// Where several are: `documents` or full names, by role; the role of the documents is empty.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub inputs: BTreeMap<String, String>,
     /// Whether a second computation must give the same bits.
     pub repeatability: Repeatability,
     /// Default use in selection; null for a signal that is no score.
@@ -77,20 +80,35 @@ pub(crate) fn columns_of(schema: &Schema) -> Vec<ColumnRecord> {
     schema.fields().iter().map(column).collect()
 }
 
+/// What stands for documents among inputs.
+const DOCUMENTS: &str = "documents";
+
+/// An input as `signal.json` has it: one word where that is enough.
+fn written(input: &Input) -> (String, BTreeMap<String, String>) {
+    match (input.documents, input.signals.as_slice()) {
+        (true, []) => (DOCUMENTS.to_owned(), BTreeMap::new()),
+        (false, [only]) => (only.name.clone(), BTreeMap::new()),
+        (documents, signals) => {
+            let signals = signals.iter().map(|signal| (signal.role.clone(), signal.name.clone()));
+            let documents = documents.then(|| (String::new(), DOCUMENTS.to_owned()));
+            ("several".to_owned(), signals.chain(documents).collect())
+        }
+    }
+}
+
 impl SignalRecord {
     /// The record of a signal.
     #[must_use]
     pub fn new(info: &SignalInfo, repeatability: Repeatability) -> Self {
+        let (input, inputs) = written(&info.input);
         Self {
             format_version: FORMAT_VERSION,
             full_name: format!("{}@{}", info.name, info.fingerprint.short()),
             name: info.name.clone(),
             digest: info.fingerprint.digest(),
             fingerprint: info.fingerprint.fields().clone(),
-            input: match &info.input {
-                Input::Documents => "documents".to_owned(),
-                Input::Signal(name) => name.clone(),
-            },
+            input,
+            inputs,
             repeatability,
             ranking: info.ranking.clone(),
             schema: columns_of(&ScoreBatch::sidecar_schema(&info.schema)),
@@ -103,6 +121,14 @@ impl SignalRecord {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::from_fields(self.fingerprint.clone()).knowing_architecture(self.architecture.clone())
+    }
+
+    /// The signals that are read, by full name, without repetition.
+    #[must_use]
+    pub fn reads(&self) -> BTreeSet<&str> {
+        let all = self.inputs.values().map(String::as_str);
+        let only = Some(self.input.as_str()).filter(|_| self.inputs.is_empty());
+        all.chain(only).filter(|name| *name != DOCUMENTS).collect()
     }
 
     /// Names of the columns that hold values: all but `row`, `doc_key` and `failed`.

@@ -217,6 +217,59 @@ impl Pending {
     }
 }
 
+/// A sidecar whose rows are taken beside those of something else that is read in row order.
+#[derive(Debug)]
+pub struct SidecarCursor {
+    shard: String,
+    pending: Pending,
+}
+
+impl SidecarCursor {
+    /// Of a shard; the sidecar must be read with its `row` and `doc_key` columns.
+    ///
+    /// # Errors
+    /// [`RunError::Corrupt`] when it lacks these columns.
+    pub fn new(shard: &str, sidecar: SidecarReader) -> RunResult<Self> {
+        Ok(Self { shard: shard.to_owned(), pending: Pending::new(sidecar)? })
+    }
+
+    /// The rows that stand beside those of a batch with the two key columns. Rows before the batch's first one are passed over;
+    /// from there on no row may be in one of the two alone.
+    ///
+    /// # Errors
+    /// [`RunError::Misaligned`]; a sidecar that cannot be read on.
+    pub fn beside(&mut self, batch: &RecordBatch) -> RunResult<RecordBatch> {
+        let wanted = row_numbers(batch).values();
+        let mut pieces = Vec::new();
+        let mut have = 0;
+        while have < wanted.len() {
+            if !self.pending.fill()? {
+                return Err(misaligned(
+                    &self.shard,
+                    wanted[have],
+                    &self.pending.reader,
+                    "the row is missing",
+                ));
+            }
+            if have == 0 {
+                let rows = row_numbers(&self.pending.batch).values();
+                let before = rows[self.pending.at..].partition_point(|row| *row < wanted[0]);
+                self.pending.at += before;
+                if self.pending.left() == 0 {
+                    continue;
+                }
+            }
+            let count = self.pending.left().min(wanted.len() - have);
+            let piece = self.pending.take(count);
+            compare(&self.shard, self.pending.reader.path(), &batch.slice(have, count), &piece)?;
+            have += count;
+            pieces.push(piece);
+        }
+        let schema = self.pending.reader.schema();
+        Ok(arrow_select::concat::concat_batches(schema, &pieces)?)
+    }
+}
+
 /// An inventory against which rows are checked as they come, in order.
 pub(crate) struct InventoryCursor {
     shard: String,

@@ -11,7 +11,7 @@ mod digest;
 mod reader;
 mod writer;
 
-pub use aligned::{AlignedBatch, AlignedReader, zip_aligned};
+pub use aligned::{AlignedBatch, AlignedReader, SidecarCursor, zip_aligned};
 pub(crate) use aligned::{InventoryCursor, check_keyed, key_column, row_numbers};
 pub(crate) use digest::type_from_name;
 pub use digest::{RowDigest, type_name};

@@ -319,9 +319,35 @@ fn parts_of_another_generation_of_the_input_are_not_taken() {
     let signal = run.open_signal(&exact(), Beside::Refuse).unwrap();
     let half = span(0, 100);
     signal.commit_part(&shard, half, &answers(&among(half, None), 1)).unwrap();
-    let reading = signal.reading(BTreeMap::from([(shard.path.clone(), 2)]));
+    let reading = signal.reading("other@00000000", BTreeMap::from([(shard.path.clone(), 2)]));
     assert_eq!(reading.parts(&shard).unwrap().missing(PHYSICAL), [span(0, PHYSICAL)]);
     compute(&reading, &shard, &uniform(80)).unwrap();
     assert_eq!(signal.receipt(&shard).unwrap().unwrap().input_generation, Some(2));
     assert!(contents(run.store()).keys().all(|path| !path.contains(".parts/")));
+}
+
+#[test]
+fn generations_of_several_inputs_are_kept_by_their_names() {
+    let (_folder, run, shard) = local_run(PHYSICAL);
+    let mut several = exact();
+    several.input = "several".to_owned();
+    several.inputs =
+        [("", "documents"), ("a", "left@00000000"), ("b", "right@00000000"), ("c", "left@00000000")]
+            .map(|(role, name)| (role.to_owned(), name.to_owned()))
+            .into();
+    let signal = run.open_signal(&several, Beside::Refuse).unwrap();
+    let back = run.resolve(signal.full_name()).unwrap();
+    assert_eq!(back.record().reads().into_iter().collect::<Vec<_>>(), ["left@00000000", "right@00000000"]);
+    let at = |generation| BTreeMap::from([(shard.path.clone(), generation)]);
+    // The same generation of the one is not that of the other.
+    let left = signal.reading("left@00000000", at(2)).reading("right@00000000", at(1));
+    let right = signal.reading("left@00000000", at(1)).reading("right@00000000", at(2));
+    let half = span(0, 100);
+    left.commit_part(&shard, half, &answers(&among(half, None), 1)).unwrap();
+    assert_eq!(right.parts(&shard).unwrap().missing(PHYSICAL), [span(0, PHYSICAL)]);
+    assert_eq!(left.parts(&shard).unwrap().missing(PHYSICAL), [span(100, PHYSICAL - 100)]);
+    compute(&right, &shard, &uniform(80)).unwrap();
+    let receipt = signal.receipt(&shard).unwrap().unwrap();
+    assert_eq!((receipt.generation_read("left@00000000"), receipt.generation_read("right@00000000")), (1, 2));
+    assert_eq!(receipt.input_generation, None);
 }

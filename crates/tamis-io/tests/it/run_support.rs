@@ -109,7 +109,7 @@ pub(crate) fn record(fingerprint: Fingerprint, repeatability: Repeatability) -> 
     let info = SignalInfo {
         name: "made-up".to_owned(),
         fingerprint,
-        input: Input::Documents,
+        input: Input::DOCUMENTS,
         parallelism: Parallelism::PerCore,
         schema: Arc::new(value_schema()),
         ranking: Some(Ranking {

@@ -502,7 +502,7 @@ fn info(
     SignalInfo {
         name: NAME.to_owned(),
         fingerprint,
-        input: Input::Documents,
+        input: Input::DOCUMENTS,
         parallelism: options.parallelism,
         schema: columns::schema(More::default()),
         ranking: Some(Ranking {

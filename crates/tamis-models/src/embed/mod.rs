@@ -200,7 +200,7 @@ fn info(embedder: &Embedder, max_tokens: usize, options: &EmbedOptions) -> Signa
     SignalInfo {
         name: NAME.to_owned(),
         fingerprint,
-        input: Input::Documents,
+        input: Input::DOCUMENTS,
         parallelism: options.parallelism,
         schema: columns::schema(dimension, options.precision),
         ranking: None,

@@ -238,7 +238,7 @@ fn info(identity: &ModelIdentity, reading: &dyn Reading, options: &PerplexityOpt
     SignalInfo {
         name: options.name.clone(),
         fingerprint,
-        input: Input::Documents,
+        input: Input::DOCUMENTS,
         parallelism: options.parallelism,
         schema: columns::schema(),
         ranking: Some(Ranking {

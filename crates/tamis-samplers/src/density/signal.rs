@@ -15,6 +15,9 @@ use super::{RaceSketch, finite_rows};
 /// Name of the column of standard errors.
 const STANDARD_ERROR: &str = "standard_error";
 
+/// What the signal that is read is to this one.
+pub(super) const EMBEDDING_ROLE: &str = "embedding";
+
 /// Whether the sketch counted the documents that are scored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Membership {
@@ -54,7 +57,7 @@ impl Density {
         let info = SignalInfo {
             name: "density".to_owned(),
             fingerprint,
-            input: Input::Signal(embedding_name.to_owned()),
+            input: Input::signal(EMBEDDING_ROLE, embedding_name),
             parallelism: Parallelism::PerCore,
             schema: Arc::new(schema),
             ranking: Some(Ranking {
@@ -95,7 +98,7 @@ impl Signal for Density {
     }
 
     fn annotate(&self, input: &RecordBatch) -> Result<RecordBatch> {
-        let batch = EmbeddingBatch::new(input.clone())?;
+        let batch = EmbeddingBatch::new(Input::of_role(input, EMBEDDING_ROLE)?)?;
         let (indices, values) = finite_rows(&batch, self.sketch.parameters().dimension as usize)?;
         let mut scores = vec![None; batch.len()];
         let mut errors = vec![None; batch.len()];

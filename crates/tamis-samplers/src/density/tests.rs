@@ -8,7 +8,9 @@ use proptest::prelude::*;
 use rand::rngs::StdRng;
 use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
-use tamis_core::{DocKey, EmbeddingBatch, Error, Fingerprint, ScoreBatch, Signal, Summary, column, reason};
+use tamis_core::{
+    DocKey, EmbeddingBatch, Error, Fingerprint, Input, ScoreBatch, Signal, Summary, column, reason,
+};
 
 use super::*;
 
@@ -444,6 +446,11 @@ fn parameters_out_of_range_are_refused() {
     assert!("gausian".parse::<Projection>().is_err());
 }
 
+/// As the signal gets it.
+fn in_role(batch: &RecordBatch) -> RecordBatch {
+    Input::in_role(batch, "embedding").unwrap()
+}
+
 #[test]
 fn members_count_themselves_and_failed_rows_have_reasons() {
     let rows = corpus(40, 2, 5, 7);
@@ -457,7 +464,7 @@ fn members_count_themselves_and_failed_rows_have_reasons() {
         assert_eq!(sketch.documents(), 38);
         let density = Density::new(Arc::new(sketch), "embed@00000000", Membership::Member);
         let scores = |density: &Density| {
-            let values = density.annotate(batch.as_arrow()).unwrap();
+            let values = density.annotate(&in_role(batch.as_arrow())).unwrap();
             assert_eq!(&values.schema(), &density.info().schema);
             let columns = batch.as_arrow().columns()[..2].iter().chain(values.columns()).cloned().collect();
             let schema = ScoreBatch::sidecar_schema(&values.schema());
@@ -489,7 +496,7 @@ fn an_empty_batch_and_another_dimension() {
     let sketch = RaceSketch::new(parameters(2, 1), &fingerprint()).unwrap();
     let density = Density::new(Arc::new(sketch.clone()), "embed@00000000", Membership::Other);
     let nothing = batch(0, &[None], false).as_arrow().slice(0, 0);
-    assert_eq!(density.annotate(&nothing).unwrap().num_rows(), 0);
+    assert_eq!(density.annotate(&in_role(&nothing)).unwrap().num_rows(), 0);
     let mut narrow =
         RaceSketch::new(RaceParameters { dimension: 5, ..parameters(2, 1) }, &fingerprint()).unwrap();
     let error = narrow.add_batch(&batch(0, &[Some(vec![0.5; D])], false)).unwrap_err();

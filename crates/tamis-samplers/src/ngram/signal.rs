@@ -77,7 +77,7 @@ impl NgramSignal {
                 .with("model", &source.digest)
                 .with("order", source.model.order())
                 .with("text", source.segment.name()),
-            input: Input::Documents,
+            input: Input::DOCUMENTS,
             parallelism: Parallelism::PerCore,
             schema: Arc::new(schema),
             ranking: Some(Ranking {

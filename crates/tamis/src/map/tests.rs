@@ -32,7 +32,7 @@ impl Lengths {
         let info = SignalInfo {
             name: "lengths".to_owned(),
             fingerprint: Fingerprint::new("lengths", 1),
-            input: Input::Documents,
+            input: Input::DOCUMENTS,
             parallelism,
             schema: Arc::new(schema),
             ranking: None,

@@ -114,7 +114,7 @@ impl ColumnSignal {
         let info = SignalInfo {
             name: stored_name(name),
             fingerprint: Fingerprint::new("column", 1).with("column", name),
-            input: Input::Documents,
+            input: Input::DOCUMENTS,
             parallelism: Parallelism::PerCore,
             schema: Arc::new(schema),
             ranking: Some(Ranking {

@@ -59,7 +59,7 @@ impl Counts {
         let info = SignalInfo {
             name: "counts".to_owned(),
             fingerprint: Fingerprint::new("counts", VERSION),
-            input: Input::Documents,
+            input: Input::DOCUMENTS,
             parallelism: Parallelism::PerCore,
             schema: Arc::new(Schema::new(fields)),
             // The count that tells most about web text; which one is best on a corpus, labels have to say.

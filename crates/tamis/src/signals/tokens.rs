@@ -81,7 +81,7 @@ impl TokenCount {
                 Some(version) => fingerprint.with("pieces", version),
                 None => fingerprint,
             },
-            input: Input::Documents,
+            input: Input::DOCUMENTS,
             parallelism: Parallelism::PerCore,
             schema: Arc::new(schema),
             ranking: None,

@@ -170,8 +170,8 @@ fn two_signals_of_one_name_keep_their_own_scales() {
     let version = project.inventory().unwrap();
     let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
     let row = TABLE.iter().find(|row| row.name == "ask-llm").unwrap();
-    let names = [row.options, row.changed]
-        .map(|options| project.score(&version, &options(), beside).unwrap().0.full_name().to_owned());
+    let names = [row.options(), row.changed()]
+        .map(|asked| project.score(&version, &asked, beside).unwrap().0.full_name().to_owned());
     for name in &names {
         let report = project.show(Some(name), &Order::Top, 40).unwrap();
         let at = report.signals.iter().position(|signal| signal == name).unwrap();

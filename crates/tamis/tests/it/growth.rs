@@ -6,7 +6,7 @@ use std::path::Path;
 use tamis::options::{DensityOptions, EmbedOptions, SignalOptions};
 use tamis::{ScoreOptions, Silent, Worker};
 
-use crate::signals::{TABLE, density, embed, open};
+use crate::signals::{TABLE, asked, density, embed, open};
 use crate::support::folder;
 use crate::support::observers::Watch;
 use crate::support::snapshot::{assert_same, snapshot};
@@ -60,21 +60,21 @@ fn a_shard_that_comes_later_is_scored_alone() {
 fn the_same_signal_asked_for_otherwise_is_refused_unless_beside() {
     let corpus = folder();
     corpus::mixed(corpus.path());
-    for row in TABLE {
+    for row in asked() {
         let run = folder();
         let project = open(corpus.path(), run.path(), 2, &Silent);
         let (version, _, _) = row.complete(&project);
         let old = signals(run.path());
-        let changed = (row.changed)();
-        if changed == (row.options)() {
+        let changed = row.changed();
+        if changed == row.options() {
             assert_eq!(row.name, "counts", "a signal with options must be told apart by them");
             continue;
         }
-        if changed.stored_name() != (row.options)().stored_name() {
+        if changed.stored_name() != row.options().stored_name() {
             // Nothing but its name decides a column, and another name is another signal: see below.
             assert!(row.name.starts_with("column:"), "{}", row.name);
             let (other, _) = project.score(&version, &changed, ScoreOptions::default()).unwrap();
-            assert_ne!(other.record().name, (row.options)().stored_name());
+            assert_ne!(other.record().name, row.options().stored_name());
             continue;
         }
         let watch = Watch::counting();
@@ -83,7 +83,7 @@ fn the_same_signal_asked_for_otherwise_is_refused_unless_beside() {
             .unwrap_err();
         assert_eq!(watch.documents("sketch embeddings"), 0, "{}: refused after work", row.name);
         let message = error.to_string();
-        for change in row.changes {
+        for change in row.changes() {
             assert!(message.contains(change), "{}: `{message}` does not name `{change}`", row.name);
         }
         assert!(error.hint().unwrap().contains("--beside"), "{}: {:?}", row.name, error.hint());
@@ -262,7 +262,7 @@ fn a_shard_that_changed_under_its_time_and_size_is_never_scored_as_the_one_that_
         let word = text.split("\"text\":\"").nth(1).unwrap()[..4].to_owned();
         rewrite_unseen(&path, &format!("\"text\":\"{word}"), "\"text\":\"wxyz");
         assert_ne!(std::fs::read_to_string(&path).unwrap(), text);
-        let error = project.score(&version, &(row.options)(), ScoreOptions::default()).unwrap_err();
+        let error = row.try_score(&project, &version, Worker::ALONE).unwrap_err();
         assert!(
             error.to_string().contains("shard `c.jsonl` changed since it was read"),
             "{}: {error}",
@@ -288,7 +288,7 @@ fn documents_that_vanish_from_the_end_of_a_shard_leave_no_part_behind() {
         // The last line is blank now: no document, and no other byte than before.
         let last = text.trim_end().rsplit('\n').next().unwrap();
         rewrite_unseen(&path, last, &" ".repeat(last.len()));
-        let error = project.score(&version, &(row.options)(), ScoreOptions::default()).unwrap_err();
+        let error = row.try_score(&project, &version, Worker::ALONE).unwrap_err();
         assert!(
             error.to_string().contains("shard `c.jsonl` changed since it was read"),
             "{}: {error}",
@@ -358,7 +358,7 @@ fn a_shard_that_is_replaced_while_it_is_scored_gets_no_receipt() {
     let meddler = std::sync::Arc::new(Meddler(corpus.path().join("c.jsonl")));
     let project = open(corpus.path(), run.path(), 1, &meddler);
     let version = project.inventory().unwrap();
-    let asked = (TABLE[0].options)();
+    let asked = TABLE[0].options();
     let error = project.score(&version, &asked, ScoreOptions::default()).unwrap_err();
     assert!(error.to_string().contains("`c.jsonl` changed"), "{error}");
     let signal = project.run_directory().resolve(&asked.stored_name()).unwrap();

@@ -4,7 +4,7 @@ use serde_json::Value;
 use tamis::options::SignalOptions;
 use tamis::{By, Project, ScoreOptions, Silent};
 
-use crate::signals::{TABLE, open};
+use crate::signals::{asked, open};
 use crate::support::corpus;
 use crate::support::folder;
 use crate::support::observers::{Watch, until_stopped};
@@ -21,8 +21,8 @@ fn plan(project: &Project, planned: &By<'_>, options: ScoreOptions) -> (String, 
 fn what_is_left_is_counted_wherever_a_run_was_stopped() {
     let corpus = folder();
     corpus::mixed(corpus.path());
-    for row in TABLE {
-        let asked = (row.options)();
+    for row in asked() {
+        let asked = row.options();
         let planned = By::Exactly(&asked);
         for stop in [1, 3] {
             let run = folder();
@@ -47,8 +47,8 @@ fn what_is_left_is_counted_wherever_a_run_was_stopped() {
 fn other_options_are_planned_as_the_run_takes_them() {
     let corpus = folder();
     corpus::mixed(corpus.path());
-    for row in TABLE {
-        let (asked, changed) = ((row.options)(), (row.changed)());
+    for row in asked() {
+        let (asked, changed) = (row.options(), row.changed());
         if asked.stored_name() != changed.stored_name() {
             // Another column is another signal and no other way to compute this one.
             assert!(matches!(asked, SignalOptions::Column(_)), "{}", row.name);

@@ -41,7 +41,7 @@ fn workers_that_wait_for_each_other_give_the_bytes_of_one() {
                     let version = project.inventory().unwrap();
                     let worker = Worker::parse(worker).unwrap();
                     let options = ScoreOptions { worker, wait: true, ..ScoreOptions::default() };
-                    project.score(&version, &(row.options)(), options).unwrap();
+                    row.score_as(&project, &version, options).unwrap();
                 });
             }
         });
@@ -56,17 +56,16 @@ fn tasks_done_anywhere_in_any_order_by_one_load_give_the_bytes_of_one_call() {
     let corpus = folder();
     corpus::mixed(corpus.path());
     for row in TABLE {
-        let asked = (row.options)();
         let run = folder();
         let here = open(corpus.path(), run.path(), 2, &Silent);
         let version = here.inventory().unwrap();
         if !row.by_worker {
-            assert!(here.scorer(&asked).unwrap_err().is_usage(), "{}", row.name);
+            assert!(row.scorer(&here, &version).unwrap_err().is_usage(), "{}", row.name);
             continue;
         }
         let alone = folder();
         row.complete(&open(corpus.path(), alone.path(), 2, &Silent));
-        let scorer = here.scorer(&asked).unwrap();
+        let scorer = row.scorer(&here, &version).unwrap();
         let signal = here.begin(&scorer, false).unwrap();
         let there = open(corpus.path(), run.path(), 1, &Silent);
         let mut tasks = here.tasks(&version, &signal).unwrap();

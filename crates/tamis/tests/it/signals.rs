@@ -6,9 +6,10 @@ use tamis::options::{
     AskOptions, ColumnOptions, CorpusOptions, CountsOptions, DensityOptions, EmbedOptions, NgramOptions,
     Objective, PerplexityOptions, SelectOptions, SignalOptions, TokensOptions,
 };
-use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, SelectReport, Target, Worker};
+use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, Scorer, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
 
+use crate::support::blend::blend;
 use crate::support::models::MODELS;
 use crate::support::observers::Shared;
 use crate::support::server::SERVER;
@@ -17,144 +18,204 @@ use crate::support::server::SERVER;
 pub(crate) struct Row {
     /// As the user writes it.
     pub(crate) name: &'static str,
-    /// How it is asked for.
-    pub(crate) options: fn() -> SignalOptions,
-    /// The same name asked for otherwise.
-    pub(crate) changed: fn() -> SignalOptions,
-    /// What a refusal of the above must name.
-    pub(crate) changes: &'static [&'static str],
+    /// Where it comes from.
+    pub(crate) made: Made,
     /// Column to select by and rule, where it is a score.
     pub(crate) select: Option<(&'static str, Rule)>,
     /// Whether a worker can do its share alone, without what others make.
     pub(crate) by_worker: bool,
 }
 
+/// Where a signal comes from.
+pub(crate) enum Made {
+    /// It is one of tamis' own.
+    Asked {
+        /// How it is asked for.
+        options: fn() -> SignalOptions,
+        /// The same name asked for otherwise.
+        changed: fn() -> SignalOptions,
+        /// What a refusal of the above must name.
+        changes: &'static [&'static str],
+    },
+    /// It is the caller's own, and reads others that are computed first.
+    Own { scorer: fn(&Project, &CorpusVersion, Worker) -> tamis::Result<Scorer> },
+}
+
 pub(crate) const TABLE: &[Row] = &[
     Row {
         name: "column:q-a",
-        options: || SignalOptions::Column(ColumnOptions { name: "q-a".to_owned() }),
-        changed: || SignalOptions::Column(ColumnOptions { name: "q.a".to_owned() }),
-        changes: &[],
+        made: Made::Asked {
+            options: || SignalOptions::Column(ColumnOptions { name: "q-a".to_owned() }),
+            changed: || SignalOptions::Column(ColumnOptions { name: "q.a".to_owned() }),
+            changes: &[],
+        },
         select: Some(("score", Rule::Top)),
         by_worker: true,
     },
     Row {
         name: "counts",
-        options: || SignalOptions::Counts(CountsOptions {}),
-        changed: || SignalOptions::Counts(CountsOptions {}),
-        changes: &[],
+        made: Made::Asked {
+            options: || SignalOptions::Counts(CountsOptions {}),
+            changed: || SignalOptions::Counts(CountsOptions {}),
+            changes: &[],
+        },
         select: Some(("stop_word_share", Rule::Top)),
         by_worker: true,
     },
     Row {
         name: "tokens",
-        options: || SignalOptions::Tokens(TokensOptions { tokenizer: MODELS.judge.clone() }),
-        changed: || SignalOptions::Tokens(TokensOptions { tokenizer: MODELS.embedder.clone() }),
-        changes: &["tokenizer"],
+        made: Made::Asked {
+            options: || SignalOptions::Tokens(TokensOptions { tokenizer: MODELS.judge.clone() }),
+            changed: || SignalOptions::Tokens(TokensOptions { tokenizer: MODELS.embedder.clone() }),
+            changes: &["tokenizer"],
+        },
         select: Some(("tokens", Rule::Bottom)),
         by_worker: true,
     },
     Row {
         name: "embed",
-        options: || SignalOptions::Embed(embed()),
-        changed: || SignalOptions::Embed(EmbedOptions { model: MODELS.other_embedder.clone(), ..embed() }),
-        changes: &["model"],
+        made: Made::Asked {
+            options: || SignalOptions::Embed(embed()),
+            changed: || {
+                SignalOptions::Embed(EmbedOptions { model: MODELS.other_embedder.clone(), ..embed() })
+            },
+            changes: &["model"],
+        },
         select: None,
         by_worker: true,
     },
     Row {
         name: "ask-llm",
-        options: || SignalOptions::AskLlm(ask()),
-        changed: || SignalOptions::AskLlm(AskOptions { model: MODELS.other_judge.clone(), ..ask() }),
-        changes: &["model"],
+        made: Made::Asked {
+            options: || SignalOptions::AskLlm(ask()),
+            changed: || SignalOptions::AskLlm(AskOptions { model: MODELS.other_judge.clone(), ..ask() }),
+            changes: &["model"],
+        },
         select: Some(("score", Rule::Top)),
         by_worker: true,
     },
     Row {
         name: "perplexity",
-        options: || SignalOptions::Perplexity(perplexity()),
-        changed: || SignalOptions::Perplexity(PerplexityOptions { stride: Some(3), ..perplexity() }),
-        changes: &["stride_tokens"],
+        made: Made::Asked {
+            options: || SignalOptions::Perplexity(perplexity()),
+            changed: || SignalOptions::Perplexity(PerplexityOptions { stride: Some(3), ..perplexity() }),
+            changes: &["stride_tokens"],
+        },
         select: Some(("nll_per_byte", Rule::Band)),
         by_worker: true,
     },
     Row {
         name: "ngram",
-        options: || SignalOptions::Ngram(ngram(&MODELS.ngram)),
-        changed: || SignalOptions::Ngram(ngram(&MODELS.other_ngram)),
-        changes: &["model"],
+        made: Made::Asked {
+            options: || SignalOptions::Ngram(ngram(&MODELS.ngram)),
+            changed: || SignalOptions::Ngram(ngram(&MODELS.other_ngram)),
+            changes: &["model"],
+        },
         select: Some(("perplexity", Rule::Bottom)),
         by_worker: true,
     },
     Row {
         name: "perplexity:late",
-        options: || {
-            let name = Some("late".to_owned());
-            SignalOptions::Perplexity(PerplexityOptions { name, ..perplexity() })
+        made: Made::Asked {
+            options: || {
+                let name = Some("late".to_owned());
+                SignalOptions::Perplexity(PerplexityOptions { name, ..perplexity() })
+            },
+            changed: || {
+                let (name, model) = (Some("late".to_owned()), Some(MODELS.other_judge.clone()));
+                SignalOptions::Perplexity(PerplexityOptions { name, model, ..perplexity() })
+            },
+            changes: &["model"],
         },
-        changed: || {
-            let (name, model) = (Some("late".to_owned()), Some(MODELS.other_judge.clone()));
-            SignalOptions::Perplexity(PerplexityOptions { name, model, ..perplexity() })
-        },
-        changes: &["model"],
         select: Some(("perplexity", Rule::Bottom)),
         by_worker: true,
     },
     Row {
         name: "ask-llm",
-        options: || SignalOptions::AskLlm(AskOptions { model: MODELS.t5_judge.clone(), ..ask() }),
-        changed: || SignalOptions::AskLlm(AskOptions { model: MODELS.other_t5_judge.clone(), ..ask() }),
-        changes: &["model"],
+        made: Made::Asked {
+            options: || SignalOptions::AskLlm(AskOptions { model: MODELS.t5_judge.clone(), ..ask() }),
+            changed: || SignalOptions::AskLlm(AskOptions { model: MODELS.other_t5_judge.clone(), ..ask() }),
+            changes: &["model"],
+        },
         select: Some(("score", Rule::Top)),
         by_worker: true,
     },
     Row {
         name: "perplexity",
-        options: || {
-            let objective = Some(Objective::Span);
-            SignalOptions::Perplexity(PerplexityOptions { objective, ..t5_perplexity() })
+        made: Made::Asked {
+            options: || {
+                let objective = Some(Objective::Span);
+                SignalOptions::Perplexity(PerplexityOptions { objective, ..t5_perplexity() })
+            },
+            changed: || {
+                let objective = Some(Objective::Prefix);
+                SignalOptions::Perplexity(PerplexityOptions { objective, ..t5_perplexity() })
+            },
+            changes: &["objective"],
         },
-        changed: || {
-            let objective = Some(Objective::Prefix);
-            SignalOptions::Perplexity(PerplexityOptions { objective, ..t5_perplexity() })
-        },
-        changes: &["objective"],
         select: Some(("perplexity", Rule::Bottom)),
         by_worker: true,
     },
     Row {
         name: "embed",
-        options: || SignalOptions::Embed(EmbedOptions { model: MODELS.sentence_t5.clone(), ..embed() }),
-        changed: || SignalOptions::Embed(embed()),
-        changes: &["model", "dimension"],
+        made: Made::Asked {
+            options: || SignalOptions::Embed(EmbedOptions { model: MODELS.sentence_t5.clone(), ..embed() }),
+            changed: || SignalOptions::Embed(embed()),
+            changes: &["model", "dimension"],
+        },
         select: None,
         by_worker: true,
     },
     Row {
         name: "density",
-        options: || SignalOptions::Density(density()),
-        changed: || SignalOptions::Density(DensityOptions { seed: 5, ..density() }),
-        changes: &["seed"],
+        made: Made::Asked {
+            options: || SignalOptions::Density(density()),
+            changed: || SignalOptions::Density(DensityOptions { seed: 5, ..density() }),
+            changes: &["seed"],
+        },
         select: Some(("score", Rule::Ips)),
         by_worker: false,
     },
     Row {
         name: "ask-llm",
-        options: || SignalOptions::AskLlm(ask_server()),
-        changed: || SignalOptions::AskLlm(AskOptions { model: format!("{}#other", *SERVER), ..ask_server() }),
-        changes: &["model"],
+        made: Made::Asked {
+            options: || SignalOptions::AskLlm(ask_server()),
+            changed: || {
+                SignalOptions::AskLlm(AskOptions { model: format!("{}#other", *SERVER), ..ask_server() })
+            },
+            changes: &["model"],
+        },
         select: Some(("score", Rule::Top)),
         by_worker: true,
     },
     Row {
         name: "embed",
-        options: || SignalOptions::Embed(embed_server()),
-        changed: || SignalOptions::Embed(EmbedOptions { store_f32: true, ..embed_server() }),
-        changes: &["precision"],
+        made: Made::Asked {
+            options: || SignalOptions::Embed(embed_server()),
+            changed: || SignalOptions::Embed(EmbedOptions { store_f32: true, ..embed_server() }),
+            changes: &["precision"],
+        },
         select: None,
         by_worker: true,
     },
+    Row {
+        name: "blend",
+        made: Made::Own { scorer: |project, version, worker| blend(project, version, worker, false) },
+        select: Some(("score", Rule::Top)),
+        by_worker: true,
+    },
+    Row {
+        name: "blend-documents",
+        made: Made::Own { scorer: |project, version, worker| blend(project, version, worker, true) },
+        select: Some(("score", Rule::Ips)),
+        by_worker: true,
+    },
 ];
+
+/// The rows that are asked for by options.
+pub(crate) fn asked() -> impl Iterator<Item = &'static Row> {
+    TABLE.iter().filter(|row| matches!(row.made, Made::Asked { .. }))
+}
 
 pub(crate) fn embed() -> EmbedOptions {
     EmbedOptions { model: MODELS.embedder.clone(), ..EmbedOptions::default() }
@@ -217,9 +278,43 @@ pub(crate) fn selecting(by: &str, rule: Option<Rule>, targets: Vec<Target>) -> S
 }
 
 impl Row {
+    /// How it is asked for.
+    pub(crate) fn options(&self) -> SignalOptions {
+        let Made::Asked { options, .. } = self.made else { panic!("`{}` has no options", self.name) };
+        options()
+    }
+
+    /// The same name asked for otherwise.
+    pub(crate) fn changed(&self) -> SignalOptions {
+        let Made::Asked { changed, .. } = self.made else { panic!("`{}` has no options", self.name) };
+        changed()
+    }
+
+    /// What a refusal of [`Row::changed`] must name.
+    pub(crate) fn changes(&self) -> &'static [&'static str] {
+        let Made::Asked { changes, .. } = self.made else { return &[] };
+        changes
+    }
+
+    /// As the run has it.
+    pub(crate) fn stored_name(&self) -> String {
+        match self.made {
+            Made::Asked { options, .. } => options().stored_name(),
+            Made::Own { .. } => self.name.to_owned(),
+        }
+    }
+
+    /// What computes it, with all that it reads computed.
+    pub(crate) fn scorer(&self, project: &Project, version: &CorpusVersion) -> tamis::Result<Scorer> {
+        match self.made {
+            Made::Asked { options, .. } => project.scorer(&options()),
+            Made::Own { scorer } => scorer(project, version, Worker::ALONE),
+        }
+    }
+
     /// Stage that an observer sees while it is scored.
     pub(crate) fn stage(&self) -> String {
-        format!("score {}", (self.options)().stored_name())
+        format!("score {}", self.stored_name())
     }
 
     /// Scores, as one of several workers or alone.
@@ -233,8 +328,22 @@ impl Row {
         version: &CorpusVersion,
         worker: Worker,
     ) -> tamis::Result<MapReport> {
-        let options = ScoreOptions { worker, ..ScoreOptions::default() };
-        Ok(project.score(version, &(self.options)(), options)?.1.map)
+        self.score_as(project, version, ScoreOptions { worker, ..ScoreOptions::default() })
+    }
+
+    /// As [`Row::try_score`], in any way.
+    pub(crate) fn score_as(
+        &self,
+        project: &Project,
+        version: &CorpusVersion,
+        options: ScoreOptions,
+    ) -> tamis::Result<MapReport> {
+        Ok(match self.made {
+            Made::Asked { options: asked, .. } => project.score(version, &asked(), options)?.1.map,
+            Made::Own { scorer } => {
+                project.score_with(version, &scorer(project, version, options.worker)?, options)?.1.map
+            }
+        })
     }
 
     /// Selects two rates by it, or at random where it is no score.
@@ -246,7 +355,7 @@ impl Row {
         let targets = rates(&["10%", "35%"]);
         match self.select {
             Some((column, rule)) => {
-                let signal = project.run_directory().resolve(&(self.options)().stored_name())?;
+                let signal = project.run_directory().resolve(&self.stored_name())?;
                 let options = selecting(self.name, Some(rule), targets);
                 project.select(version, Some((&signal, column)), None, &options)
             }

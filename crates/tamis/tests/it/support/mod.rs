@@ -1,5 +1,6 @@
 //! What the laws need: corpora, tiny models, observers that stop a run, and the bytes of a run directory.
 
+pub(crate) mod blend;
 pub(crate) mod corpus;
 pub(crate) mod models;
 pub(crate) mod observers;
