@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
 
+use serde::Serialize;
 use serde_json::Value;
 use tamis_io::corpus::IdMode;
 use tamis_io::run::{CorpusVersion, ShardRecord, shard_name, shard_stem};
@@ -11,13 +12,14 @@ use crate::project::Project;
 use crate::{Error, Result};
 
 /// A row that could not be read, as the quarantine has it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct UnreadableRow {
     /// Path of its shard.
     pub shard: String,
     /// 0-based physical row.
     pub row: u64,
     /// Whether rows are lines there.
+    #[serde(skip)]
     pub in_lines: bool,
     /// Why, in a word.
     pub reason: String,

@@ -9,6 +9,8 @@ use std::sync::{Mutex, PoisonError};
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, BooleanArray, RecordBatch};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 use tamis_core::{Direction, DocKey, DocumentBatch, ScoreBatch, Signal, column};
 use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
@@ -38,8 +40,8 @@ pub struct SampleOptions {
     pub against: Option<String>,
 }
 
-/// How the new scores go with the old ones.
-#[derive(Clone, Debug, PartialEq)]
+/// How the new scores go with the old ones. As JSON it is what `--json` prints.
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct SampleReport {
     /// The stored signal, by its full name.
     pub old: String,
@@ -52,11 +54,16 @@ pub struct SampleReport {
     /// Kendall's τ-b of the two orders, in [−1, 1].
     pub kendall_tau: f64,
     /// For each rate: the share of the documents kept by the old scores that the new ones would drop, in [0, 1].
+    #[serde(serialize_with = "churn_by_rate")]
     pub churn: Vec<(f64, f64)>,
     /// Mean probability on yes and no of the new judge.
     pub mass: Option<f64>,
     /// Sentences that a person should read.
     pub findings: Vec<String>,
+}
+
+fn churn_by_rate<S: Serializer>(churn: &[(f64, f64)], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(churn.iter().map(|(rate, churn)| json!({ "rate": rate, "churn": churn })))
 }
 
 impl Project {

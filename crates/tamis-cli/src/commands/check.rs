@@ -1,6 +1,5 @@
 //! `tamis models check`
 
-use serde_json::{Value, json};
 use tamis::evaluation::{Baseline, Estimate};
 use tamis::{CheckOptions, CheckReport, CheckedJudge, Half, check_model};
 
@@ -41,7 +40,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Check) -> anyhow::Result<Outcome
         );
     }
     let report = check_model(&options, context.global.threads.unwrap_or(0), context.terminal)?;
-    context.print(|| json_of(&report), || text_of(&report));
+    context.print_report(&report, || text_of(&report))?;
     Ok(Outcome::Done)
 }
 
@@ -50,39 +49,6 @@ fn direction(baseline: &Baseline) -> &'static str {
         tamis::Direction::HigherIsBetter => "higher",
         tamis::Direction::LowerIsBetter => "lower",
     }
-}
-
-fn json_of(report: &CheckReport) -> Value {
-    let baseline = |baseline: &Baseline| json!({ "count": baseline.name, "better": direction(baseline), "auc": baseline.auc });
-    let kinds: Vec<Value> = report
-        .baselines_by_kind
-        .iter()
-        .map(
-            |(kind, documents, best)| json!({ "kind": kind, "documents": documents, "best": baseline(best) }),
-        )
-        .collect();
-    let judges: Vec<Value> = report
-        .judges
-        .iter()
-        .map(|judge| {
-            let mut value = json!(judge);
-            value["sentence"] = json!(judge.sentence());
-            value
-        })
-        .collect();
-    json!({
-        "model": report.model,
-        "digest": report.digest,
-        "default_prompt": report.default_prompt,
-        "labelled": report.labelled,
-        "labelled_digest": report.labelled_digest,
-        "good": report.good,
-        "bad": report.bad,
-        "baselines": report.baselines.iter().map(baseline).collect::<Vec<_>>(),
-        "baselines_by_kind": kinds,
-        "judges": judges,
-        "left_out": report.left_out,
-    })
 }
 
 fn interval(auc: &Estimate) -> String {

@@ -71,7 +71,8 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         if !context.global.json {
             report.findings.iter().for_each(|finding| context.terminal.warn(finding));
         }
-        context.print(|| with_left_out(json_of_sample(&report), &project), || text_of_sample(&report));
+        let object = serde_json::to_value(&report)?;
+        context.print(|| with_left_out(object, &project), || text_of_sample(&report));
         return Ok(Outcome::Done);
     }
     let (version, reports) = context.audited(&project, |changed| {
@@ -150,21 +151,6 @@ fn text_of(report: &ScoreReport, version: &CorpusVersion) -> String {
         text += &format!("\n{} shards are left to other workers", count(map.unfinished_shards as u64));
     }
     text
-}
-
-fn json_of_sample(report: &SampleReport) -> serde_json::Value {
-    let churn: Vec<_> =
-        report.churn.iter().map(|(rate, churn)| json!({ "rate": rate, "churn": churn })).collect();
-    json!({
-        "old": report.old,
-        "new": report.new,
-        "drawn": report.drawn,
-        "compared": report.compared,
-        "kendall_tau": report.kendall_tau,
-        "churn": churn,
-        "mass": report.mass,
-        "findings": report.findings,
-    })
 }
 
 fn text_of_sample(report: &SampleReport) -> String {

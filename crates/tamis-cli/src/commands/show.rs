@@ -1,6 +1,5 @@
 //! `tamis show`
 
-use serde_json::json;
 use tamis::{Order, ShowReport};
 
 use super::{Context, Outcome, Writes};
@@ -23,38 +22,12 @@ pub(crate) fn run(context: &Context<'_>, args: &Show) -> anyhow::Result<Outcome>
         }
     };
     let project = context.open(None, &args.run, Writes::Nothing)?;
-    let report = project.show(args.by.as_deref(), &order, number)?;
-    context.print(|| json_of(&report, args.characters), || text_of(&report, args.characters));
+    let mut report = project.show(args.by.as_deref(), &order, number)?;
+    if context.global.json {
+        report.shorten_texts(args.characters);
+    }
+    context.print_report(&report, || text_of(&report, args.characters))?;
     Ok(Outcome::Done)
-}
-
-fn json_of(report: &ShowReport, characters: usize) -> serde_json::Value {
-    let documents: Vec<_> = report
-        .shown
-        .iter()
-        .map(|document| {
-            let standings: serde_json::Map<String, serde_json::Value> = report
-                .signals
-                .iter()
-                .zip(&document.standings)
-                .map(|(signal, standing)| {
-                    let value = standing
-                        .map(|(score, percentile)| json!({ "score": score, "percentile": percentile }));
-                    (signal.clone(), json!(value))
-                })
-                .collect();
-            json!({
-                "id": document.identity.id,
-                "doc_key": document.identity.key.to_string(),
-                "shard": document.identity.shard,
-                "line": document.identity.row + 1,
-                "bytes": document.identity.bytes,
-                "signals": standings,
-                "text": document.text.chars().take(characters).collect::<String>(),
-            })
-        })
-        .collect();
-    json!({ "documents": report.documents, "shown": documents })
 }
 
 fn text_of(report: &ShowReport, characters: usize) -> String {

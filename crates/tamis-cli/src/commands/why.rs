@@ -1,7 +1,7 @@
 //! `tamis why`
 
 use serde_json::json;
-use tamis::{Decision, Identity, Reading, UnreadableRow, WhyReport};
+use tamis::{Decision, Reading, UnreadableRow, WhyReport};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Why;
@@ -22,21 +22,17 @@ pub(crate) fn run(context: &Context<'_>, args: &Why) -> anyhow::Result<Outcome> 
                 return Err(error.into());
             }
             context.print(
-                || json!({ "unreadable": rows.iter().map(json_of_row).collect::<Vec<_>>() }),
+                || json!({ "unreadable": rows }),
                 || rows.iter().map(text_of_row).collect::<Vec<_>>().join("\n\n"),
             );
             return Ok(Outcome::Done);
         }
     };
-    context.print(|| json_of(&report), || text_of(&report));
+    context.print_report(&report, || text_of(&report))?;
     Ok(Outcome::Done)
 }
 
 /// A row that never became a document.
-fn json_of_row(row: &UnreadableRow) -> serde_json::Value {
-    json!({ "shard": row.shard, "row": row.row, "reason": row.reason, "detail": row.detail, "raw": row.raw })
-}
-
 fn text_of_row(row: &UnreadableRow) -> String {
     let raw = row.raw.as_deref().map(|raw| format!("\n    {}", snippet(raw, SNIPPET_CHARACTERS)));
     format!(
@@ -47,62 +43,6 @@ fn text_of_row(row: &UnreadableRow) -> String {
         one_line(&row.detail),
         raw.unwrap_or_default()
     )
-}
-
-fn json_of(report: &WhyReport) -> serde_json::Value {
-    let identity = &report.identity;
-    let readings: Vec<_> = report
-        .readings
-        .iter()
-        .map(|reading| {
-            json!({
-                "signal": reading.signal,
-                "values": reading.values.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-                "percentile": reading.percentile.map(|(percentile, _)| percentile),
-                "failed": reading.failed,
-            })
-        })
-        .collect();
-    let decisions: Vec<_> = report
-        .decisions
-        .iter()
-        .map(|decision| {
-            let targets: Vec<_> = decision
-                .targets
-                .iter()
-                .map(|(label, threshold, probability)| {
-                    json!({ "label": label, "threshold": threshold, "inclusion_probability": probability })
-                })
-                .collect();
-            json!({
-                "selection": decision.selection,
-                "reason": decision.reason,
-                "smallest_kept": decision.smallest_kept,
-                "priority": decision.priority,
-                "by": decision.manifest.by,
-                "rule": decision.manifest.rule,
-                "targets": targets,
-            })
-        })
-        .collect();
-    json!({
-        "id": identity.id,
-        "doc_key": identity.key.to_string(),
-        "shard": identity.shard,
-        "line": identity.row + 1,
-        "bytes": identity.bytes,
-        "matches": report.matches,
-        "others": report.others.iter().map(json_of_other).collect::<Vec<_>>(),
-        "carried": report.carried.iter().cloned().collect::<std::collections::BTreeMap<_, _>>(),
-        "signals": readings,
-        "decisions": decisions,
-        "text": report.text,
-    })
-}
-
-/// Another document of the same name.
-fn json_of_other(other: &Identity) -> serde_json::Value {
-    json!({ "id": other.id, "doc_key": other.key.to_string(), "shard": other.shard, "line": other.row + 1 })
 }
 
 fn text_of(report: &WhyReport) -> String {

@@ -14,7 +14,9 @@ mod stored;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use tamis_core::Signal;
+use serde::{Serialize, Serializer};
+use serde_json::json;
+use tamis_core::{Direction, Signal};
 use tamis_models::ask_llm::Judge;
 use tamis_models::prompt::{PromptError, builtin};
 
@@ -81,6 +83,41 @@ pub struct CheckReport {
     pub judges: Vec<CheckedJudge>,
     /// Renderings that the model does not have, and why.
     pub left_out: Vec<String>,
+}
+
+/// The object that `--json` prints: figures of every judge with its verdict in a sentence, and the counts beside them.
+impl Serialize for CheckReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let baseline = |baseline: &Baseline| {
+            let better = match baseline.direction {
+                Direction::HigherIsBetter => "higher",
+                Direction::LowerIsBetter => "lower",
+            };
+            json!({ "count": baseline.name, "better": better, "auc": baseline.auc })
+        };
+        let kinds = self.baselines_by_kind.iter().map(
+            |(kind, documents, best)| json!({ "kind": kind, "documents": documents, "best": baseline(best) }),
+        );
+        let judges = self.judges.iter().map(|judge| {
+            let mut value = json!(judge);
+            value["sentence"] = json!(judge.sentence());
+            value
+        });
+        let object = json!({
+            "model": self.model,
+            "digest": self.digest,
+            "default_prompt": self.default_prompt,
+            "labelled": self.labelled,
+            "labelled_digest": self.labelled_digest,
+            "good": self.good,
+            "bad": self.bad,
+            "baselines": self.baselines.iter().map(baseline).collect::<Vec<_>>(),
+            "baselines_by_kind": kinds.collect::<Vec<_>>(),
+            "judges": judges.collect::<Vec<_>>(),
+            "left_out": self.left_out,
+        });
+        object.serialize(serializer)
+    }
 }
 
 /// A question that is put to the model, or none.

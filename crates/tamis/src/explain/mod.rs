@@ -78,6 +78,15 @@ pub struct Identity {
     pub bytes: u64,
 }
 
+impl Identity {
+    /// As reports name a document; lines are counted from 1.
+    fn json(&self) -> serde_json::Value {
+        serde_json::json!({
+            "id": self.id, "doc_key": self.key.to_string(), "shard": self.shard, "line": self.row + 1,
+        })
+    }
+}
+
 /// Splits `ask-llm.p_yes` into signal and column. Names of corpus columns may hold dots and are not split.
 #[must_use]
 pub fn split_score(by: &str) -> (&str, Option<&str>) {

@@ -3,6 +3,8 @@
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
 use arrow_array::{Array, RecordBatch};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 use tamis_core::{DocKey, column};
 use tamis_io::run::{CorpusVersion, ShardRecord, inventory_column};
 use tamis_io::sidecar::SidecarColumns;
@@ -44,6 +46,37 @@ pub struct ShowReport {
     pub documents: usize,
     /// The documents asked for.
     pub shown: Vec<ShownDocument>,
+}
+
+impl ShowReport {
+    /// Leaves of every text the first so many characters.
+    pub fn shorten_texts(&mut self, characters: usize) {
+        for document in &mut self.shown {
+            if let Some((end, _)) = document.text.char_indices().nth(characters) {
+                document.text.truncate(end);
+            }
+        }
+    }
+}
+
+/// The object that `--json` prints: the number of documents with a score, and of each that is shown who it is and where it
+/// stands under every signal (null where it failed).
+impl Serialize for ShowReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let shown = self.shown.iter().map(|document| {
+            let standing = |standing: &Option<(f64, f64)>| {
+                standing.map(|(score, percentile)| json!({ "score": score, "percentile": percentile }))
+            };
+            let standings = self.signals.iter().zip(document.standings.iter().map(standing));
+            let mut object = document.identity.json();
+            object["bytes"] = json!(document.identity.bytes);
+            object["signals"] =
+                standings.map(|(signal, standing)| (signal.clone(), json!(standing))).collect();
+            object["text"] = json!(document.text);
+            object
+        });
+        json!({ "documents": self.documents, "shown": shown.collect::<Vec<_>>() }).serialize(serializer)
+    }
 }
 
 impl Project {

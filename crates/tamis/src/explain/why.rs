@@ -1,8 +1,12 @@
 //! One document: every score, and every decision with the numbers that made it.
 
+use std::collections::BTreeMap;
+
 use arrow_array::cast::AsArray;
 use arrow_array::types::Float64Type;
 use arrow_array::{Array, RecordBatch};
+use serde::{Serialize, Serializer};
+use serde_json::json;
 use tamis_core::{DocKey, ScoreBatch};
 use tamis_io::run::{CorpusVersion, IdColumn, SelectionDir, ShardRecord, SignalDir, shard_stem};
 use tamis_io::sidecar::{SidecarColumns, SidecarReader};
@@ -61,6 +65,44 @@ pub struct WhyReport {
     pub readings: Vec<Reading>,
     /// One entry a finished selection.
     pub decisions: Vec<Decision>,
+}
+
+/// The object that `--json` prints: who the document is, carried columns and signals by name, decisions with the numbers that
+/// made them.
+impl Serialize for WhyReport {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let readings = self.readings.iter().map(|reading| {
+            json!({
+                "signal": reading.signal,
+                "values": reading.values.iter().cloned().collect::<BTreeMap<_, _>>(),
+                "percentile": reading.percentile.map(|(percentile, _)| percentile),
+                "failed": reading.failed,
+            })
+        });
+        let decisions = self.decisions.iter().map(|decision| {
+            let targets = decision.targets.iter().map(|(label, threshold, probability)| {
+                json!({ "label": label, "threshold": threshold, "inclusion_probability": probability })
+            });
+            json!({
+                "selection": decision.selection,
+                "reason": decision.reason,
+                "smallest_kept": decision.smallest_kept,
+                "priority": decision.priority,
+                "by": decision.manifest.by,
+                "rule": decision.manifest.rule,
+                "targets": targets.collect::<Vec<_>>(),
+            })
+        });
+        let mut object = self.identity.json();
+        object["bytes"] = json!(self.identity.bytes);
+        object["matches"] = json!(self.matches);
+        object["others"] = self.others.iter().map(Identity::json).collect();
+        object["carried"] = json!(self.carried.iter().cloned().collect::<BTreeMap<_, _>>());
+        object["signals"] = readings.collect();
+        object["decisions"] = decisions.collect();
+        object["text"] = json!(self.text);
+        object.serialize(serializer)
+    }
 }
 
 /// Other documents of the same name that are listed.
