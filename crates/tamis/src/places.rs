@@ -1,14 +1,54 @@
 //! Which folders may lie where: what is written must not be read as something else by the next call.
 //!
 //! Paths are compared as the file system has them, not as they are spelt: through links, `.` and `..`, and in the spelling of
-//! letters that a folder really has. What does not exist yet is where its nearest existing folder is.
+//! letters that a folder really has. What does not exist yet is where its nearest existing folder is. URLs of object stores are
+//! compared as they are written.
 
 use std::path::{Component, Path, PathBuf};
 
+use tamis_io::run::is_run_directory;
+use tamis_io::store::{Store, StoreError};
+
 use crate::{Error, Result};
 
-/// Where a path leads, whether it exists or not.
+/// The URL that stands where a path may stand.
+fn as_url(path: &Path) -> Option<&str> {
+    path.to_str().filter(|text| text.contains("://"))
+}
+
+/// The store of a folder that a user named: a path, or the URL of a prefix.
+///
+/// # Errors
+/// A URL that cannot be opened, or that names an object.
+pub(crate) fn store_at(folder: &Path) -> Result<Store> {
+    let Some(url) = as_url(folder) else { return Ok(Store::local(folder)) };
+    match Store::open(url)? {
+        (store, None) => Ok(store),
+        (_, Some(name)) => Err(StoreError::InvalidLocation {
+            location: url.to_owned(),
+            problem: format!("there is an object `{name}`, and a folder is needed"),
+        }
+        .into()),
+    }
+}
+
+/// As [`store_at`]; a local folder is watched by whom `beside` is.
+///
+/// # Errors
+/// As [`store_at`].
+pub(crate) fn store_beside(beside: &Store, folder: &Path) -> Result<Store> {
+    if as_url(folder).is_some() { store_at(folder) } else { Ok(beside.local_beside(folder)) }
+}
+
+/// Where a path or URL leads, whether it exists or not.
 fn resolved(path: &Path) -> Option<PathBuf> {
+    if let Some(url) = as_url(path) {
+        return match url.strip_prefix("file://") {
+            Some(local) => resolved(Path::new(local)),
+            // As a path without a root it lies in no local folder.
+            None => Some(PathBuf::from(url.trim_end_matches('/'))),
+        };
+    }
     let mut resolved = PathBuf::new();
     for part in std::path::absolute(path).ok()?.components() {
         match part {
@@ -33,6 +73,12 @@ fn way_inside(outer: &Path, inner: &Path) -> Option<PathBuf> {
 /// Whether a way leads through a hidden name, which no reader of a folder follows.
 fn is_hidden(way: &Path) -> bool {
     way.components().any(|part| part.as_os_str().to_string_lossy().starts_with('.'))
+}
+
+/// A folder and all that it lies in; of a URL those within its store.
+fn folders_above(folder: &Path) -> impl Iterator<Item = &Path> {
+    let within = usize::from(as_url(folder).is_some()) * 2;
+    folder.ancestors().filter(move |above| above.components().count() >= within)
 }
 
 /// Refuses a folder for kept documents inside the corpus.
@@ -63,11 +109,14 @@ pub(crate) fn refuse_inside_pattern(location: &str, base: &Path, shards: &[&str]
 
 /// Refuses to begin a run in a folder of kept documents, where its files would be taken for some of them.
 pub(crate) fn refuse_run_among_kept(run: &Path) -> Result<()> {
-    let Some(real) = resolved(run).filter(|real| !tamis_io::run::is_run_directory(real)) else {
+    let is_run = |folder: &Path| Ok::<_, Error>(is_run_directory(&store_at(folder)?));
+    let Some(real) = resolved(run) else { return Ok(()) };
+    if is_run(&real)? {
         return Ok(());
-    };
-    for folder in real.ancestors().filter(|folder| folder.join(crate::select::CLAIM).is_file()) {
-        if !way_inside(folder, &real).is_some_and(|way| is_hidden(&way)) {
+    }
+    for folder in folders_above(&real) {
+        let is_kept = store_at(folder)?.exists(crate::select::CLAIM).unwrap_or(false);
+        if is_kept && !way_inside(folder, &real).is_some_and(|way| is_hidden(&way)) {
             let message = format!("--run `{}` lies among the kept documents of a selection", run.display());
             let hint =
                 format!("name a folder beside them, or a hidden one: `{}`", folder.join(".tamis").display());
@@ -80,7 +129,7 @@ pub(crate) fn refuse_run_among_kept(run: &Path) -> Result<()> {
 pub(crate) fn refuse_inside_corpus(corpus: &str, what: &str, path: &Path) -> Result<()> {
     let (Some(corpus), Some(inside)) = (resolved(Path::new(corpus)), resolved(path)) else { return Ok(()) };
     let Some(way) = way_inside(&corpus, &inside) else { return Ok(()) };
-    if is_hidden(&way) || !corpus.is_dir() {
+    if is_hidden(&way) || (as_url(&corpus).is_none() && !corpus.is_dir()) {
         return Ok(());
     }
     let message = format!("{what} `{}` lies inside the corpus `{}`", inside.display(), corpus.display());
@@ -115,11 +164,13 @@ pub fn refuse_shared_folder(run: &Path, out: &Path) -> Result<()> {
             "name a folder beside the run, or leave --out out: the run then keeps documents in a place of its own",
         ));
     }
-    if real_out.ancestors().any(tamis_io::run::is_run_directory) {
-        return Err(Error::usage(
-            format!("--out `{out}` is a run directory, or lies in one"),
-            "choose another folder for kept documents",
-        ));
+    for folder in folders_above(&real_out) {
+        if is_run_directory(&store_at(folder)?) {
+            return Err(Error::usage(
+                format!("--out `{out}` is a run directory, or lies in one"),
+                "choose another folder for kept documents",
+            ));
+        }
     }
     Ok(())
 }
@@ -185,7 +236,7 @@ mod tests {
                 && refuse_run_among_kept(&path("run")).is_ok()
         );
         // One that stands there already goes on.
-        tamis_io::run::RunDirectory::open_or_create(tamis_io::store::Store::local(path("kept/old"))).unwrap();
+        tamis_io::run::RunDirectory::open_or_create(Store::local(path("kept/old"))).unwrap();
         assert!(refuse_run_among_kept(&path("kept/old")).is_ok());
         assert!(refuse_shared_folder(&path("run"), &path("kept/old/x")).is_err());
     }
@@ -221,5 +272,27 @@ mod tests {
             std::os::unix::fs::symlink(path("nowhere"), path("dangling")).unwrap();
             assert!(!refused("dangling", "there"));
         }
+    }
+
+    #[test]
+    fn urls_are_compared_as_they_are_written() {
+        let refused = |run: &str, out: &str| refuse_shared_folder(Path::new(run), Path::new(out)).is_err();
+        assert!(refused("memory://places/a", "memory://places/a/"));
+        assert!(refused("memory://places/a", "memory://places/a/b"));
+        assert!(refused("memory://places/a/b", "memory://places/a"));
+        assert!(!refused("memory://places/a/.tamis", "memory://places/a"));
+        assert!(!refused("memory://places/ab", "memory://places/a"));
+        assert!(!refused("memory://places/a", "memory/places/a"));
+        let inside =
+            |out: &str| refuse_inside_corpus("memory://places/corpus/", "--out", Path::new(out)).is_err();
+        assert!(inside("memory://places/corpus/kept") && !inside("memory://places/kept"));
+        let run = store_at(Path::new("memory://places/run")).unwrap();
+        tamis_io::run::RunDirectory::open_or_create(run).unwrap();
+        assert!(refused("memory://places/other", "memory://places/run/x"));
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("file://{}", folder.path().display());
+        assert!(refused(&url, folder.path().join("kept").to_str().unwrap()));
+        store_at(Path::new("memory://places")).unwrap().create_new("object", b"x").unwrap();
+        assert!(store_at(Path::new("memory://places/object")).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! A corpus and the run directory that belongs to it, opened together.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
 use tamis_io::corpus::{Columns, Corpus, MAX_LINE_BYTES, ResolvedIds, discover_beside};
@@ -11,7 +11,7 @@ use tamis_io::store::Store;
 use crate::corpus_options::CorpusOptions;
 use crate::places::{
     refuse_inside_corpus, refuse_inside_pattern, refuse_output_inside_corpus, refuse_run_among_kept,
-    refuse_shared_folder,
+    refuse_shared_folder, store_at,
 };
 use crate::ready::Held;
 use crate::{Error, Observer, Result};
@@ -33,7 +33,7 @@ pub struct Project {
 }
 
 impl Project {
-    /// Opens a corpus and its run directory, which is made when absent.
+    /// Opens a corpus and its run directory, a folder or the URL of a prefix in an object store, which is made when absent.
     ///
     /// `corpus` may be `None` when the run knows its corpus. `threads` of 0 means one a core.
     ///
@@ -46,7 +46,7 @@ impl Project {
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
         let project =
-            Self::open_with(corpus, Store::local(run), threads, observer, RunDirectory::open_or_create)?;
+            Self::open_with(corpus, store_at(run)?, threads, observer, RunDirectory::open_or_create)?;
         project.tell_left_out();
         Ok(project)
     }
@@ -56,7 +56,7 @@ impl Project {
     /// # Errors
     /// A folder that is no run directory, or does not know its corpus yet.
     pub fn location_of(run: &Path) -> Result<String> {
-        let run = RunDirectory::open(Store::local(run))?;
+        let run = RunDirectory::open(store_at(run)?)?;
         let version = run.latest_corpus()?.ok_or_else(|| no_corpus(&run))?;
         Ok(version.location)
     }
@@ -86,7 +86,7 @@ impl Project {
         threads: usize,
         observer: Arc<dyn Observer>,
     ) -> Result<Self> {
-        Self::open_with(corpus, Store::local(run), threads, observer, RunDirectory::peek)
+        Self::open_with(corpus, store_at(run)?, threads, observer, RunDirectory::peek)
     }
 
     fn open_with(
@@ -105,10 +105,9 @@ impl Project {
             None => (RunDirectory::open(store)?, None),
             Some(options) => {
                 options.refuse_line_limit()?;
-                if let Some(run) = store.local_path("") {
-                    refuse_inside_corpus(&options.location, "--run", &run)?;
-                    refuse_run_among_kept(&run)?;
-                }
+                let run = PathBuf::from(store.location(""));
+                refuse_inside_corpus(&options.location, "--run", &run)?;
+                refuse_run_among_kept(&run)?;
                 let stored = RunDirectory::peek(store.clone())?.latest_corpus()?;
                 let found = find(&options.location, &stored)?;
                 (open_run(store)?, Some(found))
@@ -222,11 +221,11 @@ impl Project {
     /// # Errors
     /// A folder, of kept documents or of the run, inside the corpus; kept documents and the run in one folder.
     pub fn refuse_output_inside_corpus(&self, out: Option<&Path>) -> Result<()> {
-        if let Some(run) = self.run.store().local_path("") {
-            refuse_inside_corpus(&self.location, "--run", &run)?;
-            out.map_or(Ok(()), |out| refuse_shared_folder(&run, out))?;
-        }
-        if let (Some(out), Some(base)) = (out, self.corpus.store().local_path("")) {
+        let run = PathBuf::from(self.run.store().location(""));
+        refuse_inside_corpus(&self.location, "--run", &run)?;
+        if let Some(out) = out {
+            refuse_shared_folder(&run, out)?;
+            let base = PathBuf::from(self.corpus.store().location(""));
             let shards: Vec<&str> = self.corpus.shards().iter().map(|shard| shard.path.as_str()).collect();
             refuse_inside_pattern(&self.location, &base, &shards, out)?;
         }

@@ -24,6 +24,7 @@ mod secrets;
 mod servers;
 mod stored_runs;
 mod sure;
+mod urls;
 mod usage;
 mod vetoes;
 mod world;

@@ -70,10 +70,10 @@ pub struct RunDirectory {
     store: Store,
 }
 
-/// Whether a folder of this machine is marked as a run directory.
+/// Whether a folder or prefix is marked as a run directory.
 #[must_use]
-pub fn is_run_directory(folder: &std::path::Path) -> bool {
-    matches!(json::read::<Mark>(&Store::local(folder), MARK), Ok(Some(_)))
+pub fn is_run_directory(folder: &Store) -> bool {
+    matches!(json::read::<Mark>(folder, MARK), Ok(Some(_)))
 }
 
 impl RunDirectory {

@@ -10,6 +10,7 @@ use super::vetoes::Vetoes;
 use super::{BY_GENERATIONS, Labelled, STRATA, TOKENS_GENERATIONS, selection_plan, write};
 use crate::again::FailedRows;
 use crate::explain::{column_in, split_score};
+use crate::places::store_beside;
 use crate::plan::By;
 use crate::project::Project;
 use crate::ready::Foreseen;
@@ -168,7 +169,7 @@ impl Project {
             _ => true,
         };
         self.check_name(options, &plan, &is_certain)?;
-        match self.out_folder(options) {
+        match self.out_folder(options)? {
             Some(out) => write::check_claim(&self.run, &out, &version, targets, &plan, &is_certain),
             None => Ok(()),
         }
@@ -262,15 +263,15 @@ impl Project {
     }
 
     /// Where kept documents go, if that is named.
-    fn out_folder(&self, options: &SelectOptions) -> Option<Store> {
+    fn out_folder(&self, options: &SelectOptions) -> Result<Option<Store>> {
         let out = options.out.as_ref().filter(|_| !options.decide_only);
-        out.map(|folder| self.run.store().local_beside(folder))
+        out.map(|folder| store_beside(self.run.store(), folder)).transpose()
     }
 
     /// Refuses places that cannot be written.
     fn check_writable(&self, options: &SelectOptions) -> Result<()> {
         self.run.store().check_writable()?;
-        self.out_folder(options).map_or(Ok(()), |out| Ok(out.check_writable()?))
+        self.out_folder(options)?.map_or(Ok(()), |out| Ok(out.check_writable()?))
     }
 }
 

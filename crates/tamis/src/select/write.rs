@@ -17,6 +17,7 @@ use tamis_samplers::Cut;
 use super::candidates::{Candidates, Fate, reason};
 use super::check::IsCertain;
 use super::{Labelled, SharedTally, Tally, smallest};
+use crate::places::store_beside;
 use crate::pool::{self, Feed, InOrder};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
@@ -65,7 +66,7 @@ struct Decided {
 impl Project {
     pub(super) fn out(&self, directory: &SelectionDir, options: &SelectOptions) -> Result<Store> {
         match &options.out {
-            Some(folder) => Ok(self.run.store().local_beside(folder)),
+            Some(folder) => store_beside(self.run.store(), folder),
             None => Ok(directory.documents()?),
         }
     }

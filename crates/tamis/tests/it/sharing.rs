@@ -1,11 +1,13 @@
 //! Threads, workers and processes change who computes, never what.
 
+use std::path::Path;
+
 use tamis::{Error, ScoreOptions, Silent, Worker};
 
 use crate::signals::{TABLE, open};
 use crate::support::corpus;
 use crate::support::folder;
-use crate::support::snapshot::{assert_same, snapshot};
+use crate::support::snapshot::{assert_same, snapshot, snapshot_of};
 
 #[test]
 fn any_number_of_threads_gives_the_same_bytes() {
@@ -20,6 +22,22 @@ fn any_number_of_threads_gives_the_same_bytes() {
         assert!(runs[0].keys().any(|name| name.ends_with("large.parquet")));
         assert_same(&runs[1], &runs[0], &format!("{}, 2 threads", row.name));
         assert_same(&runs[2], &runs[0], &format!("{}, 4 threads", row.name));
+    }
+}
+
+#[test]
+fn a_run_in_an_object_store_has_the_bytes_of_one_in_a_folder() {
+    let corpus = folder();
+    corpus::mixed(corpus.path());
+    for (at, row) in TABLE.iter().enumerate() {
+        let run = folder();
+        row.complete(&open(corpus.path(), run.path(), 2, &Silent));
+        let url = format!("memory://law/{at}");
+        // Stopped after the scores, and gone on with.
+        let project = open(corpus.path(), Path::new(&url), 2, &Silent);
+        row.score(&project, &project.inventory().unwrap(), Worker::ALONE);
+        row.complete(&open(corpus.path(), Path::new(&url), 1, &Silent));
+        assert_same(&snapshot_of(&url), &snapshot(run.path()), row.name);
     }
 }
 

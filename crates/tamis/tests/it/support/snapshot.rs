@@ -10,6 +10,23 @@ pub(crate) fn snapshot(run: &Path) -> BTreeMap<String, Vec<u8>> {
     files
 }
 
+/// The same of a run that is named by a URL; what a folder has in links is not there.
+pub(crate) fn snapshot_of(url: &str) -> BTreeMap<String, Vec<u8>> {
+    let (store, _) = tamis_io::store::Store::open(url).unwrap();
+    let mut files = BTreeMap::new();
+    for entry in store.list("").unwrap() {
+        if entry.path.starts_with("audit/") || entry.path.starts_with(".locks/") {
+            continue;
+        }
+        let mut bytes = store.read(&entry.path).unwrap().to_vec();
+        if entry.path.ends_with(".json") {
+            bytes = String::from_utf8(bytes).unwrap().replace(url.trim_end_matches('/'), "RUN").into_bytes();
+        }
+        files.insert(entry.path, bytes);
+    }
+    files
+}
+
 fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<String, Vec<u8>>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
