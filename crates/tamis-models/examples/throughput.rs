@@ -17,10 +17,8 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use tamis_kernels::{Dtype, Path, log_sum_exp};
-use tamis_models::graph::{
-    Architecture, Backend, CausalLm, Encoder, EncoderDecoder, build_causal, build_encoder,
-    build_encoder_decoder,
-};
+use tamis_models::build::{Backend, build_causal, build_encoder, build_encoder_decoder};
+use tamis_models::graph::{Architecture, CausalLm, Encoder, EncoderDecoder};
 use tamis_models::prompt::builtin;
 use tamis_models::source::{default_cache, open_model};
 use tamis_models::tokenizer::Joint;

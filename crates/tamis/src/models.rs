@@ -3,7 +3,7 @@
 use tamis_core::Parallelism;
 use tamis_io::run::Repeatability;
 use tamis_kernels::Path as NumericPath;
-use tamis_models::graph::{Backend, Device as ModelDevice};
+use tamis_models::build::{Backend, Device as ModelDevice};
 use tamis_models::source::{self, KNOWN_MODELS, KnownModel, LoadedModel, default_cache, open_model};
 use tamis_models::tokenizer::Tokenizer;
 

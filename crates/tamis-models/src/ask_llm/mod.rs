@@ -39,8 +39,8 @@ use tamis_core::{
     Direction, DocumentBatch, Input, Parallelism, Ranking, Rule, Signal, SignalInfo, column, reason,
 };
 
+use crate::build::Backend;
 use crate::error::Result;
-use crate::graph::Backend;
 use crate::identity::ModelIdentity;
 use crate::packs::packs;
 use crate::prompt::{ChatTemplate, Prompt, PromptError, PromptSet, Rendering};

@@ -2,10 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::build::{Backend, build_causal, build_encoder_decoder};
 use crate::error::Result;
-use crate::graph::{
-    Architecture, Backend, CausalLm, EncoderDecoder, Pair, Prefix, Sink, build_causal, build_encoder_decoder,
-};
+use crate::graph::{Architecture, CausalLm, EncoderDecoder, Pair, Prefix, Sink};
 use crate::weights::Weights;
 
 /// A model that is asked: the prompt with the document in it is what it reads, the answer is the token that it gives

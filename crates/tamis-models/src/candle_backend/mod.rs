@@ -7,6 +7,7 @@
 //! Not for: speed. On the CPU this is several times slower than `native`, and its results are batch-variant.
 
 mod attention;
+pub(crate) mod device;
 mod dropout;
 
 use std::collections::BTreeMap;
@@ -79,8 +80,8 @@ impl CandleBlocks {
     ///
     /// # Errors
     /// [`Error::DeviceMissing`] when tamis was built without it; what the driver says.
-    pub(crate) fn on(device: crate::graph::Device) -> Result<Self> {
-        use crate::graph::Device as Wanted;
+    pub(crate) fn on(device: device::Device) -> Result<Self> {
+        use device::Device as Wanted;
         let missing = |name, feature| Err(Error::DeviceMissing { device: name, feature });
         let device = match device {
             Wanted::Cuda(_) if !cfg!(feature = "cuda") => return missing("cuda", "cuda"),

@@ -13,8 +13,9 @@ use std::sync::Arc;
 use arrow_array::RecordBatch;
 use tamis_core::{DocumentBatch, Input, Parallelism, Signal, SignalInfo, reason};
 
+use crate::build::{Backend, build_encoder};
 use crate::error::{Error, Result};
-use crate::graph::{Backend, Encoder, build_encoder};
+use crate::graph::Encoder;
 use crate::identity::ModelIdentity;
 use crate::packs::packs;
 use crate::source::LoadedModel;

@@ -14,7 +14,7 @@ use crate::weights::Weights;
 
 /// An encoder on the backend `B`.
 pub(crate) struct Bert<B: Parameters> {
-    pub(super) blocks: B,
+    pub(crate) blocks: B,
     limits: Limits,
     dimension: usize,
     attention: Attention,
@@ -69,7 +69,7 @@ impl<B: Parameters> Bert<B> {
 
 impl<B: Blocks> Bert<B> {
     /// The embedding of each sequence.
-    pub(super) fn pooled(&self, pack: &Pack) -> Result<B::Rows> {
+    pub(crate) fn pooled(&self, pack: &Pack) -> Result<B::Rows> {
         let blocks = &self.blocks;
         let types = vec![0; pack.tokens().len()];
         let lookups =

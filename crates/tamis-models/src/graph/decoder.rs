@@ -24,13 +24,13 @@ use crate::weights::Weights;
 
 /// A decoder on the backend `B`.
 pub(crate) struct Decoder<B: Parameters> {
-    pub(super) blocks: B,
+    pub(crate) blocks: B,
     limits: Limits,
     table: B::Table,
     embedding_scale: f32,
     layers: Vec<Layer<B>>,
-    pub(super) norm: B::Norm,
-    pub(super) head: B::Linear,
+    pub(crate) norm: B::Norm,
+    pub(crate) head: B::Linear,
     /// Tells the prefixes of this model from those of others.
     identity: Arc<()>,
 }
@@ -46,7 +46,7 @@ struct Layer<B: Parameters> {
 }
 
 /// What a [`Prefix`] of this graph holds.
-pub(super) struct PrefixState<B: Blocks> {
+pub(crate) struct PrefixState<B: Blocks> {
     model: Arc<()>,
     /// One a layer.
     keys_values: Vec<B::KeyValues>,
@@ -107,7 +107,7 @@ impl<B: Blocks> Decoder<B> {
     /// The states after the last block: one row a token, or one a sequence.
     ///
     /// `keep`, where given, receives the keys and values of each layer.
-    pub(super) fn states(
+    pub(crate) fn states(
         &self,
         pack: &Pack,
         prefix: Option<&PrefixState<B>>,

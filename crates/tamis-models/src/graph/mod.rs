@@ -9,20 +9,17 @@
 //!
 //! Letters: T tokens of a pack, S sequences of a pack, D width of a token's state, V vocabulary.
 
-mod bert;
+pub(crate) mod bert;
 pub(crate) mod blocks;
 mod config;
-mod decoder;
+pub(crate) mod decoder;
 pub(crate) mod pack;
 mod pooled;
 pub(crate) mod relative;
 pub(crate) mod rotary;
 mod settings;
 mod survey;
-mod t5;
-#[cfg(test)]
-mod tests;
-mod training;
+pub(crate) mod t5;
 mod unused;
 mod window;
 
@@ -33,16 +30,11 @@ pub use config::{
     HeadNorms, Llama3Scaling, LocalAttention, RopeConfig, RopeScaling, T5Activation, T5Config, T5Head,
 };
 
-pub use self::training::T5Training;
-pub use crate::candle_backend::Dropout;
-
 use self::bert::Bert;
 use self::decoder::Decoder;
 use self::survey::Survey;
 use self::t5::{SentenceT5, T5};
-use crate::candle_backend::CandleBlocks;
 use crate::error::{Error, Result};
-use crate::native::NativeBlocks;
 use crate::weights::Weights;
 
 /// Receives results: the index of the sequence within the call, and its values.
@@ -201,35 +193,14 @@ impl std::fmt::Debug for Prefix {
     }
 }
 
-/// How the block operations are computed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[non_exhaustive]
-pub enum Backend {
-    /// Fused, on packed weights; inference on the CPU.
-    Native(tamis_kernels::Path),
-    /// The same operations from differentiable primitives, in f32 on the CPU. Much slower; a second opinion.
-    Candle,
-    /// The same on an accelerator, for which tamis has to be built. Its values are batch-variant.
-    Device(Device),
-}
-
-/// An accelerator.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Device {
-    /// An NVIDIA GPU by its number; feature `cuda`.
-    Cuda(usize),
-    /// An Apple GPU; feature `metal`.
-    Metal,
-}
-
 /// What a model is wanted for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Task {
-    /// To score tokens, by [`build_causal`].
+    /// To score tokens, by `build_causal`.
     CausalLm,
-    /// To read an input and answer, by [`build_encoder_decoder`].
+    /// To read an input and answer, by `build_encoder_decoder`.
     EncoderDecoder,
-    /// To embed, by [`build_encoder`].
+    /// To embed, by `build_encoder`.
     Encoder,
 }
 
@@ -255,80 +226,4 @@ pub fn check(architecture: &Architecture, weights: &dyn Weights, task: Task) -> 
         }
     };
     unused::refuse(architecture, task, weights, &survey.asked())
-}
-
-/// Loads a model that scores tokens.
-///
-/// # Errors
-/// When the architecture is an encoder, the configuration does not fit together, a tensor is missing, has another shape or
-/// would not be used, or this machine lacks the numeric path.
-pub fn build_causal(
-    architecture: &Architecture,
-    weights: &dyn Weights,
-    backend: Backend,
-) -> Result<Box<dyn CausalLm>> {
-    let Architecture::Decoder(config) = architecture else {
-        return Err(Error::WrongKind { architecture: architecture.name(), needed: "causal language model" });
-    };
-    check(architecture, weights, Task::CausalLm)?;
-    Ok(match backend {
-        Backend::Native(path) => Box::new(Decoder::load(NativeBlocks::new(path)?, config, weights)?),
-        Backend::Candle => Box::new(Decoder::load(CandleBlocks::new(), config, weights)?),
-        Backend::Device(device) => Box::new(Decoder::load(CandleBlocks::on(device)?, config, weights)?),
-    })
-}
-
-/// Loads a model that reads an input and answers.
-///
-/// # Errors
-/// When the architecture is another, else as for [`build_causal`].
-pub fn build_encoder_decoder(
-    architecture: &Architecture,
-    weights: &dyn Weights,
-    backend: Backend,
-) -> Result<Box<dyn EncoderDecoder>> {
-    let Architecture::T5(config) = architecture else {
-        return Err(Error::WrongKind { architecture: architecture.name(), needed: "encoder–decoder" });
-    };
-    check(architecture, weights, Task::EncoderDecoder)?;
-    Ok(match backend {
-        Backend::Native(path) => Box::new(T5::load(NativeBlocks::new(path)?, config, weights)?),
-        Backend::Candle => Box::new(T5::load(CandleBlocks::new(), config, weights)?),
-        Backend::Device(device) => Box::new(T5::load(CandleBlocks::on(device)?, config, weights)?),
-    })
-}
-
-/// Loads a model that embeds sequences; of a T5, the encoder.
-///
-/// # Errors
-/// When the architecture is a decoder, else as for [`build_causal`].
-pub fn build_encoder(
-    architecture: &Architecture,
-    weights: &dyn Weights,
-    backend: Backend,
-) -> Result<Box<dyn Encoder>> {
-    check(architecture, weights, Task::Encoder)?;
-    Ok(match (architecture, backend) {
-        (Architecture::Bert(config), Backend::Native(path)) => {
-            Box::new(Bert::load(NativeBlocks::new(path)?, config, weights)?)
-        }
-        (Architecture::Bert(config), Backend::Candle) => {
-            Box::new(Bert::load(CandleBlocks::new(), config, weights)?)
-        }
-        (Architecture::Bert(config), Backend::Device(device)) => {
-            Box::new(Bert::load(CandleBlocks::on(device)?, config, weights)?)
-        }
-        (Architecture::T5(config), Backend::Native(path)) => {
-            Box::new(SentenceT5::load(NativeBlocks::new(path)?, config, weights)?)
-        }
-        (Architecture::T5(config), Backend::Candle) => {
-            Box::new(SentenceT5::load(CandleBlocks::new(), config, weights)?)
-        }
-        (Architecture::T5(config), Backend::Device(device)) => {
-            Box::new(SentenceT5::load(CandleBlocks::on(device)?, config, weights)?)
-        }
-        (Architecture::Decoder(_), _) => {
-            return Err(Error::WrongKind { architecture: architecture.name(), needed: "encoder" });
-        }
-    })
 }

@@ -27,12 +27,12 @@ use crate::weights::Weights;
 const LONGEST: usize = 1 << 16;
 
 /// Names under which the shared table of embeddings is found: what tied tensors were saved as differs between tools.
-pub(super) const TABLES: [&str; 3] =
+pub(crate) const TABLES: [&str; 3] =
     ["shared.weight", "encoder.embed_tokens.weight", "decoder.embed_tokens.weight"];
 
 /// An encoder–decoder on the backend `B`.
 pub(crate) struct T5<B: Parameters> {
-    pub(super) blocks: B,
+    pub(crate) blocks: B,
     limits: Limits,
     context: usize,
     start: u32,
@@ -44,7 +44,7 @@ pub(crate) struct T5<B: Parameters> {
 
 /// An encoder with mean pooling, on the backend `B`.
 pub(crate) struct SentenceT5<B: Parameters> {
-    pub(super) blocks: B,
+    pub(crate) blocks: B,
     limits: Limits,
     dimension: usize,
     table: B::Table,
@@ -244,7 +244,7 @@ impl<B: Blocks> T5<B> {
     }
 
     /// ln P of every target token, sequences back to back, in a single column.
-    pub(super) fn target_log_probs(&self, pairs: &[Pair<'_>]) -> Result<B::Rows> {
+    pub(crate) fn target_log_probs(&self, pairs: &[Pair<'_>]) -> Result<B::Rows> {
         let states = self.teacher_forced(pairs)?.0;
         let targets: Vec<u32> = pairs.iter().flat_map(|pair| pair.target).copied().collect();
         self.blocks.log_probs(&states, None, &self.head, &targets)
@@ -262,7 +262,7 @@ impl<B: Blocks> T5<B> {
     }
 
     /// Checks every pair of a call before anything is computed.
-    pub(super) fn check(&self, pairs: &[Pair<'_>]) -> Result<()> {
+    pub(crate) fn check(&self, pairs: &[Pair<'_>]) -> Result<()> {
         for part in [|pair: &Pair<'_>| pair.input.len(), |pair: &Pair<'_>| pair.target.len()] {
             if let Some(sequence) = pairs.iter().position(|pair| part(pair) == 0) {
                 return Err(Error::EmptySequence { sequence });
@@ -398,7 +398,7 @@ impl<B: Parameters> SentenceT5<B> {
 
 impl<B: Blocks> SentenceT5<B> {
     /// The embedding of each sequence.
-    pub(super) fn pooled(&self, pack: &Pack) -> Result<B::Rows> {
+    pub(crate) fn pooled(&self, pack: &Pack) -> Result<B::Rows> {
         let states = self.encoder.states(&self.blocks, &self.table, pack)?;
         let mut pooled = self.blocks.mean(&states, pack)?;
         if let Some(projection) = &self.projection {

@@ -4,8 +4,9 @@ use std::fmt;
 use std::sync::Arc;
 
 use super::Objective;
+use crate::build::{Backend, build_causal, build_encoder_decoder};
 use crate::error::Result;
-use crate::graph::{Architecture, Backend, CausalLm, EncoderDecoder, build_causal, build_encoder_decoder};
+use crate::graph::{Architecture, CausalLm, EncoderDecoder};
 use crate::identity::ModelIdentity;
 use crate::source::LoadedModel;
 

@@ -6,7 +6,7 @@ use serde_json::Value;
 use tamis_core::Signal;
 use tamis_kernels::{Dtype, Path};
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, JudgeDiagnostics, columns};
-use tamis_models::graph::Backend;
+use tamis_models::build::Backend;
 use tamis_models::prompt::{Prompt, PromptSet, Rendering};
 
 use crate::reference::{Errors, annotate, corpus, fixture, json, model};

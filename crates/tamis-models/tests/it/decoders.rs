@@ -4,7 +4,8 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tamis_kernels::{Dtype, Path as NumericPath};
-use tamis_models::graph::{Architecture, Backend, build_causal};
+use tamis_models::build::{Backend, build_causal};
+use tamis_models::graph::Architecture;
 use tamis_models::source::open_model;
 use tamis_models::weights::Weights;
 use tamis_models::weights::gguf::GgufWeights;

@@ -6,9 +6,9 @@ use arrow_array::types::{Float32Type, UInt32Type};
 use half::f16;
 use tamis_core::column;
 use tamis_kernels::{Dtype, Path};
+use tamis_models::build::Backend;
 use tamis_models::embed::columns::TOKENS;
 use tamis_models::embed::{Embed, EmbedOptions, Embedder, Precision};
-use tamis_models::graph::Backend;
 
 use crate::reference::{annotate, corpus, fixture, json, model};
 

@@ -5,7 +5,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float64Type, UInt32Type};
 use serde_json::Value;
 use tamis_kernels::{Dtype, Path};
-use tamis_models::graph::Backend;
+use tamis_models::build::Backend;
 use tamis_models::perplexity::columns::{NLL, NLL_PER_BYTE, PERPLEXITY, PREDICTED_TOKENS};
 use tamis_models::perplexity::{Perplexity, PerplexityOptions, Reader};
 use tamis_models::source::{DEFAULT_JUDGE, LoadedModel};

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 use tamis_core::Fingerprint;
 use tamis_kernels::Path as NumericPath;
-use tamis_models::graph::Backend;
+use tamis_models::build::Backend;
 use tamis_models::perplexity::{Perplexity, PerplexityOptions, Reader};
 use tamis_models::source::{LoadedModel, open_model, open_tokenizer};
 

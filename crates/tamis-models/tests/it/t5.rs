@@ -9,10 +9,8 @@ use tamis_core::{DocumentBatch, Signal, column, reason};
 use tamis_kernels::{Dtype, Path};
 use tamis_models::Error;
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, columns};
-use tamis_models::graph::{
-    Architecture, Backend, EncoderDecoder, Pair, T5Activation, T5Head, build_causal, build_encoder,
-    build_encoder_decoder,
-};
+use tamis_models::build::{Backend, build_causal, build_encoder, build_encoder_decoder};
+use tamis_models::graph::{Architecture, EncoderDecoder, Pair, T5Activation, T5Head};
 use tamis_models::perplexity::columns::{NLL, NLL_PER_BYTE, PREDICTED_TOKENS, WINDOWS};
 use tamis_models::perplexity::{Objective, Perplexity, PerplexityOptions, Reader};
 use tamis_models::prompt::{Prompt, PromptSet};

@@ -6,10 +6,8 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tamis_kernels::Path as NumericPath;
-use tamis_models::graph::{
-    Architecture, Backend, BertActivation, BertConfig, Task, build_causal, build_encoder,
-    build_encoder_decoder, check,
-};
+use tamis_models::build::{Backend, build_causal, build_encoder, build_encoder_decoder};
+use tamis_models::graph::{Architecture, BertActivation, BertConfig, Task, check};
 use tamis_models::source::LoadedModel;
 use tamis_models::weights::gguf::GgufWeights;
 use tamis_models::weights::{MemoryWeights, UnusedCause, Weights, WeightsError};

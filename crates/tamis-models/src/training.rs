@@ -6,10 +6,10 @@ use std::collections::BTreeMap;
 
 use candle_core::{Tensor, Var};
 
-use super::t5::T5;
-use super::{Architecture, Pair, T5Config, Task, check};
 use crate::candle_backend::{CandleBlocks, Dropout};
 use crate::error::Result;
+use crate::graph::t5::T5;
+use crate::graph::{Architecture, Pair, T5Config, Task, check};
 use crate::weights::Weights;
 
 /// A T5 in training.

@@ -11,16 +11,14 @@ use tamis_kernels::Path;
 use self::tiny::{
     CONTEXT, Poisoned, RandomWeights, VOCABULARY, architectures, bert, decoders, llama, t5, tokens,
 };
-use super::blocks::{Blocks, Queries};
-use super::decoder::Decoder;
-use super::pack::Pack;
-use super::t5::SentenceT5;
-use super::{
-    Architecture, Backend, CausalLm, DecoderConfig, Dropout, Encoder as _, Pair, Prefix, T5Config,
-    T5Training, build_causal, build_encoder, build_encoder_decoder,
-};
+use crate::build::{Backend, Dropout, T5Training, build_causal, build_encoder, build_encoder_decoder};
 use crate::candle_backend::CandleBlocks;
 use crate::error::{Error, Result};
+use crate::graph::blocks::{Blocks, Queries};
+use crate::graph::decoder::Decoder;
+use crate::graph::pack::Pack;
+use crate::graph::t5::SentenceT5;
+use crate::graph::{Architecture, CausalLm, DecoderConfig, Encoder as _, Pair, Prefix, T5Config};
 use crate::weights::Weights;
 
 /// Everything that a model says about sequences: a decoder's logits and log probabilities, or an encoder's embeddings.
@@ -323,8 +321,8 @@ fn a_gradient_reaches_every_parameter() {
                 (pooled.broadcast_mul(&direction).expect(name), model.blocks.variables())
             }
             Architecture::Bert(config) => {
-                let model =
-                    super::bert::Bert::load(CandleBlocks::trainable(), config, &RandomWeights).expect(name);
+                let model = crate::graph::bert::Bert::load(CandleBlocks::trainable(), config, &RandomWeights)
+                    .expect(name);
                 let pooled = model.pooled(&pack).expect(name);
                 let direction = Tensor::arange(0.0_f32, config.hidden as f32, pooled.device()).expect(name);
                 (pooled.broadcast_mul(&direction).expect(name), model.blocks.variables())
