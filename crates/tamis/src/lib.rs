@@ -99,6 +99,7 @@ mod error;
 pub mod evaluation;
 mod explain;
 mod failures;
+mod fold;
 mod frozen;
 mod inventory;
 mod known_columns;

@@ -8,11 +8,11 @@ use tamis_core::{Signal, SignalInfo};
 use tamis_io::run::{
     ArchitectureNote, Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord,
 };
-use tamis_io::sidecar::SidecarColumns;
 
 use crate::again::FailedRows;
 use crate::column::stored_name;
 use crate::early::EarlyLook;
+use crate::fold::Inputs;
 use crate::map::{MapReport, Worker};
 use crate::models;
 use crate::options::{
@@ -515,12 +515,8 @@ impl Project {
 
     /// What a finished Ask-LLM signal tells of its judge: little mass on the answers, or hardly any spread.
     fn judge_findings(&self, version: &CorpusVersion, directory: &SignalDir) -> Result<Vec<String>> {
-        let mut diagnostics = tamis_models::ask_llm::JudgeDiagnostics::default();
-        for shard in &version.shards {
-            for batch in directory.read(shard, SidecarColumns::All)? {
-                diagnostics.add(&tamis_core::ScoreBatch::new(batch?)?)?;
-            }
-        }
+        let inputs = Inputs { version, signal: directory, stage: None, kept: None };
+        let diagnostics = self.fold(&inputs, &tamis_models::ask_llm::JudgeDiagnostics::default())?.inner;
         let record = directory.record();
         let mut findings: Vec<String> = diagnostics.warning().into_iter().collect();
         findings.extend(crate::check::findings(&record.fingerprint, record.notes.get("model")));
