@@ -236,7 +236,7 @@ impl Project {
         let mut whole = Sharded::new(empty.empty());
         for span in &spans {
             self.go_on()?;
-            let partial = match self.stored_partial(partials, span, kind)? {
+            let partial = match self.stored_partial(partials, span, empty)? {
                 Some(partial) => partial,
                 None => Sharded { parts: span.parts(), inner: fold(span.shards)? },
             };
@@ -250,14 +250,14 @@ impl Project {
         &self,
         partials: &Partials,
         span: &Span<'_>,
-        kind: Digest,
+        empty: &S,
     ) -> Result<Option<Sharded<S>>> {
         let Some(bytes) = partials.read(span.holds)? else { return Ok(None) };
         let problem = match Sharded::<S>::decode(&bytes) {
             Ok(partial) if partial.parts != span.parts() => {
                 "it holds other shards than its name says".to_owned()
             }
-            Ok(partial) if kind_of(&partial.inner.empty()) != kind => "it is of other parameters".to_owned(),
+            Ok(partial) if !is_like(&partial.inner, empty) => "it is of other parameters".to_owned(),
             Ok(partial) => return Ok(Some(partial)),
             Err(error) => error.to_string(),
         };
@@ -283,6 +283,11 @@ impl Project {
         }
         Ok(Digest::of(text.as_bytes()))
     }
+}
+
+/// Whether two summaries can be merged, judged by their size first, which is cheap however large one claims to be.
+fn is_like<S: Summary>(summary: &S, empty: &S) -> bool {
+    summary.size_bytes() == empty.size_bytes() && kind_of(&summary.empty()) == kind_of(empty)
 }
 
 /// Digest of the parameters of a summary that holds nothing.
