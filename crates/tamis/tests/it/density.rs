@@ -95,6 +95,10 @@ fn a_sketch_that_is_stopped_loses_a_span_and_nothing_is_sampled_again() {
     assert_eq!((watch.documents("sample embeddings"), watch.documents("sketch embeddings")), (400, 400));
     let expected = snapshot(whole.path());
     assert_eq!(partials(whole.path()), 0);
+    let at_once = folder();
+    let project = open(corpus.path(), at_once.path(), 2, &Silent).with_spans_of(u64::MAX);
+    project.score(&project.inventory().unwrap(), &asked, ScoreOptions::default()).unwrap();
+    assert_same(&snapshot(at_once.path()), &expected, "one span");
     for (stage, stop, kept) in [
         ("sample embeddings", 1, 0),
         ("sample embeddings", 4, 1),
