@@ -1,4 +1,4 @@
-//! What every room of tamis shares: validated Arrow batches, document keys, fingerprints and two traits.
+//! What every room of tamis shares: validated Arrow batches, document keys, fingerprints and the traits of what is computed.
 //!
 //! Nothing here reads a file, runs a model or knows a thread. A room above it can therefore be tested with batches
 //! that are made in memory, and two rooms that never met fit together because both speak these types.
@@ -23,7 +23,7 @@ pub use nearest::nearest;
 pub use rule::{Direction, ParseDirectionError, ParseRuleError, Rule};
 pub use settings::Settings;
 pub use signal::{Input, InputSignal, Parallelism, Ranking, Signal, SignalInfo};
-pub use summary::{Sharded, Summary};
+pub use summary::{BatchSummary, Sharded, Summary};
 
 /// Reasons for which a row has no score; the strings that the `failed` column and the quarantine hold.
 ///

@@ -11,14 +11,26 @@ const VERSION: u32 = 1;
 
 /// A statistic of a corpus that can be folded part by part and merged in any order.
 ///
-/// Implementors promise that `merge` is associative and commutative *to the bit*: counts are integers, and sums that must
-/// agree are fixed-point integers, never floats.
+/// Implementors promise that `absorb` and `merge` are associative and commutative *to the bit*, and that `empty` is neutral:
+/// counts are integers, and sums that must agree are fixed-point integers, never floats.
+///
+/// A part is what some rows add: computed by any thread and without the summary, which may be large and is one for all
+/// threads. What parts are computed from is left open, since not everything that is folded is a batch (the candidates of a
+/// selection are rows of several files side by side); summaries of batches say how in [`BatchSummary`]. Where rows are cheap
+/// and a summary is small, a part is a summary of its own.
 pub trait Summary: Send + Sized {
-    /// Adds the rows of a batch.
+    /// What some rows add.
+    type Part: Send;
+
+    /// A summary of the same kind that holds nothing.
+    #[must_use]
+    fn empty(&self) -> Self;
+
+    /// Adds a part.
     ///
     /// # Errors
-    /// A batch of another schema, or a counter that would overflow.
-    fn update(&mut self, batch: &RecordBatch) -> Result<()>;
+    /// [`Error::Merge`] when the part is of another kind of summary or a counter would overflow.
+    fn absorb(&mut self, part: Self::Part) -> Result<()>;
 
     /// Adds everything that `other` holds.
     ///
@@ -26,7 +38,9 @@ pub trait Summary: Send + Sized {
     /// [`Error::Merge`] when parameters differ or a counter would overflow.
     fn merge(&mut self, other: Self) -> Result<()>;
 
-    /// Version, parameters, content, checksum.
+    /// Version, parameters, content, checksum. Summaries that hold the same have the same bytes, and so have empty ones of
+    /// one kind alone.
+    #[must_use]
     fn encode(&self) -> Vec<u8>;
 
     /// Reads what [`Summary::encode`] wrote.
@@ -34,6 +48,68 @@ pub trait Summary: Send + Sized {
     /// # Errors
     /// [`Error::Corrupt`]; never a panic or a large allocation, whatever the bytes.
     fn decode(bytes: &[u8]) -> Result<Self>;
+
+    /// About how many bytes it takes at most, in memory or stored, however much is folded into it. It follows from the
+    /// parameters: an empty summary says what a full one takes, so that a driver can plan with it.
+    #[must_use]
+    fn size_bytes(&self) -> u64;
+}
+
+/// A summary of the rows of batches, such as the sidecars of a signal.
+pub trait BatchSummary: Summary {
+    /// From a batch to what it adds. The function has its own share of what it needs (hash functions, say), none of the
+    /// counters, and may be called by any number of threads; how rows are cut into batches makes no difference.
+    ///
+    /// Its errors: a batch of another schema.
+    fn parts(&self) -> impl Fn(&RecordBatch) -> Result<Self::Part> + Send + Sync + 'static;
+}
+
+/// Two summaries that are folded in one pass.
+///
+/// Layout: length of the first as u64, little-endian, then both, which have their own checksums.
+impl<A: Summary, B: Summary> Summary for (A, B) {
+    type Part = (A::Part, B::Part);
+
+    fn empty(&self) -> Self {
+        (self.0.empty(), self.1.empty())
+    }
+
+    fn absorb(&mut self, (first, second): Self::Part) -> Result<()> {
+        self.0.absorb(first)?;
+        self.1.absorb(second)
+    }
+
+    fn merge(&mut self, (first, second): Self) -> Result<()> {
+        self.0.merge(first)?;
+        self.1.merge(second)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let first = self.0.encode();
+        let mut bytes = (first.len() as u64).to_le_bytes().to_vec();
+        bytes.extend(first);
+        bytes.extend(self.1.encode());
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let cut = || Error::Corrupt { what: "pair of summaries", problem: "it ends too early".to_owned() };
+        let (length, both) = bytes.split_first_chunk().ok_or_else(cut)?;
+        let length = usize::try_from(u64::from_le_bytes(*length)).map_err(|_| cut())?;
+        let (first, second) = both.split_at_checked(length).ok_or_else(cut)?;
+        Ok((A::decode(first)?, B::decode(second)?))
+    }
+
+    fn size_bytes(&self) -> u64 {
+        self.0.size_bytes().saturating_add(self.1.size_bytes())
+    }
+}
+
+impl<A: BatchSummary, B: BatchSummary> BatchSummary for (A, B) {
+    fn parts(&self) -> impl Fn(&RecordBatch) -> Result<Self::Part> + Send + Sync + 'static {
+        let (first, second) = (self.0.parts(), self.1.parts());
+        move |batch| Ok((first(batch)?, second(batch)?))
+    }
 }
 
 /// A summary that remembers which parts it holds, so that none is counted twice.
@@ -151,14 +227,19 @@ mod tests {
     struct Count(u64);
 
     impl Summary for Count {
-        fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-            self.0 += batch.num_rows() as u64;
+        type Part = u64;
+
+        fn empty(&self) -> Self {
+            Self(0)
+        }
+
+        fn absorb(&mut self, part: u64) -> Result<()> {
+            self.0 += part;
             Ok(())
         }
 
         fn merge(&mut self, other: Self) -> Result<()> {
-            self.0 += other.0;
-            Ok(())
+            self.absorb(other.0)
         }
 
         fn encode(&self) -> Vec<u8> {
@@ -171,6 +252,34 @@ mod tests {
                 .map(|bytes| Self(u64::from_le_bytes(bytes)))
                 .map_err(|_| Error::Corrupt { what: "count", problem: "not eight bytes".to_owned() })
         }
+
+        fn size_bytes(&self) -> u64 {
+            8
+        }
+    }
+
+    impl BatchSummary for Count {
+        fn parts(&self) -> impl Fn(&RecordBatch) -> Result<u64> + Send + Sync + 'static {
+            |batch| Ok(batch.num_rows() as u64)
+        }
+    }
+
+    #[test]
+    fn a_pair_is_folded_in_one_pass_and_comes_back() {
+        let mut pair = (Count(0), Count(3));
+        let parts = pair.parts();
+        let batch = crate::DocumentBatch::from_texts(["one", "two"]);
+        pair.absorb(parts(batch.as_arrow()).unwrap()).unwrap();
+        assert_eq!(pair, (Count(2), Count(5)));
+        pair.merge((Count(1), Count(1))).unwrap();
+        let bytes = pair.encode();
+        assert_eq!(<(Count, Count)>::decode(&bytes).unwrap(), (Count(3), Count(6)));
+        assert_eq!((pair.size_bytes(), pair.empty()), (16, (Count(0), Count(0))));
+        for length in 0..bytes.len() {
+            assert!(<(Count, Count)>::decode(&bytes[..length]).is_err());
+        }
+        let far = [&u64::MAX.to_le_bytes()[..], &bytes[8..]].concat();
+        assert!(<(Count, Count)>::decode(&far).is_err());
     }
 
     #[test]

@@ -17,9 +17,9 @@ pub mod ngram;
 mod selection;
 
 pub use density::{
-    BucketBlock, ChosenParameters, Density, DensityDiagnostics, DensityOptions, EmbeddingSample, Estimate,
-    GroupShare, Kernel, Membership, NeighbourProbe, ParameterError, Preset, Projection, RaceHasher,
-    RaceParameters, RaceSketch, Verdict, default_parameters,
+    BucketBlock, ChosenParameters, Density, DensityDiagnostics, DensityOptions, DrawnEmbeddings,
+    EmbeddingSample, Estimate, GroupShare, Kernel, Membership, NeighbourProbe, ParameterError, Preset,
+    Projection, RaceHasher, RaceParameters, RaceSketch, Verdict, default_parameters,
 };
 pub use selection::{
     Candidate, Cut, InvalidScore, MOST_STRATA, MidRanks, ParseRateError, Pass, PoissonSearch,

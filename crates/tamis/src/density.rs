@@ -1,22 +1,24 @@
 //! The two passes of Density over a run: sample, choose, sketch, probe; then score against the frozen sketch.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use tamis_core::{EmbeddingBatch, Fingerprint, Sharded, Signal, SignalInfo, Summary};
-use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
-use tamis_io::sidecar::SidecarColumns;
+use tamis_core::{Digest, Fingerprint, Sharded, Signal, SignalInfo};
+use tamis_io::run::{CorpusVersion, Partials, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_samplers::{
     ChosenParameters, Density, DensityDiagnostics, EmbeddingSample, Kernel, Membership, NeighbourProbe,
     Preset, Projection, RaceParameters, RaceSketch, default_parameters,
 };
 
 use crate::again::{FailedRows, INPUTS_NOTE, generations_text};
+pub(crate) use crate::fold::part_name;
+use crate::fold::{Inputs, Kept};
+use crate::map::Worker;
 use crate::project::Project;
 use crate::score::{ScoreOptions, ScoreReport};
 use crate::signals::{DensityKernel, DensityOptions, DensityProjection, SignalOptions};
-use crate::{Error, Result, pool};
+use crate::{Error, Result};
 
 /// Documents from which parameters are chosen.
 const SAMPLED_DOCUMENTS: usize = 10_000;
@@ -25,6 +27,17 @@ const PROBED_DOCUMENTS: usize = 2_000;
 /// Rate at which the diagnostics compare with Random.
 const DIAGNOSED_RATE: f64 = 0.1;
 const SKETCH_NOTE: &str = "sketch";
+
+/// A sketch and what is said of it.
+struct Fitted {
+    sketch: Sharded<RaceSketch>,
+    /// For `signal.json`.
+    notes: Vec<(String, String)>,
+    /// For the user.
+    findings: Vec<String>,
+    /// What was kept while it was made.
+    partials: Option<Partials>,
+}
 
 impl Project {
     pub(crate) fn score_density(
@@ -45,12 +58,12 @@ impl Project {
         let began = Instant::now();
         let asked = SignalOptions::Density(density.clone());
         let stored = self.stored_sketches(density, embedding.full_name())?;
-        let (sketch, notes, mut findings) = match stored.frozen {
+        let Fitted { sketch, notes, mut findings, partials } = match stored.frozen {
             Some((_, earlier)) if options.refit => {
                 // Sketches of different p do not add, nor do their scores compare.
                 let kept = earlier.inner.parameters().hashes as usize;
                 let density = DensityOptions { hashes: density.hashes.or(Some(kept)), ..density.clone() };
-                self.fit(version, &density, &embedding)?
+                self.fit(version, &density, &embedding, options.worker)?
             }
             Some((directory, sketch)) => {
                 let later =
@@ -64,14 +77,14 @@ impl Project {
                         version.shards.len()
                     ));
                 }
-                (sketch, notes, findings)
+                Fitted { sketch, notes, findings, partials: None }
             }
             None => {
                 // What would be refused once it is sketched is refused before.
                 if !options.beside && !options.refit {
                     stored.refuse_other()?;
                 }
-                self.fit(version, density, &embedding)?
+                self.fit(version, density, &embedding, options.worker)?
             }
         };
         let parts = sketch.parts.clone();
@@ -89,6 +102,9 @@ impl Project {
             options.beside || options.refit,
             Repeatability::Exact,
         )?;
+        // The sketch stands: what was kept for it is not needed, nor what another call left behind.
+        drop(partials);
+        self.run.sweep_partials(&partials_name(density, &embedding))?;
         // What the sketch holds is scored as it was sketched: a row that had no embedding then is no member of it.
         let mut inputs = embedding.generations();
         let sketched = sketched_generations(directory.record().notes.get(INPUTS_NOTE))?;
@@ -158,56 +174,27 @@ impl Project {
         }
     }
 
-    /// Samples, chooses parameters, sketches and probes.
-    #[expect(clippy::type_complexity, reason = "three results that only the caller above takes apart")]
+    /// Samples, chooses parameters, sketches and probes. What both folds keep is the caller's to remove, when the sketch is
+    /// stored: until then nothing of either is done twice.
     fn fit(
         &self,
         version: &CorpusVersion,
         density: &DensityOptions,
         embedding: &SignalDir,
-    ) -> Result<(Sharded<RaceSketch>, Vec<(String, String)>, Vec<String>)> {
-        let sample = self.sample(version, density, embedding)?;
+        worker: Worker,
+    ) -> Result<Fitted> {
+        let partials = self.run.partials(&partials_name(density, embedding))?;
+        let kept = Kept { partials: &partials, worker };
+        let sample = self.sample(version, density, embedding, kept)?;
         let chosen = choose(&sample, density)?;
         for warning in &chosen.warnings {
             self.observer.warn(warning);
         }
         let empty = RaceSketch::new(chosen.parameters.clone(), &embedding.record().fingerprint())?;
-        let hasher = Arc::clone(empty.hasher());
-        let probe = NeighbourProbe::new(&sample, PROBED_DOCUMENTS);
-        let merged = Mutex::new((empty, probe.empty()));
-        self.observer.begin("sketch embeddings", version.documents());
-        pool::run(
-            version.shards.iter().collect(),
-            self.threads,
-            |shard: &ShardRecord, feed| {
-                for batch in embedding.read(shard, SidecarColumns::All)? {
-                    let batch = batch?;
-                    let rows = batch.num_rows();
-                    for from in (0..rows).step_by(ROWS_A_TILE) {
-                        if !feed.push(batch.slice(from, ROWS_A_TILE.min(rows - from))) {
-                            return Ok(());
-                        }
-                    }
-                }
-                Ok(())
-            },
-            |batch| {
-                self.go_on()?;
-                let rows = batch.num_rows() as u64;
-                let batch = EmbeddingBatch::new(batch)?;
-                let (_, block) = hasher.hash_batch(&batch)?;
-                let mut own = probe.empty();
-                own.add_batch(&batch)?;
-                let mut merged = merged.lock().unwrap_or_else(PoisonError::into_inner);
-                merged.0.add(&block)?;
-                merged.1.merge(&own)?;
-                drop(merged);
-                self.observer.advance(rows, 0, rows);
-                Ok(())
-            },
-        )?;
-        self.observer.end();
-        let (sketch, probe) = merged.into_inner().unwrap_or_else(PoisonError::into_inner);
+        let empty = (empty, NeighbourProbe::new(&sample, PROBED_DOCUMENTS));
+        let inputs =
+            Inputs { version, signal: embedding, stage: Some("sketch embeddings"), kept: Some(kept) };
+        let Sharded { parts, inner: (sketch, probe) } = self.fold(&inputs, &empty)?;
         let neighbours = probe.neighbours();
         let mut probed = sample.embeddings();
         probed.truncate(neighbours.len() * sample.dimension());
@@ -218,8 +205,7 @@ impl Project {
             notes.push((INPUTS_NOTE.to_owned(), generations_text(&embedding.generations())));
         }
         findings.extend(diagnostics.warning());
-        let parts: BTreeSet<String> = version.shards.iter().map(part_name).collect();
-        Ok((Sharded { parts, inner: sketch }, notes, findings))
+        Ok(Fitted { sketch: Sharded { parts, inner: sketch }, notes, findings, partials: Some(partials) })
     }
 
     /// A sample of all embeddings; which thread or shard comes first does not matter.
@@ -228,32 +214,29 @@ impl Project {
         version: &CorpusVersion,
         density: &DensityOptions,
         embedding: &SignalDir,
+        kept: Kept<'_>,
     ) -> Result<EmbeddingSample> {
-        let merged: Mutex<Option<EmbeddingSample>> = Mutex::new(None);
-        pool::map(version.shards.iter().collect(), self.threads, |shard: &ShardRecord| {
-            let mut sample: Option<EmbeddingSample> = None;
-            for batch in embedding.read(shard, SidecarColumns::All)? {
-                let batch = EmbeddingBatch::new(batch?)?;
-                let dimension = batch.dimension();
-                sample
-                    .get_or_insert_with(|| EmbeddingSample::new(SAMPLED_DOCUMENTS, dimension, density.seed))
-                    .add_batch(&batch)?;
-            }
-            let Some(sample) = sample else { return Ok(()) };
-            let mut merged = merged.lock().unwrap_or_else(PoisonError::into_inner);
-            match &mut *merged {
-                Some(merged) => merged.merge(sample)?,
-                None => *merged = Some(sample),
-            }
-            Ok(())
-        })?;
-        merged.into_inner().unwrap_or_else(PoisonError::into_inner).ok_or_else(|| {
-            Error::state(
+        if version.documents() == 0 {
+            return Err(Error::state(
                 "the corpus has no document with an embedding",
                 "look into quarantine/ for what was wrong with it",
-            )
-        })
+            ));
+        }
+        let dimension = dimension(embedding.record())? as usize;
+        let empty = EmbeddingSample::new(SAMPLED_DOCUMENTS, dimension, density.seed);
+        let inputs =
+            Inputs { version, signal: embedding, stage: Some("sample embeddings"), kept: Some(kept) };
+        Ok(self.fold(&inputs, &empty)?.inner)
     }
+}
+
+/// Under which name partials are kept until a sketch stands: by what its options have in common whether they name what the
+/// rule chooses or leave it open, so that they are found again once the sketch is frozen.
+fn partials_name(density: &DensityOptions, embedding: &SignalDir) -> String {
+    let DensityOptions { repetitions, kernel, projection, literal, seed, .. } = density;
+    let text =
+        format!("{} {repetitions} {kernel:?} {projection:?} {literal} {seed}", embedding.record().digest);
+    format!("density-{:.8}", Digest::of(text.as_bytes()).to_string())
 }
 
 /// See [`INPUTS_NOTE`].
@@ -267,14 +250,6 @@ fn sketched_generations(note: Option<&String>) -> Result<BTreeMap<String, u64>> 
         })
     })
 }
-
-/// A shard as the sketch remembers it: a copy of its file under another name is another shard.
-pub(crate) fn part_name(shard: &ShardRecord) -> String {
-    format!("{} {}", shard.digest, shard.path)
-}
-
-/// Embeddings that are hashed together.
-const ROWS_A_TILE: usize = 1024;
 
 /// Refuses what no embeddings could make right.
 pub(crate) fn check_options(density: &DensityOptions) -> Result<()> {

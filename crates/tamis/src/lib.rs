@@ -97,6 +97,7 @@ mod error;
 pub mod evaluation;
 mod explain;
 mod failures;
+mod fold;
 mod frozen;
 mod inputs;
 mod inventory;

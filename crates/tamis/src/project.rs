@@ -27,6 +27,8 @@ pub struct Project {
     pub(crate) max_line_bytes: u64,
     pub(crate) threads: usize,
     pub(crate) keep_text: bool,
+    /// See [`crate::fold`].
+    pub(crate) span_documents: u64,
     pub(crate) observer: Arc<dyn Observer>,
     /// For the next computation.
     pub(crate) held: Mutex<Held>,
@@ -156,6 +158,7 @@ impl Project {
             max_line_bytes,
             threads: resolve_threads(threads),
             keep_text: true,
+            span_documents: crate::fold::SPAN_DOCUMENTS,
             observer,
             held: Mutex::default(),
         };
@@ -210,6 +213,7 @@ impl Project {
             max_line_bytes: self.max_line_bytes,
             threads: self.threads,
             keep_text: self.keep_text,
+            span_documents: self.span_documents,
             observer: Arc::clone(&self.observer),
             held: Mutex::default(),
         }
@@ -236,6 +240,15 @@ impl Project {
     #[must_use]
     pub fn without_text_in_quarantine(mut self) -> Self {
         self.keep_text = false;
+        self
+    }
+
+    /// Lets a stop lose so many documents of a fold (density's sample and sketch) at least, instead of about a million: a fold
+    /// commits what it has in spans of whole shards, each a file as large as the sketch until the result stands. Results are
+    /// the same; processes that share a run share more work where they cut it alike.
+    #[must_use]
+    pub fn with_spans_of(mut self, documents: u64) -> Self {
+        self.span_documents = documents.max(1);
         self
     }
 

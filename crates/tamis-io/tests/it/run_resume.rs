@@ -6,6 +6,7 @@ use std::time::Duration;
 use object_store::ObjectStore;
 use object_store::memory::InMemory;
 use proptest::prelude::*;
+use tamis_core::Digest;
 use tamis_io::run::{
     Beside, CorpusVersion, KeepText, Quarantined, Repeatability, RowSpan, RunDirectory, RunError, RunResult,
     ShardRecord, SignalDir,
@@ -342,6 +343,45 @@ fn locks_end_with_their_holder_and_do_not_exist_on_object_stores() {
     let first = run.try_lock("inventory", "a.jsonl").unwrap().unwrap();
     assert!(!first.is_real());
     assert!(run.try_lock("inventory", "a.jsonl").unwrap().is_some());
+}
+
+#[test]
+fn partials_stay_while_anyone_holds_them() {
+    let (_folder, run, _) = local_run(5);
+    let (one, two) = (Digest::of(b"one"), Digest::of(b"two"));
+    let first = run.partials("density-1").unwrap();
+    assert_eq!(first.read(one).unwrap(), None);
+    assert_eq!(first.commit(one, b"what it holds").unwrap(), Created::New);
+    assert_eq!(first.commit(one, b"what it holds").unwrap(), Created::Existed);
+    assert_eq!(first.read(one).unwrap().unwrap(), &b"what it holds"[..]);
+    assert!(first.has(one).unwrap() && !first.has(two).unwrap());
+    assert!(first.location(one).ends_with(&format!("sketches/.parts/density-1/{one}.part")));
+    assert!(run.sketches().unwrap().is_empty(), "a partial is no sketch");
+    let made = first.try_lock(two).unwrap();
+    assert!(made.is_some());
+    let second = run.partials("density-1").unwrap();
+    assert!(second.try_lock(two).unwrap().is_none());
+    drop(made);
+    assert!(second.try_lock(two).unwrap().is_some());
+    drop(first);
+    run.sweep_partials("density-1").unwrap();
+    assert!(second.has(one).unwrap());
+    let other = run.partials("density-2").unwrap();
+    other.commit(two, b"of another").unwrap();
+    drop(second);
+    run.sweep_partials("density-1").unwrap();
+    run.sweep_partials("density-1").unwrap();
+    assert!(!run.partials("density-1").unwrap().has(one).unwrap());
+    assert!(other.has(two).unwrap());
+    other.discard(two).unwrap();
+    assert!(!other.has(two).unwrap());
+    assert!(run.partials("../signals").is_err() && run.sweep_partials("..").is_err());
+    // Where there are no locks the first one removes them, and nobody is kept waiting.
+    let run = RunDirectory::open_or_create(memory(Arc::new(InMemory::new()))).unwrap();
+    let held = run.partials("density-1").unwrap();
+    held.commit(one, b"what it holds").unwrap();
+    run.sweep_partials("density-1").unwrap();
+    assert_eq!(held.read(one).unwrap(), None);
 }
 
 #[test]

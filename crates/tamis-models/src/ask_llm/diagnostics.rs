@@ -1,7 +1,7 @@
 //! Whether the judge answers the question at all.
 
 use arrow_array::RecordBatch;
-use tamis_core::ScoreBatch;
+use tamis_core::{BatchSummary, Digest, Error, Result, ScoreBatch, Summary};
 
 use super::columns::{P_NO, P_YES};
 
@@ -15,6 +15,10 @@ pub struct JudgeDiagnostics {
     pub rows: u64,
     mass: u64,
 }
+
+const WHAT: &str = "mass of a judge";
+const MAGIC: &[u8; 8] = b"tamis-JM";
+const VERSION: u32 = 1;
 
 /// Units of [`JudgeDiagnostics::mass`] in 1: 2³², so that 2³² rows fit.
 const UNIT: f64 = 4_294_967_296.0;
@@ -56,12 +60,6 @@ impl JudgeDiagnostics {
         self.mass = self.mass.saturating_add((mass * UNIT) as u64);
     }
 
-    /// Adds everything that another one holds.
-    pub fn merge(&mut self, other: Self) {
-        self.rows += other.rows;
-        self.mass = self.mass.saturating_add(other.mass);
-    }
-
     /// The mean, in [0, 1]; `None` when no row was scored.
     #[must_use]
     pub fn mean_mass(&self) -> Option<f64> {
@@ -80,6 +78,67 @@ impl JudgeDiagnostics {
     }
 }
 
+impl Summary for JudgeDiagnostics {
+    /// Of the rows of a batch.
+    type Part = Self;
+
+    fn empty(&self) -> Self {
+        Self::default()
+    }
+
+    fn absorb(&mut self, part: Self) -> Result<()> {
+        self.rows = self.rows.checked_add(part.rows).ok_or_else(|| Error::Merge {
+            what: WHAT,
+            problem: "the number of rows would overflow".to_owned(),
+        })?;
+        self.mass = self.mass.saturating_add(part.mass);
+        Ok(())
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        self.absorb(other)
+    }
+
+    /// Layout: `tamis-JM`, version u32, rows u64, mass u64, 128-bit xxh3 of all that; integers little-endian.
+    fn encode(&self) -> Vec<u8> {
+        let mut bytes = MAGIC.to_vec();
+        bytes.extend(VERSION.to_le_bytes());
+        bytes.extend(self.rows.to_le_bytes());
+        bytes.extend(self.mass.to_le_bytes());
+        let checksum = Digest::of(&bytes).to_bytes();
+        bytes.extend(checksum);
+        bytes
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let number = |from: usize| {
+            let bytes = bytes.get(from..from + 8)?;
+            bytes.try_into().map(u64::from_le_bytes).ok()
+        };
+        let read = Self { rows: number(12).unwrap_or(0), mass: number(20).unwrap_or(0) };
+        // There is one way to write it.
+        if read.encode() == bytes {
+            Ok(read)
+        } else {
+            Err(Error::Corrupt { what: WHAT, problem: "it is cut, changed or of another version".to_owned() })
+        }
+    }
+
+    fn size_bytes(&self) -> u64 {
+        44
+    }
+}
+
+impl BatchSummary for JudgeDiagnostics {
+    fn parts(&self) -> impl Fn(&RecordBatch) -> Result<Self> + Send + Sync + 'static {
+        |batch| {
+            let mut part = Self::default();
+            part.add(&ScoreBatch::new(batch.clone())?)?;
+            Ok(part)
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -93,8 +152,8 @@ mod tests {
         let mut other = JudgeDiagnostics::default();
         other.add_row(0.99);
         let (mut left, mut right) = (one, other);
-        left.merge(other);
-        right.merge(one);
+        left.merge(other).unwrap();
+        right.merge(one).unwrap();
         assert_eq!(left, right);
         assert!((left.mean_mass().unwrap() - 0.34).abs() < 1e-9);
         assert_eq!(left.warning(), None);

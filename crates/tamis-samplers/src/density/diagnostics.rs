@@ -4,14 +4,21 @@
 //! the overlap with Random's choice (most documents are near-equal singletons, so it is never low), Spearman's correlation
 //! (singletons tie).
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
-use tamis_core::{EmbeddingBatch, Error, Result};
+use arrow_array::RecordBatch;
+use tamis_core::{BatchSummary, EmbeddingBatch, Error, Result, Summary};
 
 use super::cosines::Cosines;
 use super::defaults::{median, normalize};
 use super::{EmbeddingSample, Estimate, finite_rows};
+use crate::bytes::{Reader, finish, start};
 
+const WHAT: &str = "neighbour probe";
+const MAGIC: [u8; 8] = *b"tamis-NP";
+const VERSION: u32 = 1;
+/// Magic, version, sizes, checksum.
+const HEADER_BYTES: u64 = 36;
 /// Neighbours above this cosine are near copies.
 const COPY_COSINE: f32 = 0.95;
 /// Fewer documents than this in a group tell nothing.
@@ -21,11 +28,38 @@ const ENOUGH: usize = 20;
 const DIFFERENT: f64 = 0.8;
 
 /// Counts the near copies of some sampled documents in a whole corpus.
+///
+/// Stored with the embeddings that it compares with, so that whoever reads one can go on counting, and counts of other probes
+/// are never added. Cosines near the limit may fall on either side of it on machines with other instruction sets.
 #[derive(Clone, Debug)]
 pub struct NeighbourProbe {
-    dimension: usize,
-    probes: Arc<Cosines>,
+    probes: Arc<Probes>,
     counts: Vec<u64>,
+}
+
+/// What documents are compared with.
+#[derive(Debug)]
+struct Probes {
+    dimension: usize,
+    /// n × D, each of norm 1.
+    values: Vec<f32>,
+    /// Made when first used: counts are merged and stored without.
+    cosines: OnceLock<Cosines>,
+}
+
+impl Probes {
+    /// For each probe, how many of m × D values are near it.
+    fn count(&self, mut values: Vec<f32>) -> Vec<u64> {
+        normalize(&mut values, self.dimension);
+        let mut counts = vec![0; self.values.len() / self.dimension];
+        let cosines = self.cosines.get_or_init(|| Cosines::with(&self.values, self.dimension));
+        cosines.each(&values, self.dimension, |_, cosines| {
+            for (count, cosine) in counts.iter_mut().zip(cosines) {
+                *count += u64::from(*cosine > COPY_COSINE);
+            }
+        });
+        counts
+    }
 }
 
 impl NeighbourProbe {
@@ -34,16 +68,10 @@ impl NeighbourProbe {
     #[must_use]
     pub fn new(sample: &EmbeddingSample, count: usize) -> Self {
         let dimension = sample.dimension();
-        let mut probes = sample.embeddings();
-        probes.truncate(count * dimension);
-        let counts = vec![0; normalize(&mut probes, dimension).len()];
-        Self { dimension, probes: Arc::new(Cosines::with(&probes, dimension)), counts }
-    }
-
-    /// The same probes with nothing counted, for another thread.
-    #[must_use]
-    pub fn empty(&self) -> Self {
-        Self { counts: vec![0; self.counts.len()], ..self.clone() }
+        let mut values = sample.embeddings();
+        values.truncate(count * dimension);
+        let counts = vec![0; normalize(&mut values, dimension).len()];
+        Self { probes: Arc::new(Probes { dimension, values, cosines: OnceLock::new() }), counts }
     }
 
     /// Compares the documents of a batch with the probes. Every batch of the corpus is shown once.
@@ -51,38 +79,96 @@ impl NeighbourProbe {
     /// # Errors
     /// A batch of another dimension.
     pub fn add_batch(&mut self, batch: &EmbeddingBatch) -> Result<()> {
-        let (_, values) = finite_rows(batch, self.dimension)?;
-        self.add(values);
-        Ok(())
-    }
-
-    /// Compares m × D values with the probes.
-    pub fn add(&mut self, mut values: Vec<f32>) {
-        normalize(&mut values, self.dimension);
-        let counts = &mut self.counts;
-        self.probes.each(&values, self.dimension, |_, cosines| {
-            for (count, cosine) in counts.iter_mut().zip(cosines) {
-                *count += u64::from(*cosine > COPY_COSINE);
-            }
-        });
-    }
-
-    /// Adds what another thread counted.
-    ///
-    /// # Errors
-    /// [`Error::Merge`] when the probes are others.
-    pub fn merge(&mut self, other: &Self) -> Result<()> {
-        if self.counts.len() != other.counts.len() || self.dimension != other.dimension {
-            return Err(Error::Merge { what: "neighbour probe", problem: "the probes differ".to_owned() });
-        }
-        self.counts.iter_mut().zip(&other.counts).for_each(|(mine, theirs)| *mine += theirs);
-        Ok(())
+        let (_, values) = finite_rows(batch, self.probes.dimension)?;
+        self.absorb(self.probes.count(values))
     }
 
     /// For each probe, the *other* documents with a cosine above 0.95. Every probe has met itself once.
     #[must_use]
     pub fn neighbours(&self) -> Vec<u64> {
         self.counts.iter().map(|count| count.saturating_sub(1)).collect()
+    }
+}
+
+impl Summary for NeighbourProbe {
+    /// Documents near each probe.
+    type Part = Vec<u64>;
+
+    /// The probes are shared.
+    fn empty(&self) -> Self {
+        Self { counts: vec![0; self.counts.len()], probes: Arc::clone(&self.probes) }
+    }
+
+    fn absorb(&mut self, part: Vec<u64>) -> Result<()> {
+        let refuse = |problem: &str| Err(Error::Merge { what: WHAT, problem: problem.to_owned() });
+        if part.len() != self.counts.len() {
+            return refuse("the probes differ");
+        }
+        if self.counts.iter().zip(&part).any(|(mine, theirs)| mine.checked_add(*theirs).is_none()) {
+            return refuse("a count would overflow");
+        }
+        self.counts.iter_mut().zip(part).for_each(|(mine, theirs)| *mine += theirs);
+        Ok(())
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        let bits = |probes: &Probes| probes.values.iter().map(|value| value.to_bits()).collect::<Vec<u32>>();
+        let same = Arc::ptr_eq(&self.probes, &other.probes)
+            || (self.probes.dimension == other.probes.dimension && bits(&self.probes) == bits(&other.probes));
+        if !same {
+            return Err(Error::Merge { what: WHAT, problem: "the probes differ".to_owned() });
+        }
+        self.absorb(other.counts)
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = start(MAGIC, VERSION);
+        out.extend_from_slice(&(self.probes.dimension as u64).to_le_bytes());
+        out.extend_from_slice(&(self.counts.len() as u64).to_le_bytes());
+        self.probes.values.iter().for_each(|value| out.extend_from_slice(&value.to_le_bytes()));
+        self.counts.iter().for_each(|count| out.extend_from_slice(&count.to_le_bytes()));
+        finish(out)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
+        let (dimension, count) = (reader.u64()?, reader.u64()?);
+        // What is taken is there, so that neither number can claim memory.
+        let sizes = usize::try_from(dimension).ok().filter(|size| *size > 0).zip(usize::try_from(count).ok());
+        let length = |(dimension, count): (usize, usize)| dimension.checked_mul(count)?.checked_mul(4);
+        let Some(((dimension, count), length)) = sizes.and_then(|sizes| Some((sizes, length(sizes)?))) else {
+            return Err(reader.corrupt("sizes are impossible"));
+        };
+        let values: Vec<f32> = reader
+            .take(length)?
+            .chunks_exact(4)
+            .map(|bytes| f32::from_le_bytes(bytes.try_into().expect("chunks of four")))
+            .collect();
+        if values.iter().any(|value| !value.is_finite()) {
+            return Err(reader.corrupt("a value is not finite"));
+        }
+        let counts = reader.rest().len() / 8;
+        if counts != count {
+            return Err(reader.corrupt(format!("{count} probes, {counts} counts")));
+        }
+        let counts = (0..count).map(|_| reader.u64()).collect::<Result<Vec<u64>>>()?;
+        reader.end()?;
+        Ok(Self { probes: Arc::new(Probes { dimension, values, cosines: OnceLock::new() }), counts })
+    }
+
+    fn size_bytes(&self) -> u64 {
+        let probe = (self.probes.dimension as u64).saturating_mul(4).saturating_add(8);
+        probe.saturating_mul(self.counts.len() as u64).saturating_add(HEADER_BYTES)
+    }
+}
+
+impl BatchSummary for NeighbourProbe {
+    fn parts(&self) -> impl Fn(&RecordBatch) -> Result<Vec<u64>> + Send + Sync + 'static {
+        let probes = Arc::clone(&self.probes);
+        move |batch| {
+            let (_, values) = finite_rows(&EmbeddingBatch::new(batch.clone())?, probes.dimension)?;
+            Ok(probes.count(values))
+        }
     }
 }
 

@@ -29,7 +29,7 @@ pub use defaults::{ChosenParameters, DensityOptions, default_parameters};
 pub use diagnostics::{DensityDiagnostics, GroupShare, NeighbourProbe, Verdict};
 pub use hasher::{BucketBlock, RaceHasher};
 pub use parameters::{Kernel, ParameterError, Preset, Projection, RaceParameters};
-pub use sample::EmbeddingSample;
+pub use sample::{DrawnEmbeddings, EmbeddingSample};
 pub use signal::{Density, Membership};
 pub use sketch::{Estimate, RaceSketch};
 

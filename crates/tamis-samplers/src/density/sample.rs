@@ -1,7 +1,7 @@
 //! A uniform sample of embeddings in bounded memory.
 
 use arrow_array::RecordBatch;
-use tamis_core::{DocKey, EmbeddingBatch, Error, Result, Summary};
+use tamis_core::{BatchSummary, DocKey, EmbeddingBatch, Error, Result, Summary};
 
 use super::finite_rows;
 use crate::bytes::{Reader, finish, start};
@@ -11,6 +11,8 @@ const WHAT: &str = "embedding sample";
 const MAGIC: [u8; 8] = *b"tamis-ES";
 const VERSION: u32 = 1;
 const STAGE: &str = "density-sample";
+/// Magic, version, seed, numbers, checksum.
+const HEADER_BYTES: u64 = 60;
 
 /// The embeddings of the documents with the smallest keyed hashes: the same sample whatever the order of shards.
 #[derive(Clone, Debug)]
@@ -32,6 +34,24 @@ struct Entry {
     key: DocKey,
     /// f32 bits of the D values.
     values: Box<[u32]>,
+}
+
+/// Documents with their draws, for an [`EmbeddingSample`] to choose from.
+#[derive(Clone, Debug)]
+pub struct DrawnEmbeddings {
+    dimension: usize,
+    drawn: Vec<(u64, DocKey)>,
+    /// n × D.
+    values: Vec<f32>,
+}
+
+fn draw(draws: &UniformDraws, dimension: usize, batch: &EmbeddingBatch) -> Result<DrawnEmbeddings> {
+    let (indices, values) = finite_rows(batch, dimension)?;
+    let drawn = indices.into_iter().map(|at| {
+        let key = batch.doc_key(at);
+        (draws.bits(key), key)
+    });
+    Ok(DrawnEmbeddings { dimension, drawn: drawn.collect(), values })
 }
 
 impl EmbeddingSample {
@@ -66,20 +86,7 @@ impl EmbeddingSample {
     /// # Errors
     /// A batch of another dimension.
     pub fn add_batch(&mut self, batch: &EmbeddingBatch) -> Result<()> {
-        let (indices, values) = finite_rows(batch, self.dimension)?;
-        for (at, values) in indices.into_iter().zip(values.chunks_exact(self.dimension)) {
-            self.documents += 1;
-            let key = batch.doc_key(at);
-            let bits = self.draws.bits(key);
-            if self.bound.is_none_or(|bound| (bits, key) <= bound) {
-                let values = values.iter().map(|value| value.to_bits()).collect();
-                self.entries.push(Entry { bits, key, values });
-                if self.entries.len() >= self.capacity.saturating_mul(2) {
-                    self.cut();
-                }
-            }
-        }
-        Ok(())
+        self.absorb(draw(&self.draws, self.dimension, batch)?)
     }
 
     fn cut(&mut self) {
@@ -109,8 +116,27 @@ impl EmbeddingSample {
 }
 
 impl Summary for EmbeddingSample {
-    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.add_batch(&EmbeddingBatch::new(batch.clone())?)
+    type Part = DrawnEmbeddings;
+
+    fn empty(&self) -> Self {
+        Self::new(self.capacity, self.dimension, self.seed)
+    }
+
+    fn absorb(&mut self, part: DrawnEmbeddings) -> Result<()> {
+        if part.dimension != self.dimension {
+            return Err(Error::Merge { what: WHAT, problem: "dimensions differ".to_owned() });
+        }
+        for ((bits, key), values) in part.drawn.into_iter().zip(part.values.chunks_exact(self.dimension)) {
+            self.documents = self.documents.saturating_add(1);
+            if self.bound.is_none_or(|bound| (bits, key) <= bound) {
+                let values = values.iter().map(|value| value.to_bits()).collect();
+                self.entries.push(Entry { bits, key, values });
+                if self.entries.len() >= self.capacity.saturating_mul(2) {
+                    self.cut();
+                }
+            }
+        }
+        Ok(())
     }
 
     fn merge(&mut self, other: Self) -> Result<()> {
@@ -171,5 +197,18 @@ impl Summary for EmbeddingSample {
         sample.documents = documents;
         sample.cut();
         Ok(sample)
+    }
+
+    /// As it is stored; in memory it takes up to twice that.
+    fn size_bytes(&self) -> u64 {
+        let entry = (self.dimension as u64).saturating_mul(4).saturating_add(16);
+        entry.saturating_mul(self.capacity as u64).saturating_add(HEADER_BYTES)
+    }
+}
+
+impl BatchSummary for EmbeddingSample {
+    fn parts(&self) -> impl Fn(&RecordBatch) -> Result<DrawnEmbeddings> + Send + Sync + 'static {
+        let (draws, dimension) = (self.draws.clone(), self.dimension);
+        move |batch| draw(&draws, dimension, &EmbeddingBatch::new(batch.clone())?)
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow_array::RecordBatch;
-use tamis_core::{Digest, EmbeddingBatch, Error, Fingerprint, Result, Summary};
+use tamis_core::{BatchSummary, Digest, EmbeddingBatch, Error, Fingerprint, Result, Summary};
 use tamis_kernels::Scratch;
 
 use super::{BucketBlock, ParameterError, Preset, RaceHasher, RaceParameters, finite_rows};
@@ -11,6 +11,8 @@ use super::{BucketBlock, ParameterError, Preset, RaceHasher, RaceParameters, fin
 pub(super) const WHAT: &str = "sketch";
 /// A counter is at most N, so up to this N none can overflow.
 const CANNOT_OVERFLOW: u64 = u32::MAX as u64;
+/// What a stored sketch takes beside its counters.
+const HEADER_BYTES: u64 = 256;
 
 /// A RACE sketch: R × B counters of the embeddings that were added.
 ///
@@ -47,17 +49,6 @@ impl RaceSketch {
         let hasher = Arc::new(RaceHasher::new(parameters)?);
         let counters = vec![0; hasher.parameters().counters() as usize];
         Ok(Self { hasher, embedding: embedding.digest(), documents: 0, counters })
-    }
-
-    /// An empty sketch of the same kind, for another thread or shard; hash functions are shared.
-    #[must_use]
-    pub fn empty(&self) -> Self {
-        Self {
-            hasher: Arc::clone(&self.hasher),
-            embedding: self.embedding.clone(),
-            documents: 0,
-            counters: vec![0; self.counters.len()],
-        }
     }
 
     /// What decides the counters.
@@ -192,8 +183,20 @@ impl RaceSketch {
 }
 
 impl Summary for RaceSketch {
-    fn update(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.add_batch(&EmbeddingBatch::new(batch.clone())?).map(|_| ())
+    type Part = BucketBlock;
+
+    /// Hash functions are shared; memory is taken as it is counted in.
+    fn empty(&self) -> Self {
+        Self {
+            hasher: Arc::clone(&self.hasher),
+            embedding: self.embedding.clone(),
+            documents: 0,
+            counters: vec![0; self.counters.len()],
+        }
+    }
+
+    fn absorb(&mut self, part: BucketBlock) -> Result<()> {
+        self.add(&part)
     }
 
     fn merge(&mut self, other: Self) -> Result<()> {
@@ -219,5 +222,17 @@ impl Summary for RaceSketch {
 
     fn decode(bytes: &[u8]) -> Result<Self> {
         Self::decode_within(bytes, RaceParameters::MOST_MEMORY_BYTES)
+    }
+
+    /// R × B counters. Stored they take less: those that are 0 take nothing.
+    fn size_bytes(&self) -> u64 {
+        self.parameters().memory_bytes() + HEADER_BYTES
+    }
+}
+
+impl BatchSummary for RaceSketch {
+    fn parts(&self) -> impl Fn(&RecordBatch) -> Result<BucketBlock> + Send + Sync + 'static {
+        let hasher = Arc::clone(&self.hasher);
+        move |batch| Ok(hasher.hash_batch(&EmbeddingBatch::new(batch.clone())?)?.1)
     }
 }

@@ -576,9 +576,13 @@ fn diagnostics_tell_density_from_random() {
     let sample = sample_of(&rows, 800);
     let mut probe = NeighbourProbe::new(&sample, 400);
     let mut second = probe.empty();
-    probe.add(rows[..300].concat());
-    second.add(rows[300..].concat());
-    probe.merge(&second).unwrap();
+    let shown = |range: std::ops::Range<usize>| {
+        let rows: Vec<_> = rows[range.clone()].iter().cloned().map(Some).collect();
+        batch(range.start as u64, &rows, false)
+    };
+    probe.add_batch(&shown(0..300)).unwrap();
+    second.add_batch(&shown(300..800)).unwrap();
+    probe.merge(second).unwrap();
     let neighbours = probe.neighbours();
     let embeddings = sample.embeddings()[..400 * D].to_vec();
     let diagnose = |parameters: &RaceParameters| {

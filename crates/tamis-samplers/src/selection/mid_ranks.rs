@@ -13,10 +13,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
-use tamis_core::{Error, Result};
+use tamis_core::{Error, Result, Summary};
 
 use super::priority::ordered_image;
 use super::rate::{ParseRateError, Rate, WHOLE};
+use crate::bytes::{Reader, finish, start};
+
+const WHAT: &str = "ranks within strata";
+const MAGIC: [u8; 8] = *b"tamis-MR";
+const VERSION: u32 = 1;
+/// Twice as many have to fit a u64.
+const MOST_DOCUMENTS: u64 = u64::MAX / 2;
+/// One bit stays.
+const MOST_DROPPED_BITS: u32 = 63;
+/// A class in a map.
+const CLASS_BYTES: u64 = 48;
 
 /// Classes of scores over all strata. With 63 bits dropped a stratum has two, so that the bound can always be kept.
 const MOST_CLASSES: usize = 1 << 21;
@@ -76,6 +87,7 @@ pub struct MidRanks {
     most_classes: usize,
     dropped_bits: u32,
     classes: usize,
+    documents: u64,
     strata: BTreeMap<String, BTreeMap<u64, u64>>,
 }
 
@@ -93,7 +105,7 @@ impl MidRanks {
     }
 
     fn with_most_classes(most_classes: usize) -> Self {
-        Self { most_classes, dropped_bits: 0, classes: 0, strata: BTreeMap::new() }
+        Self { most_classes, dropped_bits: 0, classes: 0, documents: 0, strata: BTreeMap::new() }
     }
 
     /// Adds a document.
@@ -112,13 +124,14 @@ impl MidRanks {
         if !self.strata.contains_key(stratum) {
             if self.strata.len() == MOST_STRATA {
                 let problem = format!("more than {MOST_STRATA} strata");
-                return Err(Error::Merge { what: "ranks within strata", problem });
+                return Err(Error::Merge { what: WHAT, problem });
             }
             self.strata.insert(stratum.to_owned(), BTreeMap::new());
         }
         let counts = self.strata.get_mut(stratum).expect("inserted above where it was absent");
         let known = counts.len();
         *counts.entry(class).or_default() += documents;
+        self.documents += documents;
         self.classes += counts.len() - known;
         while self.classes > self.most_classes {
             self.coarsen();
@@ -140,24 +153,6 @@ impl MidRanks {
         }
     }
 
-    /// Adds what `other` holds. Associative and commutative.
-    ///
-    /// # Errors
-    /// As [`MidRanks::add`].
-    pub fn merge(&mut self, other: &Self) -> Result<()> {
-        while self.dropped_bits < other.dropped_bits {
-            self.coarsen();
-        }
-        for (stratum, counts) in &other.strata {
-            for (class, documents) in counts {
-                // Counting may drop more bits.
-                let class = class >> (self.dropped_bits - other.dropped_bits);
-                self.count(stratum, class, *documents)?;
-            }
-        }
-        Ok(())
-    }
-
     /// The ranks, once everything is counted.
     #[must_use]
     pub fn quantiles(self) -> Quantiles {
@@ -171,6 +166,105 @@ impl MidRanks {
             (stratum, Stratum { places, documents: below })
         });
         Quantiles { dropped_bits: self.dropped_bits, strata: strata.collect() }
+    }
+}
+
+impl Summary for MidRanks {
+    /// Of the rows of a shard, say.
+    type Part = Self;
+
+    fn empty(&self) -> Self {
+        Self::with_most_classes(self.most_classes)
+    }
+
+    fn absorb(&mut self, part: Self) -> Result<()> {
+        self.merge(part)
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        let refuse = |problem: &str| Err(Error::Merge { what: WHAT, problem: problem.to_owned() });
+        if self.most_classes != other.most_classes {
+            return refuse("another number of classes is possible");
+        }
+        if self.documents.checked_add(other.documents).is_none_or(|sum| sum > MOST_DOCUMENTS) {
+            return refuse("a count would overflow");
+        }
+        while self.dropped_bits < other.dropped_bits {
+            self.coarsen();
+        }
+        for (stratum, counts) in &other.strata {
+            for (class, documents) in counts {
+                // Counting may drop more bits.
+                let class = class >> (self.dropped_bits - other.dropped_bits);
+                self.count(stratum, class, *documents)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Vec<u8> {
+        let mut out = start(MAGIC, VERSION);
+        out.extend_from_slice(&(self.most_classes as u64).to_le_bytes());
+        out.extend_from_slice(&self.dropped_bits.to_le_bytes());
+        out.extend_from_slice(&(self.strata.len() as u64).to_le_bytes());
+        for (stratum, counts) in &self.strata {
+            out.extend_from_slice(&(stratum.len() as u64).to_le_bytes());
+            out.extend_from_slice(stratum.as_bytes());
+            out.extend_from_slice(&(counts.len() as u64).to_le_bytes());
+            for (class, documents) in counts {
+                out.extend_from_slice(&class.to_le_bytes());
+                out.extend_from_slice(&documents.to_le_bytes());
+            }
+        }
+        finish(out)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self> {
+        let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
+        let most_classes = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
+        let mut ranks = Self { dropped_bits: reader.u32()?, ..Self::with_most_classes(most_classes) };
+        if ranks.dropped_bits > MOST_DROPPED_BITS {
+            return Err(reader.corrupt("more bits were dropped than there are"));
+        }
+        let count = reader.u64()?;
+        if count > MOST_STRATA as u64 {
+            return Err(reader.corrupt(format!("{count} strata, at most {MOST_STRATA} are possible")));
+        }
+        for _ in 0..count {
+            let length = reader.u64()?;
+            let name = reader.take(usize::try_from(length).unwrap_or(usize::MAX))?;
+            let name =
+                std::str::from_utf8(name).map_err(|_| reader.corrupt("the name of a stratum is no text"))?;
+            if ranks.strata.last_key_value().is_some_and(|(before, _)| before.as_str() >= name) {
+                return Err(reader.corrupt("strata are not in order"));
+            }
+            let mut counts = BTreeMap::new();
+            let classes = reader.u64()?;
+            for _ in 0..classes {
+                let (class, documents) = (reader.u64()?, reader.u64()?);
+                let rises = counts.last_key_value().is_none_or(|(before, _)| *before < class);
+                let sum = ranks.documents.checked_add(documents).filter(|sum| *sum <= MOST_DOCUMENTS);
+                match sum {
+                    Some(sum) if rises && documents > 0 && class <= u64::MAX >> ranks.dropped_bits => {
+                        ranks.documents = sum;
+                    }
+                    _ => return Err(reader.corrupt("a class is impossible")),
+                }
+                counts.insert(class, documents);
+            }
+            ranks.classes += counts.len();
+            if counts.is_empty() || ranks.classes > most_classes {
+                return Err(reader.corrupt(format!("{} classes are impossible", ranks.classes)));
+            }
+            ranks.strata.insert(name.to_owned(), counts);
+        }
+        reader.end()?;
+        Ok(ranks)
+    }
+
+    /// In memory, see the module; stored it takes about a third of that. Names of strata come on top.
+    fn size_bytes(&self) -> u64 {
+        (self.most_classes as u64).saturating_mul(CLASS_BYTES)
     }
 }
 
@@ -274,7 +368,7 @@ mod tests {
                 pieces.reverse();
             }
             let mut merged = MidRanks::with_most_classes(most_classes);
-            pieces.iter().for_each(|piece| merged.merge(piece).unwrap());
+            pieces.into_iter().for_each(|piece| merged.merge(piece).unwrap());
             prop_assert_eq!(&merged, &whole);
             prop_assert!(whole.classes <= most_classes);
         }

@@ -9,7 +9,7 @@
 
 use std::collections::BTreeMap;
 
-use tamis_core::{Error, Result};
+use tamis_core::{Error, Result, Summary};
 
 use super::Priority;
 use super::priority::weight;
@@ -19,6 +19,10 @@ const WHAT: &str = "weight histogram";
 const MAGIC: [u8; 8] = *b"tamis-WH";
 const VERSION: u32 = 1;
 const KEPT_MANTISSA_BITS: u32 = 10;
+/// Exponents of finite numbers, times what is kept of mantissas.
+const MOST_BINS: u64 = 2047 << KEPT_MANTISSA_BITS;
+/// As stored: number, documents, sum.
+const BIN_BYTES: u64 = 28;
 
 /// A mergeable histogram of weights, from which c follows for any expected size.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -93,21 +97,6 @@ impl PoissonSearch {
         self.bins.values().map(|bin| bin.documents).sum()
     }
 
-    /// Adds what `other` holds. Associative and commutative.
-    ///
-    /// # Errors
-    /// [`Error::Merge`] when a count overflows, which takes forged histograms.
-    pub fn merge(&mut self, other: &Self) -> Result<()> {
-        let overflow = || Error::Merge { what: WHAT, problem: "a count would overflow".to_owned() };
-        self.documents().checked_add(other.documents()).ok_or_else(overflow)?;
-        for (at, theirs) in &other.bins {
-            let mine = self.bins.entry(*at).or_default();
-            mine.documents += theirs.documents;
-            mine.mantissas += theirs.mantissas;
-        }
-        Ok(())
-    }
-
     /// The threshold whose expected number of documents is `documents` (or all, if there are fewer).
     #[must_use]
     pub fn solve(&self, documents: u64) -> PoissonThreshold {
@@ -142,10 +131,32 @@ impl PoissonSearch {
         }
         PoissonThreshold { scale, expected_documents, standard_deviation: variance.sqrt() }
     }
+}
 
-    /// Version, bins, checksum.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+impl Summary for PoissonSearch {
+    /// Of the rows of a shard, say.
+    type Part = Self;
+
+    fn empty(&self) -> Self {
+        Self::new()
+    }
+
+    fn absorb(&mut self, part: Self) -> Result<()> {
+        self.merge(part)
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        let overflow = || Error::Merge { what: WHAT, problem: "a count would overflow".to_owned() };
+        self.documents().checked_add(other.documents()).ok_or_else(overflow)?;
+        for (at, theirs) in other.bins {
+            let mine = self.bins.entry(at).or_default();
+            mine.documents += theirs.documents;
+            mine.mantissas += theirs.mantissas;
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Vec<u8> {
         let mut out = start(MAGIC, VERSION);
         out.extend_from_slice(&(self.bins.len() as u32).to_le_bytes());
         for (at, bin) in &self.bins {
@@ -156,11 +167,7 @@ impl PoissonSearch {
         finish(out)
     }
 
-    /// Reads what [`PoissonSearch::encode`] wrote.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`]; never a panic or a large allocation, whatever the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self> {
+    fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
         let count = reader.u32()?;
         let mut bins = BTreeMap::new();
@@ -186,6 +193,10 @@ impl PoissonSearch {
         }
         reader.end()?;
         Ok(Self { bins })
+    }
+
+    fn size_bytes(&self) -> u64 {
+        MOST_BINS * BIN_BYTES
     }
 }
 
@@ -229,8 +240,8 @@ mod tests {
                 search
             };
             let (mut ab, mut ba) = (of(&a), of(&b));
-            ab.merge(&of(&b)).unwrap();
-            ba.merge(&of(&a)).unwrap();
+            ab.merge(of(&b)).unwrap();
+            ba.merge(of(&a)).unwrap();
             prop_assert_eq!(&ab, &ba);
             prop_assert_eq!(&ab, &of(&[a, b].concat()));
             prop_assert_eq!(ab.encode(), ba.encode());

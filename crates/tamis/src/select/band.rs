@@ -1,12 +1,10 @@
 //! The rule `band`: ranks of all candidates, fitted in one pass before thresholds are sought.
 
-use std::sync::{Mutex, PoisonError};
-
 use tamis_io::run::ShardRecord;
 use tamis_samplers::{MidRanks, Quantile, Quantiles};
 
 use super::candidates::{Candidates, Fate};
-use crate::{Result, pool};
+use crate::{Result, fold};
 
 /// Mid-ranks of the candidates, and the centre.
 pub(super) struct Band {
@@ -25,8 +23,8 @@ impl Band {
         around: Quantile,
         threads: usize,
     ) -> Result<Self> {
-        let merged = Mutex::new(MidRanks::new());
-        pool::map(shards.iter().collect(), threads, |shard: &ShardRecord| {
+        let shards = shards.iter().collect();
+        let ranks = fold::one_part_each(shards, threads, MidRanks::new(), |shard: &ShardRecord| {
             let mut own = MidRanks::new();
             candidates.for_each(shard, |row| {
                 if let Fate::Candidate(_) = row.fate {
@@ -34,10 +32,9 @@ impl Band {
                 }
                 Ok(())
             })?;
-            Ok(merged.lock().unwrap_or_else(PoisonError::into_inner).merge(&own)?)
+            Ok(own)
         })?;
-        let quantiles = merged.into_inner().unwrap_or_else(PoisonError::into_inner).quantiles();
-        Ok(Self { quantiles, around })
+        Ok(Self { quantiles: ranks.quantiles(), around })
     }
 
     /// |q − q₀| of a candidate.

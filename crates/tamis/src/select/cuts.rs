@@ -1,13 +1,11 @@
 //! From candidates to thresholds: the passes of the search, over shards in parallel.
 
-use std::sync::{Mutex, PoisonError};
-
-use tamis_core::Rule;
+use tamis_core::{Rule, Summary};
 use tamis_io::run::ShardRecord;
 use tamis_samplers::{Cut, PoissonSearch, Priority, Target, ThresholdSearch};
 
 use super::candidates::{Candidates, Fate};
-use crate::{Result, pool};
+use crate::{Result, fold, pool};
 
 /// Up to this many documents are read once and held (about 60 bytes each); more are read again in every pass.
 const HELD_DOCUMENTS: u64 = 4 << 20;
@@ -77,13 +75,12 @@ fn exact(
 ) -> Result<Vec<Cut>> {
     let mut search = ThresholdSearch::new(targets.to_vec())?;
     while let Some(empty) = search.begin_pass() {
-        let merged = Mutex::new(empty.empty());
-        pool::map((0..shards).collect(), threads, |at| {
+        let pass = fold::one_part_each((0..shards).collect(), threads, empty.empty(), |at| {
             let mut own = empty.empty();
             over(at, &mut |priority, tokens, bytes, _| own.add(&priority, tokens, bytes))?;
-            Ok(merged.lock().unwrap_or_else(PoisonError::into_inner).merge(&own)?)
+            Ok(own)
         })?;
-        search.finish_pass(&merged.into_inner().unwrap_or_else(PoisonError::into_inner))?;
+        search.finish_pass(&pass)?;
     }
     let thresholds = search.thresholds().expect("no pass is left");
     Ok(thresholds.into_iter().map(Cut::Exact).collect())
@@ -95,13 +92,11 @@ fn poisson(
     threads: usize,
     over: impl Fn(usize, &mut dyn FnMut(Priority, u64, u64, f64)) -> Result<()> + Sync,
 ) -> Result<Vec<Cut>> {
-    let merged = Mutex::new(PoissonSearch::new());
-    pool::map((0..shards).collect(), threads, |at| {
+    let search = fold::one_part_each((0..shards).collect(), threads, PoissonSearch::new(), |at| {
         let mut own = PoissonSearch::new();
         over(at, &mut |_, _, _, score| own.add(score))?;
-        Ok(merged.lock().unwrap_or_else(PoisonError::into_inner).merge(&own)?)
+        Ok(own)
     })?;
-    let search = merged.into_inner().unwrap_or_else(PoisonError::into_inner);
     targets
         .iter()
         .map(|target| match *target {

@@ -2,12 +2,12 @@
 
 use serde::{Deserialize, Serialize};
 use tamis_io::run::{CorpusVersion, Repeatability, SignalDir};
-use tamis_io::sidecar::SidecarColumns;
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, JudgeDiagnostics, Long as ModelLong};
 use tamis_models::prompt::{PromptSet, Rendering, builtin};
 use tamis_remote::{Endpoint, JudgeOptions, RemoteJudge};
 
 use super::{Definition, Named, Ready};
+use crate::fold::Inputs;
 use crate::model_options::{Device, Dtype, Engine, ServerOptions};
 use crate::models::is_server;
 use crate::project::Project;
@@ -128,18 +128,9 @@ impl Definition for AskOptions {
     }
 
     /// What a finished signal tells of its judge: little mass on the answers, or hardly any spread.
-    fn remarks(
-        &self,
-        _project: &Project,
-        version: &CorpusVersion,
-        stored: &SignalDir,
-    ) -> Result<Vec<String>> {
-        let mut diagnostics = JudgeDiagnostics::default();
-        for shard in &version.shards {
-            for batch in stored.read(shard, SidecarColumns::All)? {
-                diagnostics.add(&tamis_core::ScoreBatch::new(batch?)?)?;
-            }
-        }
+    fn remarks(&self, project: &Project, version: &CorpusVersion, stored: &SignalDir) -> Result<Vec<String>> {
+        let inputs = Inputs { version, signal: stored, stage: None, kept: None };
+        let diagnostics = project.fold(&inputs, &JudgeDiagnostics::default())?.inner;
         let record = stored.record();
         let mut findings: Vec<String> = diagnostics.warning().into_iter().collect();
         findings.extend(crate::check::findings(&record.fingerprint, record.notes.get("model")));

@@ -6,8 +6,10 @@ use tamis::{ScoreOptions, Silent};
 use crate::signals::{density, open, rates, selecting};
 use crate::support::corpus::{self, Document};
 use crate::support::folder;
+use crate::support::observers::{Watch, until_stopped};
 use crate::support::random::Random;
 use crate::support::read;
+use crate::support::snapshot::{assert_same, snapshot};
 
 /// 300 documents of their own, and 15 groups of 20 near copies: of forty words one is another.
 fn planted() -> Vec<Document> {
@@ -67,4 +69,84 @@ fn copies_are_kept_far_less_often_than_single_documents() {
         100.0 * copies,
         100.0 * singles
     );
+}
+
+/// Files of a fold that is under way.
+fn partials(run: &std::path::Path) -> usize {
+    snapshot(run).keys().filter(|name| name.starts_with("sketches/.parts/")).count()
+}
+
+#[test]
+fn a_sketch_that_is_stopped_loses_a_span_and_nothing_is_sampled_again() {
+    let corpus = folder();
+    // Spans of two shards each.
+    for at in 0..8 {
+        corpus::write(corpus.path(), &format!("{at}.jsonl"), &corpus::lines(&corpus::documents(at, 50)));
+    }
+    let asked = SignalOptions::Density(density());
+    let score = |run: &std::path::Path, watch: &std::sync::Arc<Watch>| {
+        let project = open(corpus.path(), run, 1, watch);
+        let version = project.inventory().unwrap();
+        project.score(&version, &asked, ScoreOptions::default()).unwrap();
+    };
+    let whole = folder();
+    let watch = Watch::counting();
+    score(whole.path(), &watch);
+    assert_eq!((watch.documents("sample embeddings"), watch.documents("sketch embeddings")), (400, 400));
+    let expected = snapshot(whole.path());
+    assert_eq!(partials(whole.path()), 0);
+    let at_once = folder();
+    let project = open(corpus.path(), at_once.path(), 2, &Silent).with_spans_of(u64::MAX);
+    project.score(&project.inventory().unwrap(), &asked, ScoreOptions::default()).unwrap();
+    assert_same(&snapshot(at_once.path()), &expected, "one span");
+    for (stage, stop, kept) in [
+        ("sample embeddings", 1, 0),
+        ("sample embeddings", 4, 1),
+        ("sample embeddings", 8, 3),
+        ("sketch embeddings", 2, 4),
+        ("sketch embeddings", 3, 5),
+        ("sketch embeddings", 7, 7),
+    ] {
+        let run = folder();
+        assert!(until_stopped(&Watch::stopping(stage, stop), |watch| score(run.path(), watch)));
+        assert_eq!(partials(run.path()), kept, "{stage} {stop}");
+        let watch = Watch::counting();
+        score(run.path(), &watch);
+        let left = |kept: usize| 400 - 100 * kept.min(4) as u64;
+        assert_eq!(watch.documents("sample embeddings"), left(kept), "{stage} {stop}");
+        assert_eq!(watch.documents("sketch embeddings"), left(kept.saturating_sub(4)), "{stage} {stop}");
+        assert_same(&snapshot(run.path()), &expected, &format!("{stage} {stop}"));
+    }
+}
+
+#[test]
+fn partials_that_a_kill_left_behind_are_removed_by_the_next_call() {
+    let corpus = folder();
+    for at in 0..4 {
+        corpus::write(corpus.path(), &format!("{at}.jsonl"), &corpus::lines(&corpus::documents(at, 60)));
+    }
+    let run = folder();
+    let watch = Watch::stopping("sketch embeddings", 4);
+    let score = |watch: &std::sync::Arc<Watch>, options: DensityOptions| {
+        let project = open(corpus.path(), run.path(), 1, watch);
+        let version = project.inventory().unwrap();
+        let options = SignalOptions::Density(options);
+        project.score(&version, &options, ScoreOptions::default()).unwrap();
+    };
+    assert!(until_stopped(&watch, |watch| score(watch, density())));
+    let left: Vec<_> =
+        snapshot(run.path()).into_iter().filter(|(name, _)| name.contains(".parts/")).collect();
+    assert_eq!(left.len(), 3);
+    score(&Watch::counting(), density());
+    assert_eq!(partials(run.path()), 0);
+    for (name, bytes) in &left {
+        std::fs::create_dir_all(run.path().join(name).parent().unwrap()).unwrap();
+        std::fs::write(run.path().join(name), bytes).unwrap();
+    }
+    // The sketch is frozen, and what the rule chose may be named.
+    let project = open(corpus.path(), run.path(), 1, &Silent);
+    let signal = project.run_directory().resolve("density").unwrap();
+    let hashes = signal.record().fingerprint["hashes"].parse().unwrap();
+    score(&Watch::counting(), DensityOptions { hashes: Some(hashes), ..density() });
+    assert_eq!(partials(run.path()), 0);
 }

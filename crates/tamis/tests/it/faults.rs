@@ -38,7 +38,9 @@ fn rows(fault_of_its_own: bool) -> &'static [Row] {
 /// One thread, so that the steps are the same in every run.
 fn complete_in(row: &Row, corpus: &Path, store: Store) -> Result<(), Error> {
     let corpus = CorpusOptions::new(corpus.to_str().unwrap());
-    row.try_complete(&Project::open_in(Some(corpus), store, 1, Arc::new(Silent))?).map(|_| ())
+    // Each shard is a span of what is folded.
+    let project = Project::open_in(Some(corpus), store, 1, Arc::new(Silent))?.with_spans_of(1);
+    row.try_complete(&project).map(|_| ())
 }
 
 /// An error for a person: where, what, and what to do; not a reproach, which would be exit code 2.

@@ -21,7 +21,7 @@ use tamis::options::CorpusOptions;
 use tamis_io::sidecar::{SidecarColumns, SidecarReader};
 use tamis_io::store::Store;
 
-use crate::signals::{Row, TABLE, open};
+use crate::signals::{Row, SPAN_DOCUMENTS, TABLE, open};
 use crate::support::corpus;
 use crate::support::folder;
 use crate::support::observers::Watch;
@@ -50,7 +50,8 @@ fn child() {
 fn work(row: &Row, corpus: &Path, run: &Path, steps: &Arc<Steps>) {
     let store = Store::local(run).watched(Arc::<Steps>::clone(steps));
     let corpus = CorpusOptions::new(corpus.to_str().unwrap());
-    row.complete(&Project::open_in(Some(corpus), store, 2, Arc::new(Silent)).unwrap());
+    let project = Project::open_in(Some(corpus), store, 2, Arc::new(Silent)).unwrap();
+    row.complete(&project.with_spans_of(SPAN_DOCUMENTS));
 }
 
 fn spawn(row: usize, corpus: &Path, run: &Path, step: u64) -> Child {

@@ -27,3 +27,4 @@ mod resume;
 mod retry;
 mod selection;
 mod sharing;
+mod summaries;

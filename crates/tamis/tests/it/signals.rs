@@ -263,9 +263,13 @@ pub(crate) fn column(name: &str) -> SignalOptions {
     SignalOptions::Column(ColumnOptions { name: name.to_owned() })
 }
 
+/// Documents of a span of what is folded: few enough for several spans in the corpora of the laws, so that all of them hold
+/// for what is kept of a fold.
+pub(crate) const SPAN_DOCUMENTS: u64 = 100;
+
 pub(crate) fn open(corpus: &Path, run: &Path, threads: usize, observer: &impl Shared) -> Project {
     let corpus = CorpusOptions::new(corpus.to_str().unwrap());
-    Project::open(Some(corpus), run, threads, observer.shared()).unwrap()
+    Project::open(Some(corpus), run, threads, observer.shared()).unwrap().with_spans_of(SPAN_DOCUMENTS)
 }
 
 pub(crate) fn rates(rates: &[&str]) -> Vec<Target> {

@@ -1,6 +1,6 @@
 //! What one pass over the candidates collects.
 
-use tamis_core::{Error, Result};
+use tamis_core::{Error, Result, Summary};
 
 use super::super::Priority;
 use super::histogram::{Bin, Histogram, Sums};
@@ -11,6 +11,8 @@ const MAGIC: [u8; 8] = *b"tamis-SP";
 const VERSION: u32 = 1;
 /// More targets than this share no pass; bounds what hostile bytes can make [`Pass::decode`] allocate.
 pub(super) const MAX_TARGETS: usize = 64;
+/// As stored: a bin of a digit, three sums and two priorities for each of 2¹⁶ digits, and the range.
+const TABLE_BYTES: u64 = (1 << 16) * 90 + 69;
 
 /// The documents that a pass looks at for one target: `first..=last`, which agree in all digits before `digit`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -39,7 +41,7 @@ impl Range {
 
 /// Histograms of one pass. Threads, shards and machines each fill their own and merge them in any order.
 ///
-/// Made by [`super::ThresholdSearch::begin_pass`]; a worker elsewhere gets it through [`Pass::encode`].
+/// Made by [`super::ThresholdSearch::begin_pass`]; a worker elsewhere gets it encoded.
 #[derive(Clone)]
 pub struct Pass {
     pub(super) tables: Vec<(Range, Histogram)>,
@@ -51,12 +53,6 @@ impl Pass {
         ranges.sort_unstable();
         ranges.dedup();
         Self { tables: ranges.into_iter().map(|range| (range, Histogram::new())).collect() }
-    }
-
-    /// An empty pass that looks at the same documents, for another thread.
-    #[must_use]
-    pub fn empty(&self) -> Self {
-        Self::new(self.tables.iter().map(|(range, _)| *range).collect())
     }
 
     /// Adds one candidate. Every candidate is added to every pass; those that no longer matter are skipped here.
@@ -71,18 +67,6 @@ impl Pass {
         }
     }
 
-    /// Adds what another part of the same pass collected. Associative and commutative.
-    ///
-    /// # Errors
-    /// [`Error::Merge`] when `other` belongs to another pass or another search.
-    pub fn merge(&mut self, other: &Self) -> Result<()> {
-        self.check_same_pass(other)?;
-        for ((_, mine), (_, theirs)) in self.tables.iter_mut().zip(&other.tables) {
-            mine.merge(theirs);
-        }
-        Ok(())
-    }
-
     pub(super) fn check_same_pass(&self, other: &Self) -> Result<()> {
         let ranges = |pass: &Self| pass.tables.iter().map(|(range, _)| *range).collect::<Vec<_>>();
         if ranges(self) == ranges(other) {
@@ -91,10 +75,30 @@ impl Pass {
             Err(Error::Merge { what: WHAT, problem: "it belongs to another pass".to_owned() })
         }
     }
+}
 
-    /// Version, ranges, bins, checksum.
-    #[must_use]
-    pub fn encode(&self) -> Vec<u8> {
+impl Summary for Pass {
+    /// Of the rows of a shard, say.
+    type Part = Self;
+
+    /// It looks at the same documents.
+    fn empty(&self) -> Self {
+        Self::new(self.tables.iter().map(|(range, _)| *range).collect())
+    }
+
+    fn absorb(&mut self, part: Self) -> Result<()> {
+        self.merge(part)
+    }
+
+    fn merge(&mut self, other: Self) -> Result<()> {
+        self.check_same_pass(&other)?;
+        for ((_, mine), (_, theirs)) in self.tables.iter_mut().zip(&other.tables) {
+            mine.merge(theirs);
+        }
+        Ok(())
+    }
+
+    fn encode(&self) -> Vec<u8> {
         let mut out = start(MAGIC, VERSION);
         out.extend_from_slice(&(self.tables.len() as u32).to_le_bytes());
         for (range, histogram) in &self.tables {
@@ -114,11 +118,7 @@ impl Pass {
         finish(out)
     }
 
-    /// Reads what [`Pass::encode`] wrote.
-    ///
-    /// # Errors
-    /// [`Error::Corrupt`]; never a panic or a large allocation, whatever the bytes.
-    pub fn decode(bytes: &[u8]) -> Result<Self> {
+    fn decode(bytes: &[u8]) -> Result<Self> {
         let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
         let count = reader.u32()? as usize;
         if count > MAX_TARGETS {
@@ -155,5 +155,9 @@ impl Pass {
         }
         reader.end()?;
         Ok(Self { tables })
+    }
+
+    fn size_bytes(&self) -> u64 {
+        (self.tables.len() as u64).saturating_mul(TABLE_BYTES)
     }
 }

@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 use rand::SeedableRng;
 use rand::rngs::StdRng;
-use tamis_core::{DocKey, Error};
+use tamis_core::{DocKey, Error, Summary};
 
 use super::*;
 use crate::selection::{Ranker, Rate};
@@ -96,7 +96,7 @@ proptest! {
             }
             let mut merged = whole.empty();
             for pass in &passes {
-                merged.merge(&Pass::decode(&pass.encode()).unwrap()).unwrap();
+                merged.merge(Pass::decode(&pass.encode()).unwrap()).unwrap();
             }
             search.finish_pass(&merged).unwrap();
         }
