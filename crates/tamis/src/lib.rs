@@ -100,6 +100,7 @@ pub mod evaluation;
 mod explain;
 mod failures;
 mod frozen;
+mod groups;
 mod inventory;
 mod known_columns;
 mod map;

@@ -26,6 +26,7 @@ pub struct Project {
     pub(crate) location: String,
     pub(crate) max_line_bytes: u64,
     pub(crate) threads: usize,
+    pub(crate) grouping_memory: u64,
     pub(crate) keep_text: bool,
     pub(crate) observer: Arc<dyn Observer>,
     /// For the next computation.
@@ -156,6 +157,7 @@ impl Project {
             location: options.location,
             max_line_bytes,
             threads: resolve_threads(threads),
+            grouping_memory: crate::groups::MEMORY_BYTES,
             keep_text: true,
             observer,
             held: Mutex::default(),
@@ -210,6 +212,7 @@ impl Project {
             location: self.location.clone(),
             max_line_bytes: self.max_line_bytes,
             threads: self.threads,
+            grouping_memory: self.grouping_memory,
             keep_text: self.keep_text,
             observer: Arc::clone(&self.observer),
             held: Mutex::default(),
@@ -237,6 +240,14 @@ impl Project {
     #[must_use]
     pub fn without_text_in_quarantine(mut self) -> Self {
         self.keep_text = false;
+        self
+    }
+
+    /// Memory for finding rows that belong together, such as those of one id, in bytes. Where they do not fit, the run directory
+    /// is used; what comes of it is the same.
+    #[must_use]
+    pub fn with_grouping_memory(mut self, bytes: u64) -> Self {
+        self.grouping_memory = bytes;
         self
     }
 

@@ -12,6 +12,7 @@ use crate::again::FailedRows;
 use crate::column::ColumnSignal;
 use crate::counts::Counts;
 use crate::explain::{column_in, split_score};
+use crate::groups::Keep;
 use crate::options::{BandOptions, SelectOptions, SignalOptions};
 use crate::plan::By;
 use crate::project::Project;
@@ -97,7 +98,7 @@ impl Project {
             }
         }
         let Some(version) = self.run.latest_corpus()? else { return Ok(()) };
-        self.survey(&version, options)?;
+        self.survey(&version, options, Keep::Nothing)?;
         match &options.band.stratum {
             Some(name) if self.carried(&version, name)?.is_some() => {
                 self.stratum(&version, &options.band).map(drop)
