@@ -122,6 +122,13 @@ impl Sorter {
         Self { width, most, scratch, buffer: Vec::new(), levels: Vec::new() }
     }
 
+    /// With room for so many records, as far as they stay in memory.
+    #[must_use]
+    pub fn with_room(mut self, records: u64) -> Self {
+        self.buffer.reserve(self.most.min(usize::try_from(records).unwrap_or(0)) * self.width);
+        self
+    }
+
     /// Adds any number of records, one after the other.
     ///
     /// # Errors

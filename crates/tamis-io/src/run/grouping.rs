@@ -23,6 +23,9 @@ use crate::store::Created;
 /// Folder of all groupings.
 pub(super) const FOLDER: &str = "groups";
 
+/// More were never planned.
+const MOST_BUCKETS: usize = 1 << 16;
+
 #[derive(Debug, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Plan {
@@ -109,8 +112,8 @@ impl GroupingDir {
             return Ok(buckets);
         }
         let stored = json::read::<Plan>(self.sidecars.store(), &path)?.unwrap_or(plan).buckets;
-        if stored == 0 {
-            return Err(RunError::corrupt(&path, "states no bucket"));
+        if !(1..=MOST_BUCKETS).contains(&stored) {
+            return Err(RunError::corrupt(&path, format!("states {stored} buckets")));
         }
         Ok(stored)
     }

@@ -169,3 +169,59 @@ fn read(file: &ChunkFile, path: &str, start: u64, length: usize) -> RunResult<by
         _ => RunError::Read { path: path.to_owned(), problem: error.to_string() },
     })
 }
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn read_all(store: &Store, segments: usize) -> RunResult<Vec<Vec<u8>>> {
+        let found = Segments::open(store, "a", segments)?.unwrap();
+        let mut all = Vec::new();
+        for at in 0..segments {
+            let mut bytes = Vec::new();
+            found.read(store, at, 3, |some| {
+                bytes.extend_from_slice(some);
+                Ok::<_, RunError>(())
+            })?;
+            all.push(bytes);
+        }
+        Ok(all)
+    }
+
+    proptest! {
+        #[test]
+        fn what_was_written_is_read_and_any_damage_is_found(
+            segments in proptest::collection::vec(proptest::collection::vec(any::<[u8; 3]>(), 0..9), 0..6),
+            places in proptest::collection::vec((any::<prop::sample::Index>(), 1_u8..), 1..20),
+            hostile in proptest::collection::vec(any::<u8>(), 0..300),
+        ) {
+            let folder = tempfile::tempdir().unwrap();
+            let store = Store::local(folder.path());
+            let mut writer = SegmentWriter::create(&store, "a").unwrap();
+            for segment in &segments {
+                segment.iter().for_each(|record| writer.write(record).unwrap());
+                writer.end();
+            }
+            writer.commit().unwrap();
+            let expected: Vec<Vec<u8>> = segments.iter().map(|segment| segment.concat()).collect();
+            prop_assert_eq!(read_all(&store, segments.len()).unwrap(), expected);
+            prop_assert!(read_all(&store, segments.len() + 1).is_err());
+            let is_found =
+                |store: &Store| matches!(read_all(store, segments.len()), Err(RunError::Corrupt { .. }));
+            let path = folder.path().join("a");
+            let whole = std::fs::read(&path).unwrap();
+            for (place, change) in places {
+                let mut damaged = whole.clone();
+                damaged[place.index(whole.len())] ^= change;
+                std::fs::write(&path, damaged).unwrap();
+                prop_assert!(is_found(&store));
+                std::fs::write(&path, &whole[..place.index(whole.len())]).unwrap();
+                prop_assert!(is_found(&store));
+            }
+            std::fs::write(&path, hostile).unwrap();
+            prop_assert!(is_found(&store));
+        }
+    }
+}

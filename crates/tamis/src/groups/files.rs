@@ -25,8 +25,9 @@ use tamis_io::sidecar::SidecarColumns;
 use tamis_io::store::StoreError;
 use tamis_io::{Sorted, Sorter};
 
+use super::here::{Source, each_batch};
 use super::rows::{Walk, of_rows};
-use super::{Grouping, GroupingInfo, KEY_BYTES, PLACE_BYTES, Places, bucket_of, group, here};
+use super::{Grouping, GroupingInfo, KEY_BYTES, PLACE_BYTES, Places, bucket_of, group};
 use crate::cutter::PartCutter;
 use crate::project::Project;
 use crate::{Error, Result, pool};
@@ -202,9 +203,10 @@ impl Stages<'_> {
         self.unit(buckets, Unit::Pairs(shard), |writer| {
             let mut sorter = self.sorter(BUCKET_BYTES + width);
             let mut some = Vec::new();
-            here::each_batch(self.project, self.version, self.grouping, places, at, |pairs| {
+            let source = Source { version: self.version, grouping: self.grouping, places, shard: at };
+            each_batch(self.project, source, 1, |parts| {
                 some.clear();
-                for record in pairs.records().chunks_exact(width) {
+                for record in parts[0].chunks_exact(width) {
                     let bucket = bucket_of(&record[..KEY_BYTES], buckets) as u32;
                     some.extend_from_slice(&bucket.to_be_bytes());
                     some.extend_from_slice(record);

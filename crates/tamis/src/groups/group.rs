@@ -4,45 +4,49 @@ use std::ops::Range;
 
 use tamis_io::Sorted;
 
-use super::{GroupingInfo, KEY_BYTES, Key, PLACE_BYTES, Places};
+use super::{GroupingInfo, KEY_BYTES, Key, PLACE_BYTES, Places, bucket_of};
 use crate::Result;
 
-/// Pairs of the rows of a batch.
+/// Pairs of the rows of a batch, divided by key.
 #[derive(Debug)]
 pub(crate) struct Pairs {
     payload_bytes: usize,
     first: u64,
-    records: Vec<u8>,
+    /// Records of each part.
+    parts: Vec<Vec<u8>>,
 }
 
 impl Pairs {
-    pub(super) fn new(info: &GroupingInfo) -> Self {
-        Self { payload_bytes: info.payload_bytes, first: 0, records: Vec::new() }
+    pub(super) fn new(info: &GroupingInfo, parts: usize) -> Self {
+        Self { payload_bytes: info.payload_bytes, first: 0, parts: vec![Vec::new(); parts] }
     }
 
     /// Begins a batch whose first row has this number.
     pub(super) fn begin(&mut self, first: u64) {
         self.first = first;
-        self.records.clear();
+        self.parts.iter_mut().for_each(Vec::clear);
     }
 
-    /// The pairs, one record each.
-    pub(super) fn records(&self) -> &[u8] {
-        &self.records
+    /// The pairs of each part, one record each.
+    pub(super) fn parts(&self) -> &[Vec<u8>] {
+        &self.parts
     }
 
-    /// Adds a pair of the row at `row` of the batch.
+    /// Adds a pair of the row at `row` of the batch; the payload is what these slices are together.
     ///
     /// # Panics
     /// A payload of another size than was stated.
     pub(crate) fn push(&mut self, row: usize, key: &Key, payload: &[&[u8]]) {
-        self.records.extend_from_slice(key);
-        let before = self.records.len();
+        let part = if self.parts.len() == 1 { 0 } else { bucket_of(key, self.parts.len()) };
+        let records = &mut self.parts[part];
+        let before = records.len();
+        records.reserve(KEY_BYTES + self.payload_bytes + PLACE_BYTES);
+        records.extend_from_slice(key);
         for some in payload {
-            self.records.extend_from_slice(some);
+            records.extend_from_slice(some);
         }
-        assert_eq!(self.records.len() - before, self.payload_bytes, "a payload has its stated size");
-        self.records.extend_from_slice(&(self.first + row as u64).to_be_bytes());
+        assert_eq!(records.len() - before, KEY_BYTES + self.payload_bytes, "a payload has its stated size");
+        records.extend_from_slice(&(self.first + row as u64).to_be_bytes());
     }
 }
 

@@ -9,7 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use tamis_io::run::CorpusVersion;
 use tamis_io::{Sorted, Sorter};
 
-use super::{Grouping, KEY_BYTES, Pairs, Places, Position, bucket_of, group};
+use super::{Grouping, Pairs, Places, Position, group};
 use crate::pool;
 use crate::project::Project;
 use crate::{Error, Result};
@@ -78,15 +78,17 @@ impl Project {
                 (u64::MAX, sorters, most / (2 * sorters))
             }
         };
-        let new = |width: usize, number: u64| -> Sorters {
-            (0..number).map(|_| Mutex::new(Sorter::new(width, own, self.scratch()))).collect()
+        let new = |width: usize, records: u64| -> Sorters {
+            let new = |_| Mutex::new(Sorter::new(width, own, self.scratch()).with_room(records));
+            (0..sorters).map(new).collect()
         };
-        let pairs = new(info.pair_bytes(), sorters);
+        // A little more than comes on average: most of them are not moved as they grow.
+        let pairs = new(info.pair_bytes(), expected / sorters / 16 * 17);
         if !self.emit_here(version, grouping, &places, &pairs, most)? {
             return Ok(None);
         }
         let rows_of_a_table = places.end().div_ceil(sorters).max(1);
-        let results = new(info.result_record_bytes(), sorters);
+        let results = new(info.result_record_bytes(), 0);
         pool::map(pairs, self.threads, |sorter| {
             self.go_on()?;
             let sorted = finish(sorter)?;
@@ -110,22 +112,18 @@ impl Project {
         let (width, bytes_of_pair) = (grouping.info().pair_bytes(), grouping.info().bytes_of_pair());
         let (taken, full) = (AtomicU64::new(0), AtomicBool::new(false));
         pool::map((0..version.shards.len()).collect(), self.threads, |shard| {
-            let mut divided: Vec<Vec<u8>> = vec![Vec::new(); sorters.len()];
-            each_batch(self, version, grouping, places, shard, |pairs| {
-                let records = pairs.records();
-                let bytes = (records.len() / width) as u64 * bytes_of_pair;
+            let source = Source { version, grouping, places, shard };
+            each_batch(self, source, sorters.len(), |parts| {
+                let bytes: usize = parts.iter().map(Vec::len).sum();
+                let bytes = (bytes / width) as u64 * bytes_of_pair;
                 if taken.fetch_add(bytes, Ordering::Relaxed) + bytes > most {
                     full.store(true, Ordering::Relaxed);
                 }
                 if full.load(Ordering::Relaxed) {
                     return Ok(false);
                 }
-                for record in records.chunks_exact(width) {
-                    divided[bucket_of(&record[..KEY_BYTES], sorters.len())].extend_from_slice(record);
-                }
-                for (at, some) in divided.iter_mut().enumerate() {
-                    add(sorters, at, some)?;
-                    some.clear();
+                for (at, part) in parts.iter().enumerate() {
+                    add(sorters, at, part)?;
                 }
                 Ok(true)
             })
@@ -134,37 +132,46 @@ impl Project {
     }
 }
 
-/// Calls `each` with the pairs of each batch of a shard, until it says that it wants no more.
+/// Which shard is read, for what.
+#[derive(Clone, Copy)]
+pub(super) struct Source<'a> {
+    pub(super) version: &'a CorpusVersion,
+    pub(super) grouping: &'a dyn Grouping,
+    pub(super) places: &'a Places,
+    pub(super) shard: usize,
+}
+
+/// Calls `each` with the pairs of each batch of a shard, in `parts` parts, until it says that it wants no more.
 pub(super) fn each_batch(
     project: &Project,
-    version: &CorpusVersion,
-    grouping: &dyn Grouping,
-    places: &Places,
-    shard: usize,
-    mut each: impl FnMut(&Pairs) -> Result<bool>,
+    source: Source<'_>,
+    parts: usize,
+    mut each: impl FnMut(&[Vec<u8>]) -> Result<bool>,
 ) -> Result<()> {
-    let mut pairs = Pairs::new(grouping.info());
+    let Source { version, grouping, places, shard: at } = source;
+    let shard = &version.shards[at];
+    let mut pairs = Pairs::new(grouping.info(), parts);
     let mut document = 0;
-    for batch in grouping.rows(&project.run, &version.shards[shard])? {
+    for batch in grouping.rows(&project.run, shard)? {
         project.go_on()?;
         let batch = batch?;
-        let first = Position { shard, document };
-        pairs.begin(places.of(first));
-        grouping.emit(first, &batch, &mut pairs)?;
+        let first = Position { shard: at, document };
         document += batch.num_rows();
-        if document as u64 > version.shards[shard].documents {
+        if document as u64 > shard.documents {
             break;
         }
-        if !each(&pairs)? {
+        pairs.begin(places.of(first));
+        grouping.emit(first, &batch, &mut pairs)?;
+        if !each(pairs.parts())? {
             return Ok(());
         }
     }
-    let listed = version.shards[shard].documents;
-    if document as u64 == listed {
+    if document as u64 == shard.documents {
         return Ok(());
     }
-    let path = &version.shards[shard].path;
-    let message =
-        format!("shard `{path}` has {listed} documents, and {document} rows were read to be grouped");
+    let message = format!(
+        "shard `{}` has {} documents, and {document} rows were read to be grouped",
+        shard.path, shard.documents
+    );
     Err(Error::state(message, "run the command again"))
 }

@@ -201,7 +201,7 @@ pub(crate) struct Grouped<'a> {
 /// Where it lies.
 enum Found {
     Here(here::Results),
-    Sidecars(SignalDir),
+    Sidecars(Box<SignalDir>),
 }
 
 impl Grouped<'_> {
@@ -252,7 +252,7 @@ impl Project {
                 stages.finish()?;
             }
             if keep == Keep::InRun || stages.are_done()? {
-                return Ok(Found::Sidecars(directory.sidecars().clone()));
+                return Ok(Found::Sidecars(Box::new(directory.sidecars().clone())));
             }
         }
         let memory = self.grouping_memory;
@@ -265,7 +265,7 @@ impl Project {
         }
         let directory = self.run.begin_grouping(&record)?;
         Stages { project: self, version, grouping, directory: &directory }.finish()?;
-        Ok(Found::Sidecars(directory.sidecars().clone()))
+        Ok(Found::Sidecars(Box::new(directory.sidecars().clone())))
     }
 
     fn scratch(&self) -> Scratch {

@@ -96,10 +96,10 @@ impl Grouping for Numbers {
             let mut before = vec![0; tile.len()];
             for earlier in 0..=number_of_tile {
                 group.tile(earlier, &mut other)?;
-                for at in 0..tile.len() {
+                for (at, before) in before.iter_mut().enumerate() {
                     let until = if earlier < number_of_tile { other.len() } else { at };
-                    before[at] +=
-                        (0..until).filter(|&b| alike(number(&tile, at), number(&other, b))).count() as u64;
+                    let like = |b: &usize| alike(number(&tile, at), number(&other, *b));
+                    *before += (0..until).filter(like).count() as u64;
                 }
             }
             for (at, before) in before.into_iter().enumerate() {
