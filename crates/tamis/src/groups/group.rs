@@ -32,20 +32,17 @@ impl Pairs {
         &self.parts
     }
 
-    /// Adds a pair of the row at `row` of the batch; the payload is what these slices are together.
+    /// Adds a pair of the row at `row` of the batch.
     ///
     /// # Panics
     /// A payload of another size than was stated.
-    pub(crate) fn push(&mut self, row: usize, key: &Key, payload: &[&[u8]]) {
+    pub(crate) fn push(&mut self, row: usize, key: &Key, payload: &[u8]) {
+        assert_eq!(payload.len(), self.payload_bytes, "a payload has its stated size");
         let part = if self.parts.len() == 1 { 0 } else { bucket_of(key, self.parts.len()) };
         let records = &mut self.parts[part];
-        let before = records.len();
         records.reserve(KEY_BYTES + self.payload_bytes + PLACE_BYTES);
         records.extend_from_slice(key);
-        for some in payload {
-            records.extend_from_slice(some);
-        }
-        assert_eq!(records.len() - before, KEY_BYTES + self.payload_bytes, "a payload has its stated size");
+        records.extend_from_slice(payload);
         records.extend_from_slice(&(self.first + row as u64).to_be_bytes());
     }
 }

@@ -82,7 +82,7 @@ impl Grouping for Numbers {
             let number: u64 = number.parse().unwrap();
             for key in keys.split(',').filter(|key| !key.is_empty()) {
                 let key = u128::from(key.parse::<u8>().unwrap()).to_be_bytes();
-                pairs.push(row, &key, &[&number.to_be_bytes()]);
+                pairs.push(row, &key, &number.to_be_bytes());
             }
         }
         Ok(())

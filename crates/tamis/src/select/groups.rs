@@ -179,6 +179,7 @@ impl Grouping for Equal<'_> {
             let ids = batch.column_by_name(column::ID).expect("the column was asked for");
             (vetoes, ids.as_string::<i32>(), bytes(column::DOC_KEY))
         });
+        let mut payload = [0; 32];
         for at in 0..batch.num_rows() {
             if self.out.is_some_and(|out| is_marked(out, first.shard, first.document + at)) {
                 continue;
@@ -188,7 +189,9 @@ impl Grouping for Equal<'_> {
                 vetoes.contains(DocKey::from_bytes(bytes16(keys.value(at))), id)
             });
             if !vetoed {
-                pairs.push(at, &bytes16(group.value(at)), &[a.value(at), b.value(at)]);
+                payload[..16].copy_from_slice(a.value(at));
+                payload[16..].copy_from_slice(b.value(at));
+                pairs.push(at, &bytes16(group.value(at)), &payload);
             }
         }
         Ok(())
