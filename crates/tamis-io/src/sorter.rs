@@ -16,6 +16,8 @@ use std::fs::File;
 use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::ops::Range;
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::store::{Action, ChunkFile, Store, StoreError, StoreResult, Watched};
 use crate::text_file::temporary_file;
@@ -36,18 +38,23 @@ const LEAST: u64 = 16;
 #[derive(Clone, Debug)]
 pub struct Scratch {
     folder: Option<PathBuf>,
+    /// The folder cannot be written.
+    elsewhere: Arc<AtomicBool>,
     watched: Watched,
 }
 
 impl Scratch {
-    /// In the folder of a store, or in the system's place for such files where that is none of this machine.
+    /// In the folder of a store, or in the system's place for such files where that is none of this machine or cannot be
+    /// written.
     #[must_use]
     pub fn beside(store: &Store) -> Self {
-        Self { folder: store.local_path("").filter(|folder| folder.is_dir()), watched: store.watch() }
+        let folder = store.local_path("").filter(|folder| folder.is_dir());
+        Self { folder, elsewhere: Arc::default(), watched: store.watch() }
     }
 
     fn location(&self) -> PathBuf {
-        self.folder.clone().unwrap_or_else(std::env::temp_dir)
+        let folder = self.folder.clone().filter(|_| !self.elsewhere.load(Ordering::Relaxed));
+        folder.unwrap_or_else(std::env::temp_dir)
     }
 
     fn failed(&self, action: &'static str, source: io::Error) -> StoreError {
@@ -55,11 +62,20 @@ impl Scratch {
     }
 
     fn create(&self) -> StoreResult<BufWriter<File>> {
-        let file = self
-            .watched
-            .before(Action::Create, &self.location())
-            .and_then(|()| temporary_file(self.folder.as_deref()))
-            .map_err(|error| self.failed("create", error))?;
+        let beside = self.watched.before(Action::Create, &self.location());
+        let file = match beside.and_then(|()| temporary_file(self.folder.as_deref())) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem
+                ) =>
+            {
+                self.elsewhere.store(true, Ordering::Relaxed);
+                temporary_file(None)
+            }
+            file => file,
+        };
+        let file = file.map_err(|error| self.failed("create", error))?;
         Ok(BufWriter::with_capacity(BUFFER_BYTES, file))
     }
 
@@ -263,12 +279,6 @@ impl Sorted {
             Rows::Memory { order, .. } => order.len() as u64,
             Rows::Disk { records, .. } => *records,
         }
-    }
-
-    /// Whether they lie in a file and not in memory.
-    #[must_use]
-    pub fn is_on_disk(&self) -> bool {
-        matches!(self.rows, Rows::Disk { .. })
     }
 
     /// Adds some records to `out`.
