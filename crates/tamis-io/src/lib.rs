@@ -5,8 +5,10 @@ pub mod corpus;
 mod error;
 pub mod run;
 pub mod sidecar;
+mod sorter;
 pub mod store;
 mod text_file;
 
 pub use error::{Error, Result};
+pub use sorter::{Scratch, Sorted, Sorter};
 pub use text_file::{TextFile, TextWriter, temporary_file};

@@ -99,6 +99,7 @@ mod explain;
 mod failures;
 mod fold;
 mod frozen;
+mod groups;
 mod inputs;
 mod inventory;
 mod known_columns;

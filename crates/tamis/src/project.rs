@@ -26,6 +26,7 @@ pub struct Project {
     pub(crate) location: String,
     pub(crate) max_line_bytes: u64,
     pub(crate) threads: usize,
+    pub(crate) grouping_memory: u64,
     pub(crate) keep_text: bool,
     /// See [`crate::fold`].
     pub(crate) span_documents: u64,
@@ -157,6 +158,7 @@ impl Project {
             location: options.location,
             max_line_bytes,
             threads: resolve_threads(threads),
+            grouping_memory: crate::groups::MEMORY_BYTES,
             keep_text: true,
             span_documents: crate::fold::SPAN_DOCUMENTS,
             observer,
@@ -212,6 +214,7 @@ impl Project {
             location: self.location.clone(),
             max_line_bytes: self.max_line_bytes,
             threads: self.threads,
+            grouping_memory: self.grouping_memory,
             keep_text: self.keep_text,
             span_documents: self.span_documents,
             observer: Arc::clone(&self.observer),
@@ -249,6 +252,14 @@ impl Project {
     #[must_use]
     pub fn with_spans_of(mut self, documents: u64) -> Self {
         self.span_documents = documents.max(1);
+        self
+    }
+
+    /// Memory for finding rows that belong together, such as those of one id, in bytes. Where they do not fit, the run directory
+    /// is used; what comes of it is the same.
+    #[must_use]
+    pub fn with_grouping_memory(mut self, bytes: u64) -> Self {
+        self.grouping_memory = bytes;
         self
     }
 

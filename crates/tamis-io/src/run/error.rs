@@ -270,13 +270,14 @@ fn with_receipt(path: &str) -> String {
         if stem.starts_with("inventory/") {
             return Some(format!("{stem}.json"));
         }
-        let (signal, rest) = stem.strip_prefix("signals/")?.split_once('/')?;
+        let (home, rest) = stem.split_once('/').filter(|(home, _)| matches!(*home, "signals" | "groups"))?;
+        let (signal, rest) = rest.split_once('/')?;
         if rest.split('/').any(|folder| folder == ".parts") {
             return None;
         }
         Some(match rest.strip_prefix(".generations/").and_then(|rest| rest.split_once('/')) {
-            Some((number, shard)) => format!("signals/{signal}/.generations/{number}/receipts/{shard}.json"),
-            None => format!("signals/{signal}/receipts/{rest}.json"),
+            Some((number, shard)) => format!("{home}/{signal}/.generations/{number}/receipts/{shard}.json"),
+            None => format!("{home}/{signal}/receipts/{rest}.json"),
         })
     });
     match receipt {
@@ -332,6 +333,7 @@ mod tests {
                 "signals/embed@0123abcd/.generations/2/web/a.parquet",
                 Some("signals/embed@0123abcd/.generations/2/receipts/web/a.json"),
             ),
+            ("groups/texts@0123abcd/web/a.parquet", Some("groups/texts@0123abcd/receipts/web/a.json")),
             ("signals/embed@0123abcd/.parts/web/a/0-9.parquet", None),
             ("signals/embed@0123abcd/.generations/2/.parts/web/a/0-9.parquet", None),
             ("signals/embed@0123abcd/signal.json", None),

@@ -173,7 +173,12 @@ pub struct SignalDir {
     pub(super) record: SignalRecord,
     pub(super) architecture: ArchitectureNote,
     pub(super) view: View,
+    /// Folder of the run directory that it is in: signals and groupings have one each.
+    pub(super) home: &'static str,
 }
+
+/// Folder of all signals.
+const SIGNALS: &str = "signals";
 
 impl SignalDir {
     /// What `signal.json` says.
@@ -188,8 +193,17 @@ impl SignalDir {
         &self.record.full_name
     }
 
+    fn new(run: &RunDirectory, record: SignalRecord, architecture: ArchitectureNote) -> Self {
+        Self { run: run.clone(), record, architecture, view: View::default(), home: SIGNALS }
+    }
+
     fn read_back(run: &RunDirectory, record: SignalRecord) -> Self {
-        Self { run: run.clone(), record, architecture: ArchitectureNote::AsStored, view: View::default() }
+        Self::new(run, record, ArchitectureNote::AsStored)
+    }
+
+    /// The results of a grouping.
+    pub(super) fn of_grouping(run: &RunDirectory, record: SignalRecord) -> Self {
+        Self { home: super::grouping::FOLDER, ..Self::read_back(run, record) }
     }
 
     pub(super) fn store(&self) -> &Store {
@@ -198,12 +212,12 @@ impl SignalDir {
 
     /// A path inside the signal's folder.
     pub(super) fn path(&self, rest: &str) -> String {
-        format!("signals/{}/{rest}", self.record.full_name)
+        format!("{}/{}/{rest}", self.home, self.record.full_name)
     }
 }
 
 fn record_path(full_name: &str) -> String {
-    format!("signals/{full_name}/signal.json")
+    format!("{SIGNALS}/{full_name}/signal.json")
 }
 
 impl RunDirectory {
@@ -280,7 +294,7 @@ impl RunDirectory {
             let path = record_path(&stored.full_name);
             return Err(RunError::corrupt(&path, "states other columns than the signal has now"));
         }
-        let signal = SignalDir { run: self.clone(), record: stored, architecture, view: View::default() };
+        let signal = SignalDir::new(self, stored, architecture);
         signal.sweep()?;
         Ok(signal)
     }
@@ -293,7 +307,7 @@ impl RunDirectory {
     }
 
     fn signal_names(&self) -> RunResult<Vec<String>> {
-        let mut names = self.store.folders("signals")?;
+        let mut names = self.store.folders(SIGNALS)?;
         names.retain(|name| split_full_name(name).is_some());
         Ok(names)
     }

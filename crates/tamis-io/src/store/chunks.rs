@@ -40,6 +40,11 @@ impl ChunkFile {
         Ok(Self::new(Source::Local(Arc::new(file)), size))
     }
 
+    /// A file that has no name in a store; `path` is for messages.
+    pub(crate) fn of_file(file: File, path: &std::path::Path) -> StoreResult<Self> {
+        Self::local(file, path)
+    }
+
     pub(super) fn object(objects: &Objects, path: &str) -> StoreResult<Self> {
         let entry =
             objects.entry(path)?.ok_or_else(|| StoreError::NotFound { location: objects.location(path) })?;

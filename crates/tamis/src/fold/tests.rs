@@ -115,7 +115,9 @@ struct Ready<'a> {
 impl<'a> Ready<'a> {
     fn new(project: &'a Project) -> Self {
         let version = project.inventory().unwrap();
-        let (signal, _) = project.score(&version, &SignalOptions::named("counts").unwrap(), ScoreOptions::default()).unwrap();
+        let (signal, _) = project
+            .score(&version, &SignalOptions::named("counts").unwrap(), ScoreOptions::default())
+            .unwrap();
         let partials = project.run.partials("test").unwrap();
         Self { project, version, signal, partials }
     }

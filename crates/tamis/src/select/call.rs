@@ -7,6 +7,7 @@ use tamis_io::run::SignalDir;
 use super::SelectReport;
 use crate::again::FailedRows;
 use crate::explain::split_score;
+use crate::groups::Keep;
 use crate::plan::{By, Plan};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
@@ -83,7 +84,7 @@ impl Project {
         self.check_select(options, &by, score)?;
         let prefetch = Prefetch::new(self.run.store(), options);
         let (version, _) = self.inventory_with(prefetch.as_ref())?;
-        let survey = self.survey(&version, options)?;
+        let survey = self.survey(&version, options, Keep::InRun)?;
         self.tell_unreadable(&version)?;
         self.carry_stratum(&version, &options.band)?;
         let computed = match by {

@@ -10,6 +10,7 @@ use super::vetoes::Vetoes;
 use super::{BY_GENERATIONS, Labelled, STRATA, TOKENS_GENERATIONS, selection_plan, write};
 use crate::again::FailedRows;
 use crate::explain::{column_in, split_score};
+use crate::groups::Keep;
 use crate::places::store_beside;
 use crate::plan::By;
 use crate::project::Project;
@@ -93,7 +94,7 @@ impl Project {
             }
         }
         let Some(version) = self.run.latest_corpus()? else { return Ok(()) };
-        self.survey(&version, options)?;
+        self.survey(&version, options, Keep::Nothing)?;
         match &options.band.stratum {
             Some(name) if self.carried(&version, name)?.is_some() => {
                 self.stratum(&version, &options.band).map(drop)

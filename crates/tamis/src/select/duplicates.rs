@@ -10,13 +10,20 @@
 //! not looked at, so the same rows stay under every signal.
 
 use tamis_core::column;
-use tamis_io::run::{RunDirectory, ShardRecord, inventory_column};
+use tamis_io::run::{CorpusVersion, inventory_column};
 
 use super::candidates::reason;
-use super::groups::{Groups, KEYS_IN_MEMORY, Marks, is_marked};
+use super::groups::{By, Equal, Marks, is_marked};
+use super::repeated;
 use super::vetoes::Vetoes;
 use crate::Result;
+use crate::groups::Keep;
+use crate::project::Project;
 use crate::select_options::ExactDuplicates;
+
+/// Of rows with one text the smallest document key stays, then the smallest digest of a line.
+pub(super) const TEXTS: By<'_> =
+    By { what: "texts", group: inventory_column::TEXT_DIGEST, rank: [column::DOC_KEY, column::RAW_DIGEST] };
 
 /// The documents that lose to others.
 #[derive(Debug, Default)]
@@ -30,28 +37,20 @@ pub(super) struct Duplicates {
 impl Duplicates {
     /// Adds to the rows that lose to another of their id those that lose to another of their text.
     pub(super) fn find(
-        run: &RunDirectory,
-        shards: &[ShardRecord],
+        project: &Project,
+        version: &CorpusVersion,
         by_id: Marks,
         texts: ExactDuplicates,
         vetoes: &Vetoes,
-        threads: usize,
     ) -> Result<Self> {
         let mut by_text = Marks::new();
         if texts == ExactDuplicates::One {
-            let groups = Groups {
-                run,
-                shards,
-                threads,
-                group: inventory_column::TEXT_DIGEST,
-                rank: [column::DOC_KEY, column::RAW_DIGEST],
-                keys: KEYS_IN_MEMORY,
-                vetoes: vetoes.need_ids().then_some(vetoes),
-                out: Some(&by_id),
-            };
-            by_text = groups.losers()?.marks;
+            let ids = repeated::by_id(version);
+            let texts = Equal::new(version, TEXTS).without(vetoes, ids.as_ref(), &by_id);
+            by_text = texts.losers(project, version, Keep::InRun)?.marks;
         }
-        Ok(Self { shards: shards.iter().map(|shard| shard.path.clone()).collect(), by_id, by_text })
+        let shards = version.shards.iter().map(|shard| shard.path.clone()).collect();
+        Ok(Self { shards, by_id, by_text })
     }
 
     /// Position of a shard, for [`Duplicates::loses`].

@@ -1,25 +1,27 @@
 //! Documents that are equal in one column of the inventory: which of each group stays, and which lose.
 //!
-//! Memory: 16 bytes a document of one range of keys (at most 256 MiB; a larger corpus is gone through range by range,
-//! reading one column), about 70 bytes for each key of the range that occurs more than once, and one bit a document.
+//! A grouping ([`crate::groups`]) by that column; the payload is what decides who stays. Members that are equal in all of it are
+//! equal byte for byte, and the first of them stays.
+//!
+//! Memory: that of the grouping, and one bit a document.
 
-use std::sync::{Mutex, PoisonError};
+use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::{Array, RecordBatch};
-use tamis_core::{DocKey, column};
-use tamis_io::run::{RunDirectory, ShardRecord};
+use arrow_array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow_schema::{DataType, Field, Schema};
+use tamis_core::{DocKey, Fingerprint, column};
+use tamis_io::run::{CorpusVersion, RunDirectory, ShardRecord};
 use tamis_io::sidecar::SidecarColumns;
 
 use super::vetoes::Vetoes;
+use crate::groups::{Group, Grouping, GroupingInfo, Keep, Pairs, Position, RowResults, Rows, Tile};
+use crate::project::Project;
 use crate::{Result, pool};
 
-pub(super) const KEYS_IN_MEMORY: u64 = 16 << 20;
-
-type Bytes = [u8; 16];
-
-/// What the members of a group are ordered by, the first stays. Shard and document break ties between equal bytes only.
-type Rank = (Bytes, Bytes, usize, usize);
+/// Raised when the same inventories give other results.
+const VERSION: u32 = 1;
 
 /// One bit a document, by shard; empty for a shard without any.
 pub(super) type Marks = Vec<Vec<u64>>;
@@ -45,180 +47,217 @@ pub(super) struct Losers {
     pub(super) within_shard: u64,
 }
 
+/// What is said of a member of a group of more than one, a bit of its result and a column each.
+const FLAGS: [&str; 4] = ["stays", "loses", "differs", "again_in_shard"];
+const STAYS: u8 = 1;
+const LOSES: u8 = 1 << 1;
+/// It loses, and is another one than the one that stays.
+const DIFFERS: u8 = 1 << 2;
+/// Another member of the group, before it in the order of that, is in its shard.
+const AGAIN_IN_SHARD: u8 = 1 << 3;
+
 /// A partition of the documents by a column of the inventory.
-#[derive(Clone, Copy)]
-pub(super) struct Groups<'a> {
-    pub(super) run: &'a RunDirectory,
-    pub(super) shards: &'a [ShardRecord],
-    pub(super) threads: usize,
+pub(super) struct Equal<'a> {
+    info: GroupingInfo,
+    columns: Vec<&'a str>,
     /// Members of a group are equal in this column.
-    pub(super) group: &'a str,
+    group: &'a str,
     /// The member that is first by these columns stays.
-    pub(super) rank: [&'a str; 2],
-    /// Keys that are held at a time.
-    pub(super) keys: u64,
+    rank: [&'a str; 2],
     /// Documents that belong to no group, …
-    pub(super) vetoes: Option<&'a Vetoes>,
+    vetoes: Option<&'a Vetoes>,
     /// … and more of them.
-    pub(super) out: Option<&'a Marks>,
+    out: Option<&'a Marks>,
 }
 
-impl Groups<'_> {
-    /// Marks all but the first of each group, and counts them.
-    pub(super) fn losers(&self) -> Result<Losers> {
-        let documents: u64 = self.shards.iter().map(|shard| shard.documents).sum();
-        let ranges = u128::from(documents.div_ceil(self.keys).max(1));
-        let mut losers = Losers { marks: vec![Vec::new(); self.shards.len()], ..Losers::default() };
-        for range in 0..ranges {
-            let within = |value: &Bytes| {
-                let prefix = u64::from_be_bytes(value[..8].try_into().expect("8 of 16 bytes"));
-                (u128::from(prefix) * ranges) >> 64 == range
-            };
-            let repeated = self.repeated(within)?;
-            if !repeated.is_empty() {
-                losers.groups += repeated.len() as u64;
-                let first = self.first(&repeated)?;
-                self.mark(&repeated, &first, &mut losers)?;
-            }
-        }
-        Ok(losers)
-    }
+/// How documents are partitioned.
+#[derive(Clone, Copy)]
+pub(super) struct By<'a> {
+    /// What is equal in a group: of the name of the grouping.
+    pub(super) what: &'a str,
+    pub(super) group: &'a str,
+    pub(super) rank: [&'a str; 2],
+}
 
-    /// Calls `each` with the position and value of every document that belongs to a group, a batch at a time.
-    fn members(
-        &self,
-        shard: usize,
-        more: &[&str],
-        mut each: impl FnMut(&RecordBatch, &mut dyn Iterator<Item = (usize, usize, Bytes)>) -> Result<()>,
-    ) -> Result<()> {
-        let mut columns = vec![self.group];
-        if self.vetoes.is_some() {
-            columns.extend([column::ID, column::DOC_KEY]);
-        }
-        columns.extend(more);
+impl<'a> Equal<'a> {
+    pub(super) fn new(version: &CorpusVersion, by: By<'a>) -> Self {
+        let By { what, group, rank } = by;
+        let fields = FLAGS.map(|name| Field::new(name, DataType::Boolean, false));
+        let method = format!("equal-{what}");
+        let info = GroupingInfo {
+            fingerprint: Fingerprint::new(&method, VERSION)
+                .with("corpus", super::corpus_digest(version))
+                .with("corpus.columns", super::columns_text(version))
+                .with("group", group)
+                .with("rank", rank.join(",")),
+            name: method,
+            schema: Arc::new(Schema::new(fields.to_vec())),
+            pairs_a_row: 1,
+            payload_bytes: 32,
+            result_bytes: 1,
+            tile_rows: 1 << 12,
+        };
+        let mut columns = vec![group, rank[0], rank[1]];
         columns.sort_unstable();
         columns.dedup();
-        let mut before = 0;
-        for batch in self.run.read_inventory(&self.shards[shard].path, SidecarColumns::Named(&columns))? {
-            let batch = batch?;
-            let vetoed = |at: usize| {
-                self.vetoes.is_some_and(|vetoes| {
-                    let ids = batch
-                        .column_by_name(column::ID)
-                        .expect("the column was asked for")
-                        .as_string::<i32>();
-                    let id = ids.is_valid(at).then(|| ids.value(at));
-                    vetoes.contains(DocKey::from_bytes(bytes16(&batch, column::DOC_KEY, at)), id)
-                })
-            };
-            let belongs =
-                |at: &usize| !self.out.is_some_and(|out| is_marked(out, shard, before + at)) && !vetoed(*at);
-            let mut members = (0..batch.num_rows())
-                .filter(belongs)
-                .map(|at| (at, before + at, bytes16(&batch, self.group, at)));
-            each(&batch, &mut members)?;
-            before += batch.num_rows();
+        Self { info, columns, group, rank, vetoes: None, out: None }
+    }
+
+    /// Without the vetoed documents, and those that lose in `other`.
+    pub(super) fn without(mut self, vetoes: &'a Vetoes, other: Option<&Self>, out: &'a Marks) -> Self {
+        if vetoes.need_ids() {
+            self.vetoes = Some(vetoes);
+            self.columns.extend([column::ID, column::DOC_KEY]);
+            self.columns.sort_unstable();
+            self.columns.dedup();
         }
-        Ok(())
+        self.out = Some(out);
+        let digest = vetoes.digest.map_or_else(|| "none".to_owned(), |digest| digest.to_string());
+        self.info.fingerprint = self.info.fingerprint.with("vetoes", digest);
+        if let Some(other) = other {
+            self.info.fingerprint =
+                self.info.fingerprint.with_input(&other.info.name, &other.info.fingerprint);
+        }
+        self
     }
 
-    fn over_shards<R: Send>(&self, work: impl Fn(usize) -> Result<R> + Sync) -> Result<Vec<R>> {
-        pool::map((0..self.shards.len()).collect(), self.threads, work)
-    }
-
-    /// Values of a range that occur more than once, sorted.
-    fn repeated(&self, within: impl Fn(&Bytes) -> bool + Sync) -> Result<Vec<Bytes>> {
-        let values = Mutex::new(Vec::new());
-        self.over_shards(|shard| {
-            self.members(shard, &[], |_, members| {
-                let own: Vec<Bytes> = members.map(|(_, _, value)| value).filter(&within).collect();
-                values.lock().unwrap_or_else(PoisonError::into_inner).extend(own);
-                Ok(())
-            })
-        })?;
-        let mut values = values.into_inner().unwrap_or_else(PoisonError::into_inner);
-        values.sort_unstable();
-        let mut repeated: Vec<Bytes> =
-            values.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
-        repeated.dedup();
-        Ok(repeated)
-    }
-
-    /// The first member of each group.
-    fn first(&self, repeated: &[Bytes]) -> Result<Vec<Option<Rank>>> {
-        let first: Mutex<Vec<Option<Rank>>> = Mutex::new(vec![None; repeated.len()]);
-        self.over_shards(|shard| {
-            self.members(shard, &self.rank, |batch, members| {
-                let own: Vec<(usize, Rank)> = members
-                    .filter_map(|(at, document, value)| {
-                        let group = repeated.binary_search(&value).ok()?;
-                        let [a, b] = self.rank.map(|name| bytes16(batch, name, at));
-                        Some((group, (a, b, shard, document)))
-                    })
-                    .collect();
-                let mut first = first.lock().unwrap_or_else(PoisonError::into_inner);
-                for (group, rank) in own {
-                    if first[group].is_none_or(|other| rank < other) {
-                        first[group] = Some(rank);
-                    }
-                }
-                Ok(())
-            })
-        })?;
-        Ok(first.into_inner().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    fn mark(&self, repeated: &[Bytes], first: &[Option<Rank>], losers: &mut Losers) -> Result<()> {
-        let compared = self.rank[0];
-        let found = self.over_shards(|shard| {
-            let mut own = Losers::default();
-            let mut words: Vec<u64> = Vec::new();
-            let mut here = vec![0_u64; repeated.len().div_ceil(64)];
-            self.members(shard, &[compared], |batch, members| {
-                for (at, document, value) in members {
-                    let Ok(group) = repeated.binary_search(&value) else { continue };
-                    own.within_shard += here[group / 64] >> (group % 64) & 1;
-                    here[group / 64] |= 1 << (group % 64);
-                    let Some((rank, _, stays_shard, stays)) = first[group] else { continue };
-                    if (stays_shard, stays) != (shard, document) {
-                        words.resize(words.len().max(document / 64 + 1), 0);
-                        words[document / 64] |= 1 << (document % 64);
-                        own.documents += 1;
-                        own.different += u64::from(rank != bytes16(batch, compared, at));
-                    }
-                }
+    /// Marks all but the first of each group, and counts them.
+    pub(super) fn losers(&self, project: &Project, version: &CorpusVersion, keep: Keep) -> Result<Losers> {
+        let grouped = project.grouped(version, self, keep)?;
+        let shards: Vec<usize> = (0..version.shards.len()).collect();
+        let found = pool::map(shards, project.threads, |shard| {
+            let (mut own, mut words, mut before) = (Losers::default(), Vec::new(), 0);
+            grouped.read(shard, |batch| {
+                let flag = |at: usize| batch.column(at).as_boolean();
+                let count = |at: usize| flag(at).true_count() as u64;
+                own.groups += count(0);
+                own.documents += count(1);
+                own.different += count(2);
+                own.within_shard += count(3);
+                mark(flag(1), before, &mut words);
+                before += batch.num_rows();
                 Ok(())
             })?;
             Ok((own, words))
         })?;
-        for (marks, (own, words)) in losers.marks.iter_mut().zip(found) {
-            marks.resize(marks.len().max(words.len()), 0);
-            marks.iter_mut().zip(words).for_each(|(word, more)| *word |= more);
+        let mut losers = Losers::default();
+        for (own, words) in found {
+            losers.groups += own.groups;
             losers.documents += own.documents;
             losers.different += own.different;
             losers.within_shard += own.within_shard;
+            losers.marks.push(words);
         }
-        Ok(())
+        Ok(losers)
     }
 }
 
-fn bytes16(batch: &RecordBatch, name: &str, at: usize) -> Bytes {
-    let array = batch.column_by_name(name).expect("the column was asked for").as_fixed_size_binary();
-    array.value(at).try_into().expect("16 bytes by the inventory's schema")
+/// Sets the bits of some documents, the first of which is number `before`.
+fn mark(flags: &BooleanArray, before: usize, words: &mut Vec<u64>) {
+    for at in flags.values().set_indices() {
+        let document = before + at;
+        words.resize(words.len().max(document / 64 + 1), 0);
+        words[document / 64] |= 1 << (document % 64);
+    }
+}
+
+impl Grouping for Equal<'_> {
+    fn info(&self) -> &GroupingInfo {
+        &self.info
+    }
+
+    fn rows<'r>(&'r self, run: &RunDirectory, shard: &ShardRecord) -> Result<Rows<'r>> {
+        let inventory = run.read_inventory(&shard.path, SidecarColumns::Named(&self.columns))?;
+        Ok(Box::new(inventory.map(|batch| Ok(batch?))))
+    }
+
+    fn emit(&self, first: Position, batch: &RecordBatch, pairs: &mut Pairs) -> Result<()> {
+        let bytes =
+            |name: &str| batch.column_by_name(name).expect("the column was asked for").as_fixed_size_binary();
+        let (group, a, b) = (bytes(self.group), bytes(self.rank[0]), bytes(self.rank[1]));
+        let of_veto = self.vetoes.map(|vetoes| {
+            let ids = batch.column_by_name(column::ID).expect("the column was asked for");
+            (vetoes, ids.as_string::<i32>(), bytes(column::DOC_KEY))
+        });
+        let mut payload = [0; 32];
+        for at in 0..batch.num_rows() {
+            if self.out.is_some_and(|out| is_marked(out, first.shard, first.document + at)) {
+                continue;
+            }
+            let vetoed = of_veto.as_ref().is_some_and(|(vetoes, ids, keys)| {
+                let id = ids.is_valid(at).then(|| ids.value(at));
+                vetoes.contains(DocKey::from_bytes(bytes16(keys.value(at))), id)
+            });
+            if !vetoed {
+                payload[..16].copy_from_slice(a.value(at));
+                payload[16..].copy_from_slice(b.value(at));
+                pairs.push(at, &bytes16(group.value(at)), &payload);
+            }
+        }
+        Ok(())
+    }
+
+    fn group(&self, group: &mut Group<'_>) -> Result<()> {
+        if group.members() == 1 {
+            return Ok(());
+        }
+        let mut tile = Tile::default();
+        let mut seen = BTreeSet::new();
+        let mut stays: Option<[u8; 16]> = None;
+        for number in 0..group.tiles() {
+            group.tile(number, &mut tile)?;
+            for at in 0..tile.len() {
+                let place = tile.place(at);
+                let rank = bytes16(&tile.payload(at)[..16]);
+                let mut flags = match stays {
+                    None => STAYS,
+                    Some(stays) if stays == rank => LOSES,
+                    Some(_) => LOSES | DIFFERS,
+                };
+                stays.get_or_insert(rank);
+                if !seen.insert(group.shard(place)) {
+                    flags |= AGAIN_IN_SHARD;
+                }
+                group.give(place, &[flags])?;
+            }
+        }
+        Ok(())
+    }
+
+    fn values(&self, results: &RowResults<'_>) -> Result<RecordBatch> {
+        let mut columns = FLAGS.map(|_| vec![false; results.rows()]);
+        for (row, result) in results.iter() {
+            for (at, column) in columns.iter_mut().enumerate() {
+                column[row] |= result[0] >> at & 1 == 1;
+            }
+        }
+        let columns = columns.map(|column| Arc::new(BooleanArray::from(column)) as ArrayRef);
+        let batch = RecordBatch::try_new(Arc::clone(&self.info.schema), columns.to_vec());
+        Ok(batch.map_err(tamis_core::Error::from)?)
+    }
+}
+
+fn bytes16(value: &[u8]) -> [u8; 16] {
+    value.try_into().expect("16 bytes by the inventory's schema")
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
 
-    use tamis_io::run::inventory_column;
-
+    use super::super::duplicates::TEXTS;
+    use super::super::repeated::IDS;
     use super::*;
     use crate::corpus_options::CorpusOptions;
     use crate::{Project, Silent};
 
+    /// The same project, for another field to be changed.
+    fn again(project: &Project) -> Project {
+        project.also_reading("text")
+    }
+
     #[test]
-    fn ranges_of_keys_do_not_matter() {
+    fn memory_does_not_matter() {
         let folder = tempfile::tempdir().unwrap();
         let corpus = folder.path().join("corpus");
         std::fs::create_dir(&corpus).unwrap();
@@ -238,36 +277,30 @@ mod tests {
         let project =
             Project::open(Some(corpus), &folder.path().join("run"), 2, std::sync::Arc::new(Silent)).unwrap();
         let version = project.inventory().unwrap();
-        let groups = |group, rank, keys, out| {
-            let (run, shards, threads) = (&project.run, &version.shards[..], 2);
-            Groups { run, shards, threads, group, rank, keys, vetoes: None, out }
+        let by_id = |memory: u64| {
+            let project = Project { grouping_memory: memory, ..again(&project) };
+            Equal::new(&version, IDS).losers(&project, &version, Keep::Nothing).unwrap()
+        };
+        let none = Vetoes::read(&[]).unwrap();
+        let by_text = |memory: u64, out: &Marks| {
+            let project = Project { grouping_memory: memory, ..again(&project) };
+            let texts = Equal::new(&version, TEXTS).without(&none, None, out);
+            texts.losers(&project, &version, Keep::Nothing).unwrap().marks
         };
         let count =
             |marks: &Marks| marks.iter().flatten().map(|word| word.count_ones() as usize).sum::<usize>();
-        let all = groups(column::DOC_KEY, [inventory_column::TEXT_DIGEST, column::RAW_DIGEST], 1 << 20, None)
-            .losers()
-            .unwrap();
+        let all = by_id(1 << 20);
         assert_eq!(all.groups as usize, ids.values().filter(|count| **count > 1).count());
         assert_eq!(all.documents as usize, 450 - ids.len());
-        let by_id = all.marks.clone();
-        assert_eq!(count(&by_id), 450 - ids.len());
-        let rank = [column::DOC_KEY, column::RAW_DIGEST];
-        let by_text =
-            groups(inventory_column::TEXT_DIGEST, rank, 1 << 20, Some(&by_id)).losers().unwrap().marks;
-        assert!(count(&by_text) >= ids.len() - 50);
-        let bits = |marks: &Marks| {
-            let set = |shard, document| is_marked(marks, shard, document);
-            (0..450).map(|at| set(at / 90, at % 90)).collect::<Vec<bool>>()
-        };
-        for keys in [1, 10, 100, 449] {
-            let id = groups(column::DOC_KEY, [inventory_column::TEXT_DIGEST, column::RAW_DIGEST], keys, None);
-            let found = id.losers().unwrap();
+        assert_eq!(count(&all.marks), 450 - ids.len());
+        let texts = by_text(1 << 20, &all.marks);
+        assert!(count(&texts) >= ids.len() - 50);
+        for memory in [1, 1000, 10_000, 40_000] {
+            let found = by_id(memory);
             let counts =
                 |losers: &Losers| [losers.groups, losers.documents, losers.different, losers.within_shard];
-            assert_eq!((bits(&found.marks), counts(&found)), (bits(&by_id), counts(&all)), "{keys}");
-            let text =
-                groups(inventory_column::TEXT_DIGEST, rank, keys, Some(&by_id)).losers().unwrap().marks;
-            assert_eq!(bits(&text), bits(&by_text), "{keys}");
+            assert_eq!((&found.marks, counts(&found)), (&all.marks, counts(&all)), "{memory}");
+            assert_eq!(by_text(memory, &all.marks), texts, "{memory}");
         }
     }
 }

@@ -31,6 +31,7 @@ pub use veto_matches::VetoRecord;
 pub(crate) use write::CLAIM;
 
 use crate::again::generations_text;
+use crate::groups::Keep;
 use crate::prefetch::Prefetch;
 use crate::project::Project;
 use crate::select_options::{BandOptions, ExactDuplicates, SelectOptions};
@@ -120,7 +121,7 @@ impl Project {
         tokens: Option<&SignalDir>,
         options: &SelectOptions,
     ) -> Result<SelectReport> {
-        let survey = self.survey(version, options)?;
+        let survey = self.survey(version, options, Keep::InRun)?;
         self.select_with(version, by, tokens, options, survey, None)
     }
 
@@ -167,14 +168,8 @@ impl Project {
         let name = options.name.clone().unwrap_or_else(|| format!("{stem}-{}", plan.short()));
         let directory = self.run.open_selection(&name, &plan)?;
         self.observer.begin("find thresholds", 0);
-        let duplicates = Duplicates::find(
-            &self.run,
-            &version.shards,
-            repeated.into_marks(),
-            options.exact_duplicates,
-            &vetoes,
-            self.threads,
-        )?;
+        let duplicates =
+            Duplicates::find(self, version, repeated.into_marks(), options.exact_duplicates, &vetoes)?;
         let mut candidates = Candidates {
             run: &self.run,
             score: by,

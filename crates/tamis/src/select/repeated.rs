@@ -12,7 +12,9 @@ use tamis_core::column;
 use tamis_io::run::{CorpusVersion, IdColumn, RunDirectory, ShardRecord, inventory_column};
 use tamis_io::sidecar::SidecarColumns;
 
-use super::groups::{Groups, KEYS_IN_MEMORY, Losers, Marks};
+use super::groups::{By, Equal, Losers, Marks};
+use crate::groups::Keep;
+use crate::project::Project;
 use crate::select_options::DuplicateIds;
 use crate::{Error, Result};
 
@@ -21,6 +23,10 @@ const A_FEW: u64 = 10;
 
 /// A smaller share of the documents, in percent, is no more than what may fail without a word.
 const A_FEW_PERCENT: u64 = 1;
+
+/// Of rows with one id the smallest text digest stays, then the smallest digest of a line.
+pub(super) const IDS: By<'_> =
+    By { what: "ids", group: column::DOC_KEY, rank: [inventory_column::TEXT_DIGEST, column::RAW_DIGEST] };
 
 /// Rows that repeat an id.
 #[derive(Debug, Default)]
@@ -33,23 +39,10 @@ pub(crate) struct RepeatedIds {
 
 impl RepeatedIds {
     /// Goes through the inventories; without ids there are none.
-    pub(super) fn find(run: &RunDirectory, version: &CorpusVersion, threads: usize) -> Result<Self> {
-        if version.columns.id == IdColumn::FromText {
-            // Equal keys are equal texts.
-            return Ok(Self::default());
-        }
-        let groups = Groups {
-            run,
-            shards: &version.shards,
-            threads,
-            group: column::DOC_KEY,
-            rank: [inventory_column::TEXT_DIGEST, column::RAW_DIGEST],
-            keys: KEYS_IN_MEMORY,
-            vetoes: None,
-            out: None,
-        };
-        let losers = groups.losers()?;
-        let example = example(run, &version.shards, &losers.marks)?;
+    pub(super) fn find(project: &Project, version: &CorpusVersion, keep: Keep) -> Result<Self> {
+        let Some(grouping) = by_id(version) else { return Ok(Self::default()) };
+        let losers = grouping.losers(project, version, keep)?;
+        let example = example(&project.run, &version.shards, &losers.marks)?;
         Ok(Self { losers, documents: version.documents(), example })
     }
 
@@ -130,6 +123,11 @@ impl RepeatedIds {
         }
         format!("{begin} with `--qualify-ids`, where an id counts within its shard, or {text}")
     }
+}
+
+/// The documents by id; `None` without ids, where equal keys are equal texts.
+pub(super) fn by_id(version: &CorpusVersion) -> Option<Equal<'static>> {
+    (version.columns.id != IdColumn::FromText).then(|| Equal::new(version, IDS))
 }
 
 /// The first marked document.

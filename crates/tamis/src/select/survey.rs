@@ -8,6 +8,7 @@ use super::repeated::RepeatedIds;
 use super::veto_matches::{self, VetoRecord};
 use super::vetoes::Vetoes;
 use crate::Result;
+use crate::groups::Keep;
 use crate::project::Project;
 use crate::select_options::SelectOptions;
 
@@ -24,9 +25,14 @@ impl Project {
     ///
     /// # Errors
     /// A veto file that cannot be read; ids that name no documents.
-    pub(super) fn survey(&self, version: &CorpusVersion, options: &SelectOptions) -> Result<Survey> {
+    pub(super) fn survey(
+        &self,
+        version: &CorpusVersion,
+        options: &SelectOptions,
+        keep: Keep,
+    ) -> Result<Survey> {
         let vetoes = Vetoes::read(&options.vetoes)?;
-        let repeated = RepeatedIds::find(&self.run, version, self.threads)?;
+        let repeated = RepeatedIds::find(self, version, keep)?;
         if let Some(warning) = repeated.judge(options.duplicate_ids)? {
             self.observer.warn(&warning);
         }
@@ -37,7 +43,7 @@ impl Project {
 
     /// Says of a corpus that was just read that its ids name no documents.
     pub(crate) fn forecast_ids(&self, version: &CorpusVersion) -> Result<()> {
-        if let Some(warning) = RepeatedIds::find(&self.run, version, self.threads)?.forecast() {
+        if let Some(warning) = RepeatedIds::find(self, version, Keep::InRun)?.forecast() {
             self.observer.warn(&warning);
         }
         Ok(())

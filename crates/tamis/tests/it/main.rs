@@ -16,6 +16,7 @@ mod estimates;
 mod explain;
 mod faults;
 mod fuzz;
+mod groups;
 mod growth;
 mod ids;
 mod judge;
