@@ -18,7 +18,7 @@ test:
 
 lint: deny
 	$(CARGO) fmt --all --check
-	rustfmt --edition 2024 --check crates/tamis/src/signals/*.rs crates/tamis-cli/src/args/*.rs
+	rustfmt --edition 2024 --check crates/tamis/src/signals/*.rs crates/tamis/src/signals/*/*.rs crates/tamis-cli/src/args/*.rs
 	bash .ci/walls
 	$(CARGO) clippy --release --workspace --all-targets -- -D warnings
 	@words=$$(wc -w < README.md); test $$words -le 1500 || \

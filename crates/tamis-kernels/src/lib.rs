@@ -33,6 +33,8 @@ mod path;
 mod rope;
 mod rows;
 mod scratch;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod view;
 
 pub mod bf16;

@@ -211,7 +211,7 @@ impl Features {
         let avx2 = has!("avx2") && has!("fma");
         let avx512 = avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
         let avx512bf16 = avx512 && has!("avx512bf16");
-        Self { avx2, avx512, avx512bf16, amx: avx512bf16 && crate::matrix::amx_available() }
+        Self { avx2, avx512, avx512bf16, amx: avx512bf16 && crate::tiles::available() }
     }
 
     #[cfg(not(target_arch = "x86_64"))]

@@ -20,13 +20,12 @@ use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir
 use tamis_io::sidecar::{SidecarColumns, SidecarReader};
 use tamis_samplers::MOST_STRATA;
 
-use crate::map::Worker;
+use crate::map::{CARRIES, Worker};
 use crate::project::Project;
 use crate::select_options::BandOptions;
 use crate::signals::stored_as;
 use crate::{Error, Result};
 
-const METHOD: &str = "carried";
 /// The one column of such a sidecar: a name from the corpus could be one that every sidecar has.
 const VALUE: &str = "value";
 
@@ -43,8 +42,8 @@ impl CarriedColumn {
             Field::new(column::FAILED, DataType::Utf8, true),
         ]);
         let info = SignalInfo {
-            name: stored_as(METHOD, name),
-            fingerprint: Fingerprint::new(METHOD, 1).with("column", name),
+            name: stored_as(CARRIES, name),
+            fingerprint: Fingerprint::new(CARRIES, 1).with("column", name),
             input: Input::DOCUMENTS,
             parallelism: Parallelism::PerCore,
             schema: Arc::new(schema),
@@ -71,18 +70,9 @@ impl Signal for CarriedColumn {
     }
 }
 
-/// What a stage of the map is called.
-pub(crate) fn stage(info: &SignalInfo) -> String {
-    let fields = info.fingerprint.fields();
-    match (fields.get("method").map(String::as_str), fields.get("column")) {
-        (Some(METHOD), Some(name)) => format!("read column {name}"),
-        _ => format!("score {}", info.name),
-    }
-}
-
 /// The column that a stored signal carries; `None` for a signal that says something of its own.
 pub(crate) fn carries(record: &SignalRecord) -> Option<&str> {
-    let is_carried = record.fingerprint.get("method").is_some_and(|method| method == METHOD);
+    let is_carried = record.fingerprint.get("method").is_some_and(|method| method == CARRIES);
     record.fingerprint.get("column").filter(|_| is_carried).map(String::as_str)
 }
 

@@ -13,7 +13,7 @@ use tamis_samplers::{Rate, Target};
 use crate::corpus_options::CorpusOptions;
 use crate::evaluation::{Bootstrap, Estimate, auc_with_interval, baselines};
 use crate::map::MapReport;
-use crate::score::ScoreOptions;
+use crate::scoring::ScoreOptions;
 use crate::select_options::SelectOptions;
 use crate::signals::{AskOptions, DensityOptions, SignalOptions, TokensOptions};
 use crate::{Error, Observer, Project, Result};

@@ -32,8 +32,6 @@ use crate::pool::{self, Feed};
 use crate::project::Project;
 use crate::{Error, Result};
 
-/// Documents of a span at least, unless [`Project::with_spans_of`] says otherwise: what a stop may lose.
-pub(crate) const SPAN_DOCUMENTS: u64 = 1 << 20;
 /// What the partials of a fold take at most, by the size that a full summary has.
 const MOST_STORED_BYTES: u64 = 4 << 30;
 /// Rows that become a part together: large batches are cut so that all threads have some.

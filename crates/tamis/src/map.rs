@@ -13,7 +13,7 @@ use arrow_array::types::{UInt32Type, UInt64Type};
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
-use tamis_core::{DocumentBatch, Input, Parallelism, ScoreBatch, Signal, column};
+use tamis_core::{DocumentBatch, Input, Parallelism, ScoreBatch, Signal, SignalInfo, column};
 use tamis_io::run::{CorpusVersion, ShardLock, ShardRecord, SignalDir};
 
 use crate::cutter::{Part, PartCutter};
@@ -21,6 +21,9 @@ use crate::pool::{self, Feed};
 use crate::project::Project;
 use crate::same_rows::SameRows;
 use crate::{Error, Result};
+
+/// Method of the signals that only carry a column of the corpus.
+pub(crate) const CARRIES: &str = "carried";
 
 /// What became of a map.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -114,6 +117,15 @@ struct Totals {
     tokens: AtomicU64,
 }
 
+/// What a stage of the map is called.
+fn stage(info: &SignalInfo) -> String {
+    let fields = info.fingerprint.fields();
+    match (fields.get("method").map(String::as_str), fields.get("column")) {
+        (Some(CARRIES), Some(name)) => format!("read column {name}"),
+        _ => format!("score {}", info.name),
+    }
+}
+
 impl Project {
     /// Computes `signal` for every document of the worker's part of `shards` that has no value yet.
     ///
@@ -138,8 +150,7 @@ impl Project {
         }
         let totals = Totals { computed: AtomicU64::new(0), tokens: AtomicU64::new(0) };
         if !waiting.is_empty() {
-            self.observer
-                .begin(&crate::carried::stage(info), waiting.iter().map(|shard| shard.text_bytes()).sum());
+            self.observer.begin(&stage(info), waiting.iter().map(|shard| shard.text_bytes()).sum());
             while !waiting.is_empty() {
                 let busy = self.map_shards(&waiting, signal, directory, &totals)?;
                 waiting = Vec::new();

@@ -11,6 +11,8 @@ use tamis_io::store::{Store, StoreError};
 
 use crate::{Error, Result};
 
+pub(crate) const CLAIM: &str = ".tamis-selection.json";
+
 /// The URL that stands where a path may stand.
 fn as_url(path: &Path) -> Option<&str> {
     path.to_str().filter(|text| text.contains("://"))
@@ -115,7 +117,7 @@ pub(crate) fn refuse_run_among_kept(run: &Path) -> Result<()> {
         return Ok(());
     }
     for folder in folders_above(&real) {
-        let is_kept = store_at(folder)?.exists(crate::select::CLAIM).unwrap_or(false);
+        let is_kept = store_at(folder)?.exists(CLAIM).unwrap_or(false);
         if is_kept && !way_inside(folder, &real).is_some_and(|way| is_hidden(&way)) {
             let message = format!("--run `{}` lies among the kept documents of a selection", run.display());
             let hint =
@@ -226,7 +228,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         std::fs::create_dir_all(path("kept/old")).unwrap();
-        std::fs::write(path("kept").join(crate::select::CLAIM), "{}").unwrap();
+        std::fs::write(path("kept").join(CLAIM), "{}").unwrap();
         assert!(
             refuse_run_among_kept(&path("kept")).is_err()
                 && refuse_run_among_kept(&path("kept/run")).is_err()

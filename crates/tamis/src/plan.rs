@@ -13,13 +13,15 @@ use tamis_core::column;
 use tamis_io::run::{ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 
+use crate::Result;
 use crate::again::FailedRows;
 use crate::map::Worker;
+use crate::planned::{SignalPlan, Standing, anew};
 use crate::project::Project;
-use crate::score::{ScoreOptions, stored_options_of};
-use crate::signals::{DensityOptions, SignalOptions, TokensOptions};
+use crate::scoring::ScoreOptions;
+use crate::signals::stored_options_of;
+use crate::signals::{SignalOptions, TokensOptions};
 use crate::standing::differences;
-use crate::{Result, frozen};
 
 /// The signal that a command computes or selects by.
 #[derive(Clone, Copy, Debug)]
@@ -53,31 +55,6 @@ pub struct Plan {
     main: Option<usize>,
     /// Rows without a value that would be computed again, where that was asked for.
     again: Option<u64>,
-}
-
-/// Work that is left of one signal.
-#[derive(Clone, Debug, PartialEq)]
-pub(crate) struct SignalPlan {
-    name: String,
-    standing: Standing,
-    /// Documents without a value in the shards that were read, and bytes of their text.
-    documents: u64,
-    bytes: u64,
-    /// Whether files that a plan does not open decide its values: of a model, a tokenizer, an n-gram model.
-    of_files: bool,
-}
-
-/// How the signal stands to what the run holds.
-#[derive(Clone, Debug, PartialEq)]
-enum Standing {
-    /// Nothing is stored under its name.
-    New,
-    /// It goes on with a stored one, by its full name.
-    Continues(String),
-    /// Others stand under its name, and `--beside` or `--refit` lets it stand with them.
-    Beside,
-    /// Another one stands under its name.
-    Refused { stored: String, differences: Vec<String> },
 }
 
 impl Project {
@@ -152,7 +129,7 @@ impl Project {
     }
 
     /// As [`Project::score`] would do it.
-    fn plan_asked(
+    pub(crate) fn plan_asked(
         &self,
         read: &[(usize, ShardRecord)],
         asked: &SignalOptions,
@@ -182,84 +159,6 @@ impl Project {
         Ok(vec![anew(read, name, first, options)])
     }
 
-    /// Embeddings, then the sketch.
-    pub(crate) fn plan_density(
-        &self,
-        read: &[(usize, ShardRecord)],
-        density: &DensityOptions,
-        options: ScoreOptions,
-    ) -> Result<Vec<SignalPlan>> {
-        let own = ScoreOptions { beside: options.beside, worker: options.worker, ..ScoreOptions::default() };
-        let mut plans = self.plan_asked(read, &density.embed.clone().into(), own)?;
-        let embedding = plans.first().map(|plan| plan.standing.clone());
-        let name = "density".to_owned();
-        let plan = match embedding {
-            Some(refused @ Standing::Refused { .. }) => {
-                SignalPlan { standing: refused, ..anew(read, name, None, options) }
-            }
-            Some(Standing::Continues(embedding)) => {
-                let stored = self.stored_sketches(density, &embedding)?;
-                match stored.frozen {
-                    Some((directory, sketch)) => {
-                        let held =
-                            |shard: &ShardRecord| sketch.parts.contains(&crate::density::part_name(shard));
-                        let all = read.len() == self.corpus.shards().len();
-                        // A sketch that is fitted anew on what it was fitted on is the same one.
-                        let changes = options.refit && !(all && read.iter().all(|(_, shard)| held(shard)));
-                        match changes {
-                            false => self.going_on(read, &directory, options)?,
-                            true => anew(
-                                read,
-                                name,
-                                Some((directory.full_name().to_owned(), Vec::new())),
-                                options,
-                            ),
-                        }
-                    }
-                    None => {
-                        let other = self.other_density(density, &embedding)?;
-                        anew(read, name, other, options)
-                    }
-                }
-            }
-            _ => {
-                let other = self.other_density(density, "embeddings that are computed first")?;
-                anew(read, name, other, options)
-            }
-        };
-        plans.push(plan);
-        Ok(plans)
-    }
-
-    /// A stored density that is not the one that is asked for, and in what it differs.
-    fn other_density(
-        &self,
-        density: &DensityOptions,
-        embedding: &str,
-    ) -> Result<Option<(String, Vec<String>)>> {
-        for directory in self.run.signals()? {
-            let record = directory.record();
-            if record.name != "density" {
-                continue;
-            }
-            let mut found = match frozen::density_of(record) {
-                None => vec!["its options are not known to this tamis".to_owned()],
-                Some(then) => {
-                    let standing = frozen::compare(density, &then, &record.fingerprint);
-                    standing.changes.iter().chain(&standing.open).map(ToString::to_string).collect()
-                }
-            };
-            if record.input != embedding {
-                found.push(format!("input: stored `{}`, asked `{embedding}`", record.input));
-            }
-            // One of the same options whose sketch is gone is sketched again.
-            if !found.is_empty() {
-                return Ok(Some((record.full_name.clone(), found)));
-            }
-        }
-        Ok(None)
-    }
-
     /// As [`Project::signal_for`] and [`Project::stored_signal`] would do it: nothing where it is complete, else by the options
     /// that it was begun with.
     fn plan_stored(
@@ -281,7 +180,7 @@ impl Project {
     }
 
     /// What a stored signal lacks.
-    fn going_on(
+    pub(crate) fn going_on(
         &self,
         read: &[(usize, ShardRecord)],
         stored: &SignalDir,
@@ -322,67 +221,6 @@ impl Project {
             left += numbers.values().iter().filter(inside).count() as u64;
         }
         Ok(left)
-    }
-}
-
-/// Everything, where nothing of it is stored; `other` stands under its name.
-fn anew(
-    read: &[(usize, ShardRecord)],
-    name: String,
-    other: Option<(String, Vec<String>)>,
-    options: ScoreOptions,
-) -> SignalPlan {
-    let mine = || read.iter().filter(|(at, _)| options.worker.takes(*at)).map(|(_, shard)| shard);
-    let standing = match other {
-        None => Standing::New,
-        Some(_) if options.beside || options.refit => Standing::Beside,
-        Some((stored, differences)) => Standing::Refused { stored, differences },
-    };
-    let documents = mine().map(|shard| shard.documents).sum();
-    let bytes = mine().map(ShardRecord::text_bytes).sum();
-    SignalPlan { name, standing, documents, bytes, of_files: true }
-}
-
-impl SignalPlan {
-    fn json(&self) -> Value {
-        let (standing, stored, differences) = match &self.standing {
-            Standing::New => ("new", None, None),
-            Standing::Continues(stored) => ("continues", Some(stored), None),
-            Standing::Beside => ("beside", None, None),
-            Standing::Refused { stored, differences } => ("refused", Some(stored), Some(differences)),
-        };
-        json!({
-            "name": self.name,
-            "standing": standing,
-            "stored": stored,
-            "differences": differences,
-            "documents_to_compute": self.documents,
-            "text_bytes_to_compute": self.bytes,
-        })
-    }
-
-    fn text(&self, unread_shards: usize) -> String {
-        let Self { name, documents, bytes, .. } = self;
-        let unread = if unread_shards > 0 { ", and every document of the unread shards" } else { "" };
-        let work = format!("{documents} documents ({bytes} bytes of text) would be computed{unread}");
-        match &self.standing {
-            Standing::New => format!("{name}: {work}"),
-            Standing::Continues(stored) => {
-                let files = match self.of_files {
-                    true => {
-                        ", where the files that it was begun with (model, tokenizer, prompt) are as they were"
-                    }
-                    false => "",
-                };
-                format!("{name}: {work}, going on with `{stored}`{files}")
-            }
-            Standing::Beside => format!("{name}: {work}, beside what stands under that name"),
-            Standing::Refused { stored, differences } => format!(
-                "{name}: would be refused without --beside: `{stored}` was begun with other options ({}), unless they come to \
-                 the same; --beside keeps both: {work}",
-                differences.join("; ")
-            ),
-        }
     }
 }
 

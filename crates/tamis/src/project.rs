@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex};
 
+use tamis_core::Signal;
 use tamis_io::corpus::{Columns, Corpus, MAX_LINE_BYTES, ResolvedIds, discover_beside};
-use tamis_io::run::{CorpusColumns, CorpusVersion, IdColumn, RunDirectory};
+use tamis_io::run::{CorpusColumns, CorpusVersion, IdColumn, Repeatability, RunDirectory};
 use tamis_io::store::Store;
 
 use crate::corpus_options::CorpusOptions;
@@ -13,8 +14,21 @@ use crate::places::{
     refuse_inside_corpus, refuse_inside_pattern, refuse_output_inside_corpus, refuse_run_among_kept,
     refuse_shared_folder, store_at,
 };
-use crate::ready::Held;
 use crate::{Error, Observer, Result};
+
+/// Documents of a span of a fold at least, unless [`Project::with_spans_of`] says otherwise: what a stop may lose.
+pub(crate) const SPAN_DOCUMENTS: u64 = 1 << 20;
+
+/// Memory for the pairs and results of a grouping, with what sorting takes beside them: 11 million documents by id or text.
+const GROUPING_MEMORY_BYTES: u64 = 1 << 30;
+
+/// A signal that was built for a check, for the computation that follows.
+pub(crate) struct Held {
+    /// The options that it was built from, as JSON.
+    pub(crate) asked: String,
+    pub(crate) signal: Box<dyn Signal>,
+    pub(crate) repeatability: Repeatability,
+}
 
 /// An opened run: everything else is a method of it.
 pub struct Project {
@@ -32,7 +46,7 @@ pub struct Project {
     pub(crate) span_documents: u64,
     pub(crate) observer: Arc<dyn Observer>,
     /// For the next computation.
-    pub(crate) held: Mutex<Held>,
+    pub(crate) held: Mutex<Option<Held>>,
 }
 
 impl Project {
@@ -158,9 +172,9 @@ impl Project {
             location: options.location,
             max_line_bytes,
             threads: resolve_threads(threads),
-            grouping_memory: crate::groups::MEMORY_BYTES,
+            grouping_memory: GROUPING_MEMORY_BYTES,
             keep_text: true,
-            span_documents: crate::fold::SPAN_DOCUMENTS,
+            span_documents: SPAN_DOCUMENTS,
             observer,
             held: Mutex::default(),
         };

@@ -10,9 +10,10 @@ use tamis_io::run::{Repeatability, SignalDir, SignalRecord};
 
 use crate::Result;
 use crate::again::FailedRows;
-use crate::project::Project;
-use crate::score::{ScoreOptions, stored_options_of};
-use crate::signals::{Ready, SignalOptions};
+use crate::project::{Held, Project};
+use crate::scoring::ScoreOptions;
+use crate::signals::stored_options_of;
+use crate::signals::{Ready, SignalOptions, options_text};
 
 /// What is known of a signal before it is computed.
 pub(crate) struct Foreseen {
@@ -22,9 +23,6 @@ pub(crate) struct Foreseen {
     pub(crate) stored: Option<SignalDir>,
 }
 
-/// What the next computation takes.
-pub(crate) type Held = Option<(SignalOptions, Ready)>;
-
 impl Project {
     /// A signal that is computed from documents, built now unless a check before built it.
     ///
@@ -33,7 +31,9 @@ impl Project {
     pub(crate) fn ready(&self, asked: &SignalOptions) -> Result<Ready> {
         let held = self.held.lock().unwrap_or_else(PoisonError::into_inner).take();
         match held {
-            Some((held, ready)) if held == *asked => Ok(ready),
+            Some(Held { asked: held, signal, repeatability }) if held == options_text(asked)? => {
+                Ok(Ready { signal, repeatability })
+            }
             // Two models at once may be more than fits.
             other => {
                 drop(other);
@@ -81,7 +81,9 @@ impl Project {
         let stored = self.refuse_other_settings(ready.signal.info(), &own, options, ready.repeatability)?;
         let record = SignalRecord::new(ready.signal.info(), ready.repeatability);
         if own.definition().is_held() {
-            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some((own, ready));
+            let Ready { signal, repeatability } = ready;
+            let held = Held { asked: options_text(&own)?, signal, repeatability };
+            *self.held.lock().unwrap_or_else(PoisonError::into_inner) = Some(held);
         }
         Ok(match asked.definition().foresee(self, &record, stored.as_ref(), options)? {
             Some(record) => Foreseen { record, stored: None },

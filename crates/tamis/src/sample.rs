@@ -114,7 +114,8 @@ impl Project {
         let (first, second): (Vec<f64>, Vec<f64>) = both.iter().map(|(_, old, new)| (*old, *new)).unzip();
         let fingerprint = &signal.info().fingerprint;
         let mut findings: Vec<String> = mass.warning().into_iter().collect();
-        findings.extend(crate::check::findings(fingerprint.fields(), signal.info().notes.get("model")));
+        findings
+            .extend(crate::check::stored::findings(fingerprint.fields(), signal.info().notes.get("model")));
         Ok(SampleReport {
             old: old.full_name().to_owned(),
             new: format!("{}@{}", signal.info().name, fingerprint.short()),

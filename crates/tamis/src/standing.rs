@@ -12,8 +12,8 @@ use serde_json::Value;
 use tamis_io::run::SignalRecord;
 
 use crate::models::is_server;
-use crate::score::stored_options_of;
 use crate::signals::SignalOptions;
+use crate::signals::stored_options_of;
 
 /// In place of `dtype`, where a model is computed with kernels of this machine.
 const NUMERIC_PATH: &str = "numeric path";

@@ -11,7 +11,7 @@ use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir};
 use crate::again::FailedRows;
 use crate::map::{MapReport, Worker};
 use crate::project::Project;
-use crate::score::{ScoreOptions, ScoreReport};
+use crate::scoring::{ScoreOptions, ScoreReport};
 use crate::signals::SignalOptions;
 use crate::{Error, Result};
 

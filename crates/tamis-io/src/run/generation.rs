@@ -19,20 +19,12 @@ use arrow_select::interleave::interleave_record_batch;
 use tamis_core::{Digest, column, reason};
 
 use super::receipt::{AskedAgain, ShardReceipt, count_failed};
+use super::signal::View;
 use super::{CorpusVersion, RowSpan, RunError, RunResult, ShardRecord, SignalDir};
 use crate::sidecar::{RowDigest, SidecarColumns, SidecarReader, SidecarWriter, key_column, row_numbers};
 
 /// Folder of the generations after the first.
 const FOLDER: &str = ".generations";
-
-/// Which generation of each shard is read and written.
-#[derive(Clone, Debug, Default)]
-pub(super) struct View {
-    /// By path of the shard; what is not named is the first. `None`: the latest of each.
-    generations: Option<Arc<BTreeMap<String, u64>>>,
-    /// By full name of a signal that is read and path of the shard: its generation, where it is not the first.
-    inputs: Arc<BTreeMap<String, BTreeMap<String, u64>>>,
-}
 
 impl SignalDir {
     /// A path of a generation.

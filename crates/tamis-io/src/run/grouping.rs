@@ -16,12 +16,10 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 use super::segments::{SegmentWriter, Segments};
+use super::signal::GROUPS;
 use super::signal::SignalRecord;
 use super::{FORMAT_VERSION, RunDirectory, RunError, RunResult, ShardRecord, SignalDir, json, shard_name};
 use crate::store::Created;
-
-/// Folder of all groupings.
-pub(super) const FOLDER: &str = "groups";
 
 /// More were never planned.
 const MOST_BUCKETS: usize = 1 << 16;
@@ -85,7 +83,7 @@ impl RunDirectory {
 }
 
 fn record_path(record: &SignalRecord) -> String {
-    format!("{FOLDER}/{}/signal.json", record.full_name)
+    format!("{GROUPS}/{}/signal.json", record.full_name)
 }
 
 impl GroupingDir {
@@ -98,7 +96,7 @@ impl GroupingDir {
     /// What locks of a stage are called.
     #[must_use]
     pub fn lock_name(&self, stage: &str) -> String {
-        format!("{FOLDER}/{}/{stage}", self.sidecars.full_name())
+        format!("{GROUPS}/{}/{stage}", self.sidecars.full_name())
     }
 
     /// The number of buckets: `buckets`, unless another process decided it.

@@ -5,17 +5,20 @@
 //! folder has its architecture beside it, see [`architecture`](super::architecture).
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow_schema::Schema;
 use serde::{Deserialize, Serialize};
 use tamis_core::{Fingerprint, Input, Ranking, ScoreBatch, Settings, SignalInfo};
 
 use super::architecture::{ArchitectureNote, Earlier};
-use super::generation::View;
 use super::paths::{check_name, split_full_name};
 use super::{Candidate, FORMAT_VERSION, RunDirectory, RunError, RunResult, json};
 use crate::sidecar::type_name;
 use crate::store::Store;
+
+/// Folder of all groupings, whose results are kept as those of a signal are.
+pub(super) const GROUPS: &str = "groups";
 
 /// What `signal.json` holds.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +169,15 @@ pub enum Beside {
     Allow,
 }
 
+/// Which generation of each shard is read and written.
+#[derive(Clone, Debug, Default)]
+pub(super) struct View {
+    /// By path of the shard; what is not named is the first. `None`: the latest of each.
+    pub(super) generations: Option<Arc<BTreeMap<String, u64>>>,
+    /// By full name of a signal that is read and path of the shard: its generation, where it is not the first.
+    pub(super) inputs: Arc<BTreeMap<String, BTreeMap<String, u64>>>,
+}
+
 /// One signal of a run.
 #[derive(Clone, Debug)]
 pub struct SignalDir {
@@ -203,7 +215,7 @@ impl SignalDir {
 
     /// The results of a grouping.
     pub(super) fn of_grouping(run: &RunDirectory, record: SignalRecord) -> Self {
-        Self { home: super::grouping::FOLDER, ..Self::read_back(run, record) }
+        Self { home: GROUPS, ..Self::read_back(run, record) }
     }
 
     pub(super) fn store(&self) -> &Store {

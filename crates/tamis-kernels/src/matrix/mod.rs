@@ -22,8 +22,6 @@ mod tests;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod transpose;
 
-#[cfg(target_arch = "x86_64")]
-pub(crate) use amx::available as amx_available;
 pub(crate) use panels::{F32Kernel, Output, Panel, Product, f32_product, pack_f32, packed_len, panels};
 #[cfg(test)]
 pub(crate) use tests::numbers;

@@ -9,7 +9,7 @@
 mod candidate;
 mod labelled;
 mod report;
-mod stored;
+pub(crate) mod stored;
 
 use std::path::PathBuf;
 use std::time::Instant;
@@ -25,7 +25,6 @@ pub use self::labelled::Half;
 use self::labelled::LabelledSet;
 use self::report::Ground;
 pub use self::report::{CheckedJudge, KindOfBad, Verdict};
-pub(crate) use self::stored::findings;
 use crate::evaluation::{Baseline, Bootstrap};
 use crate::model_options::{Device, Dtype, Engine, ServerOptions};
 use crate::models::is_server;

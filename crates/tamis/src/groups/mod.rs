@@ -21,7 +21,7 @@
 //! A bucket is a range of a hash of the key and not of the key itself: keys may be small numbers, as those of clusters are.
 //!
 //! Cost: each row is read once, however many there are; each pair is sorted once or twice, O(n log n) comparisons. Memory:
-//! [`MEMORY_BYTES`], and for each thread a tile, a batch and the results of its rows. On disk, where it comes to that, the pairs
+//! 1 GiB unless [`Project::with_grouping_memory`] says otherwise, and for each thread a tile, a batch and the results of its rows. On disk, where it comes to that, the pairs
 //! and once more those of the buckets at hand.
 //!
 //! Not for what one row decides alone: that is a [`tamis_core::Signal`].
@@ -46,9 +46,6 @@ use crate::Result;
 use crate::project::Project;
 use files::Stages;
 use here::Memory;
-
-/// Memory for the pairs and results of a grouping, with what sorting takes beside them: 11 million documents by id or text.
-pub(crate) const MEMORY_BYTES: u64 = 1 << 30;
 
 /// Key of a group.
 pub(crate) type Key = [u8; 16];

@@ -11,7 +11,7 @@ use crate::groups::Keep;
 use crate::plan::{By, Plan};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
-use crate::score::ScoreOptions;
+use crate::scoring::ScoreOptions;
 use crate::select_options::SelectOptions;
 use crate::signals::SignalOptions;
 use crate::{Error, Result};

@@ -12,19 +12,10 @@ use tamis_samplers::{Priority, Ranker};
 
 use super::band::Band;
 use super::duplicates::Duplicates;
+use super::reason;
 use super::vetoes::Vetoes;
 use crate::Result;
 use crate::carried::Strata;
-
-/// Reasons in the `reason` column of decisions, beside those of failed rows.
-pub(super) mod reason {
-    pub(crate) const KEPT: &str = "kept";
-    pub(crate) const BEYOND_THRESHOLD: &str = "beyond-threshold";
-    pub(crate) const VETOED: &str = "vetoed";
-    pub(crate) const DUPLICATE_ID: &str = "duplicate-id";
-    pub(crate) const EXACT_DUPLICATE: &str = "exact-duplicate";
-    pub(crate) const SCORE_UNUSABLE: &str = "score-unusable";
-}
 
 /// What a document can still become.
 #[derive(Clone, Debug)]

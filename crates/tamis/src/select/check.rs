@@ -7,6 +7,7 @@ use tamis_samplers::Target;
 
 use super::call::refuse_retry_at_random;
 use super::vetoes::Vetoes;
+use super::write::IsCertain;
 use super::{BY_GENERATIONS, Labelled, STRATA, TOKENS_GENERATIONS, selection_plan, write};
 use crate::again::FailedRows;
 use crate::explain::{column_in, split_score};
@@ -15,13 +16,10 @@ use crate::places::store_beside;
 use crate::plan::By;
 use crate::project::Project;
 use crate::ready::Foreseen;
-use crate::score::ScoreOptions;
+use crate::scoring::ScoreOptions;
 use crate::select_options::{BandOptions, SelectOptions};
 use crate::signals::TokensOptions;
 use crate::{Error, Result};
-
-/// Whether a field in which a plan differs is known already.
-pub(super) type IsCertain<'a> = &'a dyn Fn(&FingerprintChange) -> bool;
 
 impl Project {
     /// Checks what can be checked before any work: targets, rule, columns, veto files, models and prompts, whether another

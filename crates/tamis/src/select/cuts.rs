@@ -2,8 +2,9 @@
 
 use tamis_core::{Rule, Summary};
 use tamis_io::run::ShardRecord;
-use tamis_samplers::{Cut, PoissonSearch, Priority, Target, ThresholdSearch};
+use tamis_samplers::{Cut, MidRanks, PoissonSearch, Priority, Quantile, Target, ThresholdSearch};
 
+use super::band::Band;
 use super::candidates::{Candidates, Fate};
 use crate::{Result, fold, pool};
 
@@ -12,6 +13,30 @@ const HELD_DOCUMENTS: u64 = 4 << 20;
 
 /// A shard's candidates: priority, tokens, bytes, score.
 type Held = Vec<(Priority, u64, u64, f64)>;
+
+/// Counts the scores of all candidates. `candidates` rank by score: vetoed, repeated and failed documents are in no rank.
+///
+/// # Errors
+/// Files that cannot be read or do not line up; more strata than ranks can be kept for.
+pub(super) fn fit_band(
+    candidates: &Candidates<'_>,
+    shards: &[ShardRecord],
+    around: Quantile,
+    threads: usize,
+) -> Result<Band> {
+    let shards = shards.iter().collect();
+    let ranks = fold::one_part_each(shards, threads, MidRanks::new(), |shard: &ShardRecord| {
+        let mut own = MidRanks::new();
+        candidates.for_each(shard, |row| {
+            if let Fate::Candidate(_) = row.fate {
+                own.add(&row.stratum, row.score)?;
+            }
+            Ok(())
+        })?;
+        Ok(own)
+    })?;
+    Ok(Band::new(ranks, around))
+}
 
 /// The cut of every target, in their order.
 ///

@@ -12,10 +12,9 @@
 use tamis_core::column;
 use tamis_io::run::{CorpusVersion, inventory_column};
 
-use super::candidates::reason;
 use super::groups::{By, Equal, Marks, is_marked};
-use super::repeated;
 use super::vetoes::Vetoes;
+use super::{reason, repeated};
 use crate::Result;
 use crate::groups::Keep;
 use crate::project::Project;

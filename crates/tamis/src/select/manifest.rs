@@ -148,8 +148,7 @@ impl Project {
         let kept = tally.kept.last().copied().unwrap_or_default().documents;
         let counts = Counts {
             documents_in: version.documents() + version.failed_rows(),
-            candidates: kept
-                + tally.dropped.get(super::candidates::reason::BEYOND_THRESHOLD).copied().unwrap_or(0),
+            candidates: kept + tally.dropped.get(super::reason::BEYOND_THRESHOLD).copied().unwrap_or(0),
             kept,
             dropped: tally.dropped,
             failed,

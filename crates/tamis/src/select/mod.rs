@@ -12,6 +12,7 @@ mod cuts;
 mod duplicates;
 mod groups;
 mod manifest;
+mod reason;
 mod repeated;
 mod survey;
 mod veto_matches;
@@ -28,7 +29,6 @@ use tamis_samplers::{Cut, Ranker, Target};
 
 pub use manifest::{Counts, Manifest, TargetRecord};
 pub use veto_matches::VetoRecord;
-pub(crate) use write::CLAIM;
 
 use crate::again::generations_text;
 use crate::groups::Keep;
@@ -36,7 +36,6 @@ use crate::prefetch::Prefetch;
 use crate::project::Project;
 use crate::select_options::{BandOptions, ExactDuplicates, SelectOptions};
 use crate::{Error, Result};
-use band::Band;
 use candidates::{Candidates, Fate};
 use duplicates::Duplicates;
 use survey::Survey;
@@ -181,7 +180,9 @@ impl Project {
             band: None,
         };
         let band = match rule {
-            Rule::Band => Some(Band::fit(&candidates, &version.shards, options.band.around, self.threads)?),
+            Rule::Band => {
+                Some(cuts::fit_band(&candidates, &version.shards, options.band.around, self.threads)?)
+            }
             _ => None,
         };
         candidates.band = band.as_ref();

@@ -14,10 +14,10 @@ use tamis_io::sidecar::SidecarWriter;
 use tamis_io::store::{Created, Store};
 use tamis_samplers::Cut;
 
-use super::candidates::{Candidates, Fate, reason};
-use super::check::IsCertain;
+use super::candidates::{Candidates, Fate};
+use super::reason;
 use super::{Labelled, SharedTally, Tally, smallest};
-use crate::places::store_beside;
+use crate::places::{CLAIM, store_beside};
 use crate::pool::{self, Feed, InOrder};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
@@ -315,8 +315,6 @@ struct Claim {
     selection: BTreeMap<String, String>,
 }
 
-pub(crate) const CLAIM: &str = ".tamis-selection.json";
-
 /// Whose a folder of kept documents is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Owner {
@@ -350,6 +348,9 @@ pub(super) fn claim(
     }
     Ok(())
 }
+
+/// Whether a field in which a plan differs is known already.
+pub(super) type IsCertain<'a> = &'a dyn Fn(&FingerprintChange) -> bool;
 
 /// Refuses a folder that could not be claimed, by a plan of which some fields are not known yet.
 pub(super) fn check_claim(

@@ -133,7 +133,7 @@ impl Definition for AskOptions {
         let diagnostics = project.fold(&inputs, &JudgeDiagnostics::default())?.inner;
         let record = stored.record();
         let mut findings: Vec<String> = diagnostics.warning().into_iter().collect();
-        findings.extend(crate::check::findings(&record.fingerprint, record.notes.get("model")));
+        findings.extend(crate::check::stored::findings(&record.fingerprint, record.notes.get("model")));
         Ok(findings)
     }
 }

@@ -16,7 +16,7 @@ use tamis_io::run::{CorpusVersion, SignalDir};
 use super::{Definition, Named, Ready, SignalOptions};
 use crate::Observer;
 use crate::project::Project;
-use crate::score::{ScoreOptions, ScoreReport};
+use crate::scoring::{ScoreOptions, ScoreReport};
 
 /// What the names of these signals begin with.
 const PREFIX: &str = "column:";

@@ -10,9 +10,9 @@ use tamis_core::{Signal, SignalInfo};
 use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 
 use crate::model_options::ServerOptions;
-use crate::plan::SignalPlan;
+use crate::planned::SignalPlan;
 use crate::project::Project;
-use crate::score::{ScoreOptions, ScoreReport};
+use crate::scoring::{ScoreOptions, ScoreReport};
 use crate::{Error, Observer, Result};
 
 /// Calls a macro with every signal there is: `file: Variant(Options)`, in the order in which people are told of them.
@@ -281,6 +281,23 @@ pub(crate) use self::column::stored_as;
 pub use self::density::{DensityKernel, DensityProjection};
 pub use self::ngram::NgramWords;
 pub use self::perplexity::{Objective, checkpoints};
+
+/// Key in a signal's notes under which its options are stored, for calls that go on with it.
+pub(crate) const OPTIONS_NOTE: &str = "options";
+
+/// The options that a stored signal was computed with; `None` where this tamis does not know them.
+pub(crate) fn stored_options_of(record: &SignalRecord) -> Option<SignalOptions> {
+    record.notes.get(OPTIONS_NOTE).and_then(|text| serde_json::from_str(text).ok())
+}
+
+/// Options as a stored signal has them.
+///
+/// # Errors
+/// A bug of tamis.
+pub(crate) fn options_text(asked: &SignalOptions) -> Result<String> {
+    serde_json::to_string(asked)
+        .map_err(|error| Error::state(format!("signal options: {error}"), "this is a bug of tamis"))
+}
 
 fn unknown(name: &str) -> Error {
     let names = SignalOptions::ALL.iter().map(|(name, _)| *name);

@@ -1,5 +1,9 @@
 //! `density`: how many documents lie near, by a sketch of all embeddings (arXiv 2402.09668, section 3.2 and appendix A.2).
 
+mod frozen;
+mod passes;
+mod plan;
+
 use serde::{Deserialize, Serialize};
 use tamis_core::SignalInfo;
 use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
@@ -7,10 +11,10 @@ use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, Signal
 use super::embed::EmbedOptions;
 use super::{Definition, Named, Ready, SignalOptions};
 use crate::model_options::ServerOptions;
-use crate::plan::SignalPlan;
+use crate::planned::SignalPlan;
 use crate::project::Project;
-use crate::score::{ScoreOptions, ScoreReport};
-use crate::{Error, Observer, Result, density};
+use crate::scoring::{ScoreOptions, ScoreReport};
+use crate::{Error, Observer, Result};
 
 /// Which locality-sensitive hash, and so which kernel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -108,11 +112,11 @@ impl Definition for DensityOptions {
     }
 
     fn check(&self, _project: &Project) -> Result<()> {
-        density::check_options(self)
+        passes::check_options(self)
     }
 
     fn foreseen(&self) -> Result<Option<SignalInfo>> {
-        density::foreseen().map(Some)
+        passes::foreseen().map(Some)
     }
 
     fn build(&self, _observer: &dyn Observer) -> Result<Ready> {
@@ -149,13 +153,13 @@ impl Definition for DensityOptions {
         stored: Option<&SignalDir>,
         options: ScoreOptions,
     ) -> Result<Option<SignalRecord>> {
-        density::check_parameters(self, density::dimension(first)?)?;
+        passes::check_parameters(self, passes::dimension(first)?)?;
         if let Some(embedding) = stored
             && !options.beside
             && !options.refit
         {
             project.stored_sketches(self, embedding.full_name())?.refuse_other()?;
         }
-        Ok(Some(SignalRecord::new(&density::foreseen()?, Repeatability::Exact)))
+        Ok(Some(SignalRecord::new(&passes::foreseen()?, Repeatability::Exact)))
     }
 }

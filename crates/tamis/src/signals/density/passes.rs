@@ -16,7 +16,7 @@ pub(crate) use crate::fold::part_name;
 use crate::fold::{Inputs, Kept};
 use crate::map::Worker;
 use crate::project::Project;
-use crate::score::{ScoreOptions, ScoreReport};
+use crate::scoring::{ScoreOptions, ScoreReport};
 use crate::signals::{DensityKernel, DensityOptions, DensityProjection, SignalOptions};
 use crate::{Error, Result};
 

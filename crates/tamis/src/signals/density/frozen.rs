@@ -11,10 +11,10 @@ use tamis_core::{FingerprintChange, Sharded};
 use tamis_io::run::{RunError, SignalDir, SignalRecord};
 use tamis_samplers::{RaceParameters, RaceSketch};
 
+use super::passes::rule_options;
 use crate::Result;
-use crate::density::rule_options;
 use crate::project::Project;
-use crate::score::stored_options_of;
+use crate::signals::stored_options_of;
 use crate::signals::{DensityKernel, DensityOptions, SignalOptions};
 
 /// A field that decides a sketch: its name, and its value unless that is left to the rule.
