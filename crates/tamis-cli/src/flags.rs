@@ -70,7 +70,7 @@ const COMMON: &[(&str, For)] = &[
     ("retry_failed", All),
     // `score` itself.
     ("name", All),
-    ("worker", Scored),
+    ("worker", All),
     // Refused where there is no prompt, in words of its own.
     ("show_prompt", All),
     // `select` itself.
@@ -91,7 +91,7 @@ const COMMON: &[(&str, For)] = &[
 ];
 
 /// Flags that belong to some signals in `score`, and to every selection.
-const OF_EVERY_SELECTION: &[&str] = &["tokenizer"];
+const OF_EVERY_SELECTION: &[&str] = &["tokenizer", "wait"];
 
 /// The kind that a name as `--by` and `score` take it is of; `None` for one that no signal has.
 fn kind_of(name: &str) -> Option<&'static str> {
@@ -255,7 +255,9 @@ mod tests {
         assert_eq!(kinds("embedder"), ["embed", "density"]);
         assert_eq!(kinds("model"), ["ask-llm", "perplexity"]);
         assert_eq!(kinds("tokenizer"), ["ask-llm", "embed", "density", "tokens"]);
-        assert_eq!(kinds("worker").len(), SignalOptions::ALL.len());
+        assert_eq!(kinds("beside").len(), SignalOptions::ALL.len());
+        assert_eq!(kinds("wait"), ["density"]);
+        assert!(kinds_of("wait", Command::Select).is_none());
         let given = Given(["hashes".to_owned()].into());
         assert!(refuse_of_other_signals(&given, "no signal", Command::Score).is_ok());
     }

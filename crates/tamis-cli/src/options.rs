@@ -6,7 +6,7 @@ use tamis::options::{
     BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Ids, SelectOptions, SignalOptions,
     TrainNgramOptions,
 };
-use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, Target};
+use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, ScoreOptions, Target, Worker};
 
 use crate::args::{
     CorpusArgs, DuplicateIdsArg, ExactDuplicatesArg, RunArgs, Select, SignalArgs, TrainNgram, signals, words,
@@ -182,9 +182,19 @@ pub(crate) fn run(run: Option<&PathBuf>, out: Option<&PathBuf>) -> Result<PathBu
     }
 }
 
-/// What becomes of rows that failed.
-pub(crate) fn failed(run: &RunArgs) -> FailedRows {
-    if run.retry_failed { FailedRows::Retry } else { FailedRows::Keep }
+/// How to score, as one of several workers or alone.
+///
+/// # Errors
+/// A worker that is none.
+pub(crate) fn scoring(run: &RunArgs) -> Result<ScoreOptions> {
+    Ok(ScoreOptions {
+        worker: run.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE),
+        beside: run.beside,
+        refit: false,
+        failed: if run.retry_failed { FailedRows::Retry } else { FailedRows::Keep },
+        // A person sees what is waited for; a scheduler calls again.
+        wait: run.wait || std::io::IsTerminal::is_terminal(&std::io::stderr()),
+    })
 }
 
 /// Training of an n-gram model.

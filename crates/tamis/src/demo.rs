@@ -111,7 +111,7 @@ pub fn demo(out: &Path, threads: usize, observer: Arc<dyn Observer>) -> Result<D
     let (density, density_report) =
         project.score(&version, &SignalOptions::Density(DensityOptions::default()), score)?;
     findings.extend(density_report.findings);
-    let tokens = project.token_counts(&version, Some(TOKENIZER))?;
+    let tokens = project.token_counts(&version, Some(TOKENIZER), score)?;
 
     // Copies of one document are not independent observations: they would make intervals too narrow.
     let distinct: Vec<&Document> =

@@ -27,14 +27,14 @@ pub enum Error {
         hint: String,
     },
     /// What other workers have to do first is not done.
-    #[error("waiting for {missing} of {shards} shards of `{signal}`")]
+    #[error("waiting for {missing} of {shards} shards of `{what}`")]
     Waiting {
-        /// Shards that the signal lacks.
+        /// Shards that it lacks.
         missing: usize,
         /// Shards of the corpus.
         shards: usize,
-        /// Full name of the signal that is needed whole.
-        signal: String,
+        /// What is needed whole: the full name of a signal, or the name of a selection.
+        what: String,
     },
     /// The observer asked for it ([`crate::Observer::cancelled`]).
     #[error("stopped, as was asked")]

@@ -275,7 +275,7 @@ impl Project {
             let receipt = signal.receipt(shard)?.ok_or_else(|| Error::Waiting {
                 missing: 1,
                 shards: shards.len(),
-                signal: signal.full_name().to_owned(),
+                what: signal.full_name().to_owned(),
             })?;
             text.push_str(&format!("{} {}\n", receipt.row_digest, part_name(shard)));
         }

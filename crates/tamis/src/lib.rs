@@ -125,6 +125,7 @@ mod signals;
 mod standing;
 mod tasks;
 mod train_ngram;
+mod waiting;
 
 /// What a caller can ask for, validated by nothing yet: plain data that the command line, recipes and programs fill in.
 ///

@@ -164,15 +164,14 @@ impl Project {
         &self,
         version: &CorpusVersion,
         full_name: &str,
-        failed: FailedRows,
+        options: ScoreOptions,
     ) -> Result<(SignalDir, Option<ScoreReport>)> {
         let directory = self.run.resolve(full_name)?;
-        if failed == FailedRows::Keep && self.is_complete(version, &directory)? {
+        if options.failed == FailedRows::Keep && self.is_complete(version, &directory)? {
             return Ok((directory, None));
         }
         let asked = self.stored_options(full_name)?;
-        let (computed, report) =
-            self.score(version, &asked, ScoreOptions { beside: true, failed, ..ScoreOptions::default() })?;
+        let (computed, report) = self.score(version, &asked, ScoreOptions { beside: true, ..options })?;
         if computed.full_name() != directory.full_name() {
             let message = format!(
                 "`{}` cannot be completed: its options now give `{}`, which was computed beside it",
@@ -195,10 +194,11 @@ impl Project {
         &self,
         version: &CorpusVersion,
         tokenizer: Option<&str>,
+        options: ScoreOptions,
     ) -> Result<Option<SignalDir>> {
         if let Some(tokenizer) = tokenizer {
             let asked = TokensOptions { tokenizer: tokenizer.to_owned() }.into();
-            let options = ScoreOptions { beside: true, ..ScoreOptions::default() };
+            let options = ScoreOptions { beside: true, ..options };
             return Ok(Some(self.score(version, &asked, options)?.0));
         }
         let mut stored = Vec::new();

@@ -76,7 +76,8 @@ const SELECT_EXAMPLES: &str = "Examples:
   tamis select data/ --by ask-llm --rate 10%,20% --run run/ --out kept/
   tamis select data/ --by density --tokens 2000000 --tokenizer smollm2 --out kept/
   tamis select data/ --by perplexity --around 50% --rate 40% --out kept/
-  tamis select data/ --by column:quality --rule bottom --documents 1000 --out kept/";
+  tamis select data/ --by column:quality --rule bottom --documents 1000 --out kept/
+  tamis select data/ --by density --rate 10% --run run/ --out kept/ --worker 3/16";
 
 const SCORE_EXAMPLES: &str = "Examples:
   tamis score ask-llm data/ --run run/
@@ -141,6 +142,13 @@ pub(crate) struct RunArgs {
     /// Print what would be done, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
+    /// Take every N-th shard, beginning with the I-th: any scheduler can fan out.
+    #[arg(long, value_name = "I/N")]
+    pub worker: Option<String>,
+    /// Wait for what other workers have to do first, as on a terminal; otherwise the command ends with exit code 4, to be
+    /// given again.
+    #[arg(long)]
+    pub wait: bool,
 }
 
 /// What a signal's file says of its flags.
@@ -330,13 +338,6 @@ pub(crate) struct Score {
     pub corpus: CorpusArgs,
     #[command(flatten)]
     pub run: RunArgs,
-    /// Take every N-th shard, beginning with the I-th: any scheduler can fan out.
-    #[arg(long, value_name = "I/N", help_heading = "Run")]
-    pub worker: Option<String>,
-    /// Wait for what other workers have to do first, as on a terminal; otherwise the command ends with exit code 4, to be
-    /// given again.
-    #[arg(long, help_heading = "Run")]
-    pub wait: bool,
     /// Fit a new sketch on the corpus as it is now instead of using the frozen one.
     #[arg(long, help_heading = "Density")]
     pub refit: bool,

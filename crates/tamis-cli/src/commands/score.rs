@@ -1,7 +1,7 @@
 //! `tamis score`
 
 use serde_json::json;
-use tamis::{By, CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport, Worker};
+use tamis::{By, CorpusVersion, Observer, SampleOptions, SampleReport, ScoreOptions, ScoreReport};
 
 use super::{Context, Outcome, Writes, with_left_out};
 use crate::args::{Score, signals};
@@ -14,7 +14,6 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     flags::refuse_of_other_signals(context.given, &args.name, flags::Command::Score)?;
     let asked = signals(&args.name, &args.signal, args.tokenizer.as_deref())?;
     flags::refuse_of_servers(context.given, &asked, flags::Command::Score)?;
-    let worker = args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE);
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     if let (Some(id), [asked, ..]) = (&args.show_prompt, asked.as_slice()) {
         let needed = || tamis::Error::usage("--show-prompt needs a corpus", "name the corpus");
@@ -28,14 +27,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         context.print(|| json!({ "prompt": shown }), || shown.clone());
         return Ok(Outcome::Done);
     }
-    let score = ScoreOptions {
-        worker,
-        beside: args.run.beside,
-        refit: args.refit,
-        failed: options::failed(&args.run),
-        // A person sees what is waited for; a scheduler calls again.
-        wait: args.wait || std::io::IsTerminal::is_terminal(&std::io::stderr()),
-    };
+    let score = ScoreOptions { refit: args.refit, ..options::scoring(&args.run)? };
     let run = options::run(args.run.run.as_ref(), None)?;
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
     if args.run.dry_run {

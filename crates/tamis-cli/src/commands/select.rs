@@ -2,8 +2,8 @@
 
 mod text;
 
+use tamis::Error;
 use tamis::options::SelectOptions;
-use tamis::{Error, ScoreOptions};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Select;
@@ -23,11 +23,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Select) -> anyhow::Result<Outcom
     refuse_of_servers(context, &select, || Ok(peeked()?.settings_of_selection(&select)?))?;
     let project = context.open(Some(&corpus), &run, Writes::unless(args.run.dry_run))?;
     project.refuse_output_inside_corpus(args.out.as_deref())?;
-    let score = ScoreOptions {
-        beside: args.run.beside,
-        failed: options::failed(&args.run),
-        ..ScoreOptions::default()
-    };
+    let score = options::scoring(&args.run)?;
     if args.run.dry_run {
         let plan = project.plan_selection(&select, score)?;
         context.print(|| plan.json(), || super::text_of_plan(&plan));

@@ -73,7 +73,8 @@ impl Project {
     /// Selects: reads what of the corpus was not read, computes what is missing of the signal and of counts of tokens, decides,
     /// and writes decisions and kept documents. What can be refused is refused before a document is read.
     ///
-    /// `score` says beside what the signal may stand and whether failed rows are asked again.
+    /// `score` says beside what the signal may stand, whether failed rows are asked again, and which shards are this worker's: it
+    /// scores and writes them, waits for the scores of the others' before it decides, and for their documents before it ends.
     ///
     /// # Errors
     /// Options that contradict each other, the corpus or the run; models that cannot be had; what stops a computation; files
@@ -89,7 +90,7 @@ impl Project {
         self.carry_stratum(&version, &options.band)?;
         let computed = match by {
             By::Random => None,
-            By::Stored(full) => Some(self.stored_signal(&version, full, score.failed)?),
+            By::Stored(full) => Some(self.stored_signal(&version, full, score)?),
             By::Named(asked) => Some(self.signal_for(&version, asked, false, score)?),
             By::Exactly(asked) => Some(self.signal_for(&version, asked, true, score)?),
         };
@@ -107,9 +108,12 @@ impl Project {
                 Some((signal, column))
             }
         };
-        let tokens = self.tokens_for(&version, options)?;
+        let tokens = self.tokens_for(&version, options, score)?;
+        for signal in by.iter().map(|(signal, _)| signal).chain(&tokens) {
+            self.wait_for_whole(&version, signal, score.wait)?;
+        }
         let by = by.as_ref().map(|(signal, column): &(SignalDir, String)| (signal, column.as_str()));
-        self.select_with(&version, by, tokens.as_ref(), options, survey, prefetch.as_ref())
+        self.select_with(&version, (by, tokens.as_ref()), options, (survey, prefetch.as_ref()), score)
     }
 
     /// What [`Project::run_selection`] would compute; refuses what it would refuse and can be known without a model, and

@@ -190,10 +190,16 @@ impl Project {
     ///
     /// # Errors
     /// As [`Project::score`].
-    pub fn tokens_for(&self, version: &CorpusVersion, options: &SelectOptions) -> Result<Option<SignalDir>> {
+    pub fn tokens_for(
+        &self,
+        version: &CorpusVersion,
+        options: &SelectOptions,
+        score: ScoreOptions,
+    ) -> Result<Option<SignalDir>> {
+        let score = ScoreOptions { failed: FailedRows::Keep, ..score };
         match self.stored_tokens(options)? {
-            Some(stored) => Ok(Some(self.stored_signal(version, stored.full_name(), FailedRows::Keep)?.0)),
-            None => self.token_counts(version, options.tokenizer.as_deref()),
+            Some(stored) => Ok(Some(self.stored_signal(version, stored.full_name(), score)?.0)),
+            None => self.token_counts(version, options.tokenizer.as_deref(), score),
         }
     }
 

@@ -34,6 +34,7 @@ use crate::again::generations_text;
 use crate::groups::Keep;
 use crate::prefetch::Prefetch;
 use crate::project::Project;
+use crate::scoring::ScoreOptions;
 use crate::select_options::{BandOptions, ExactDuplicates, SelectOptions};
 use crate::{Error, Result};
 use candidates::{Candidates, Fate};
@@ -121,17 +122,16 @@ impl Project {
         options: &SelectOptions,
     ) -> Result<SelectReport> {
         let survey = self.survey(version, options, Keep::InRun)?;
-        self.select_with(version, by, tokens, options, survey, None)
+        self.select_with(version, (by, tokens), options, (survey, None), ScoreOptions::default())
     }
 
     fn select_with(
         &self,
         version: &CorpusVersion,
-        by: Option<(&SignalDir, &str)>,
-        tokens: Option<&SignalDir>,
+        (by, tokens): (Option<(&SignalDir, &str)>, Option<&SignalDir>),
         options: &SelectOptions,
-        survey: Survey,
-        prefetch: Option<&Prefetch>,
+        (survey, prefetch): (Survey, Option<&Prefetch>),
+        score: ScoreOptions,
     ) -> Result<SelectReport> {
         let began = Instant::now();
         let targets = label(&options.targets)?;
@@ -195,7 +195,14 @@ impl Project {
         }
         let prefetch = prefetch.filter(|prefetch| rule == Rule::Random && prefetch.seed == options.seed);
         let out = out.as_ref().map(|out| (out, prefetch));
-        let counts = self.write(version, &directory, &candidates, rule, &targets, &cuts, out)?;
+        let deciding = write::Deciding {
+            directory: &directory,
+            candidates: &candidates,
+            rule,
+            targets: &targets,
+            cuts: &cuts,
+        };
+        let counts = self.write(version, &deciding, out, score)?;
         let mut manifest =
             self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
         manifest.vetoes.clone_from(&matched);

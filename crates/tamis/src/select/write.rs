@@ -21,6 +21,7 @@ use crate::places::{CLAIM, store_beside};
 use crate::pool::{self, Feed, InOrder};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
+use crate::scoring::ScoreOptions;
 use crate::select_options::SelectOptions;
 use crate::{Error, Result};
 
@@ -54,6 +55,16 @@ struct Open {
 
 type Item = (Arc<Open>, usize, Option<Block>);
 
+/// Everything that decides which documents are kept.
+#[derive(Clone, Copy)]
+pub(super) struct Deciding<'a> {
+    pub(super) directory: &'a SelectionDir,
+    pub(super) candidates: &'a Candidates<'a>,
+    pub(super) rule: Rule,
+    pub(super) targets: &'a [Labelled],
+    pub(super) cuts: &'a [Cut],
+}
+
 /// What was decided of a shard.
 struct Decided {
     tally: Tally,
@@ -71,27 +82,27 @@ impl Project {
         }
     }
 
-    #[expect(
-        clippy::too_many_arguments,
-        reason = "the inputs of the last step are the results of all others"
-    )]
+    /// Writes the worker's shards, waits for those of the others, and counts all.
     pub(super) fn write(
         &self,
         version: &CorpusVersion,
-        directory: &SelectionDir,
-        candidates: &Candidates<'_>,
-        rule: Rule,
-        targets: &[Labelled],
-        cuts: &[Cut],
+        deciding: &Deciding<'_>,
         out: Option<(&Store, Option<&Prefetch>)>,
+        score: ScoreOptions,
     ) -> Result<Tally> {
+        let Deciding { directory, targets, .. } = *deciding;
         let tally = SharedTally::default();
-        self.observer.begin("write kept documents", version.shards.iter().map(|shard| shard.bytes).sum());
+        let divided = version.shards.iter().enumerate().map(|(at, shard)| (score.worker.takes(at), shard));
+        let (mine, others): (Vec<_>, Vec<_>) = divided.partition(|(mine, _)| *mine);
+        let of_shards =
+            |shards: Vec<(bool, _)>| shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>();
+        let (mine, others): (Vec<&ShardRecord>, Vec<&ShardRecord>) = (of_shards(mine), of_shards(others));
+        self.observer.begin("write kept documents", mine.iter().map(|shard| shard.bytes).sum());
         pool::run(
-            version.shards.iter().collect(),
+            mine,
             self.threads,
             |shard: &ShardRecord, feed| {
-                let decided = self.decide(shard, directory, candidates, rule, targets, cuts)?;
+                let decided = self.decide(shard, deciding)?;
                 tally.merge(decided.tally, targets.len());
                 match out {
                     Some((out, prefetch)) => {
@@ -115,19 +126,38 @@ impl Project {
             },
         )?;
         self.observer.end();
+        let place = out.map(|(out, _)| out);
+        self.wait_for(version, &directory.plan().name, score.wait, || {
+            let mut missing = 0;
+            for shard in &others {
+                missing += usize::from(!self.is_finished(shard, directory, place)?);
+            }
+            Ok(missing)
+        })?;
+        pool::map(others, self.threads, |shard: &ShardRecord| {
+            self.go_on()?;
+            tally.merge(self.decide(shard, deciding)?.tally, targets.len());
+            Ok(())
+        })?;
         Ok(tally.into_inner())
     }
 
-    /// Writes the decisions of a shard and counts them.
-    fn decide(
+    /// Whether another worker has finished a shard.
+    fn is_finished(
         &self,
         shard: &ShardRecord,
         directory: &SelectionDir,
-        candidates: &Candidates<'_>,
-        rule: Rule,
-        targets: &[Labelled],
-        cuts: &[Cut],
-    ) -> Result<Decided> {
+        out: Option<&Store>,
+    ) -> Result<bool> {
+        match out {
+            Some(out) => self.is_written(shard, directory, out),
+            None => Ok(directory.has_decisions(&shard.path)?),
+        }
+    }
+
+    /// Writes the decisions of a shard and counts them.
+    fn decide(&self, shard: &ShardRecord, deciding: &Deciding<'_>) -> Result<Decided> {
+        let Deciding { directory, candidates, rule, targets, cuts } = *deciding;
         let mut tally = Tally::new(targets.len());
         let rows = usize::try_from(shard.rows).map_err(|_| {
             Error::state(

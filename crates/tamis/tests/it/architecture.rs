@@ -254,7 +254,7 @@ fn an_earlier_run_goes_on_under_its_names_and_keeps_its_architecture_from_then_o
         later(corpus.path(), 1);
         let version = open(corpus.path(), run.path(), 2, &Silent).inventory().unwrap();
         let project = open(corpus.path(), run.path(), 2, &Silent);
-        let (signal, report) = project.stored_signal(&version, &earlier, tamis::FailedRows::Keep).unwrap();
+        let (signal, report) = project.stored_signal(&version, &earlier, ScoreOptions::default()).unwrap();
         assert_eq!((signal.full_name(), report.unwrap().map.computed), (earlier.as_str(), 37));
 
         model.set(kind.field, kind.value);

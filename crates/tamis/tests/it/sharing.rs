@@ -2,9 +2,10 @@
 
 use std::path::Path;
 
-use tamis::{Error, ScoreOptions, Silent, Worker};
+use tamis::options::{SelectOptions, SignalOptions};
+use tamis::{Error, ScoreOptions, Silent, Target, Worker};
 
-use crate::signals::{TABLE, open};
+use crate::signals::{TABLE, density, open, rates, selecting};
 use crate::support::corpus;
 use crate::support::folder;
 use crate::support::snapshot::{assert_same, snapshot, snapshot_of};
@@ -160,5 +161,86 @@ fn two_projects_at_once_on_one_run_give_the_bytes_of_one() {
             });
             assert_same(&snapshot(run.path()), &expected, row.name);
         }
+    }
+}
+
+#[test]
+fn workers_that_select_together_give_the_bytes_of_one() {
+    let corpus = folder();
+    corpus::mixed(corpus.path());
+    for (by, targets, tokenizer) in [
+        ("random", rates(&["10%", "35%"]), None),
+        ("column:q-a", rates(&["25%"]), None),
+        ("counts", vec![Target::Tokens(2000)], Some(crate::support::models::MODELS.judge.clone())),
+        ("density", rates(&["30%"]), None),
+    ] {
+        let signal = (by == "density").then(|| SignalOptions::Density(density()));
+        let options = |out: &Path| SelectOptions {
+            signal: signal.clone(),
+            exactly: signal.is_some(),
+            tokenizer: tokenizer.clone(),
+            out: Some(out.to_owned()),
+            ..selecting(by, None, targets.clone())
+        };
+        let [alone, kept_alone] = [folder(), folder()];
+        open(corpus.path(), alone.path(), 2, &Silent)
+            .run_selection(&options(kept_alone.path()), ScoreOptions::default())
+            .unwrap();
+        let same = |run: &Path, kept: &Path, how: &str| {
+            let masked = |run: &Path, kept: &Path| {
+                let mut files = snapshot(run);
+                for bytes in
+                    files.iter_mut().filter(|(name, _)| name.ends_with(".json")).map(|(_, bytes)| bytes)
+                {
+                    *bytes = String::from_utf8(bytes.clone())
+                        .unwrap()
+                        .replace(kept.to_str().unwrap(), "KEPT")
+                        .into();
+                }
+                files
+            };
+            assert_same(
+                &masked(run, kept),
+                &masked(alone.path(), kept_alone.path()),
+                &format!("{by}, {how}"),
+            );
+            assert_same(&snapshot(kept), &snapshot(kept_alone.path()), &format!("{by}, {how}"));
+        };
+
+        // One after the other, as a scheduler calls them, until every one is done.
+        let [run, kept] = [folder(), folder()];
+        let mut left = vec!["2/3", "3/3", "1/3"];
+        let mut rounds = 0;
+        while !left.is_empty() {
+            rounds += 1;
+            assert!(rounds < 9, "{by}: {left:?} never end");
+            left.retain(|worker| {
+                let score =
+                    ScoreOptions { worker: Worker::parse(worker).unwrap(), ..ScoreOptions::default() };
+                match open(corpus.path(), run.path(), 1, &Silent).run_selection(&options(kept.path()), score)
+                {
+                    Ok(_) => false,
+                    Err(error) => {
+                        assert!(matches!(error, Error::Waiting { .. }), "{by}: {error}");
+                        true
+                    }
+                }
+            });
+        }
+        same(run.path(), kept.path(), "one after the other");
+
+        // Together, waiting for each other.
+        let [run, kept] = [folder(), folder()];
+        std::thread::scope(|scope| {
+            for worker in ["1/3", "2/3", "3/3"] {
+                let (options, corpus, run) = (options(kept.path()), corpus.path(), run.path());
+                scope.spawn(move || {
+                    let worker = Worker::parse(worker).unwrap();
+                    let score = ScoreOptions { worker, wait: true, ..ScoreOptions::default() };
+                    open(corpus, run, 1, &Silent).run_selection(&options, score).unwrap();
+                });
+            }
+        });
+        same(run.path(), kept.path(), "together");
     }
 }

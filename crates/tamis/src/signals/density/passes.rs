@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use tamis_core::{Digest, Fingerprint, Sharded, Signal, SignalInfo};
 use tamis_io::run::{CorpusVersion, Partials, Repeatability, ShardRecord, SignalDir, SignalRecord};
@@ -146,32 +146,6 @@ impl Project {
         }
         map.seconds = began.elapsed().as_secs_f64();
         Ok((directory, self.score_report(version, map, findings)))
-    }
-
-    /// Waits until every shard of a signal is there, whoever computes it.
-    ///
-    /// # Errors
-    /// [`Error::Waiting`] where it is not, and nobody wants to wait; [`Error::Cancelled`].
-    fn wait_for_whole(&self, version: &CorpusVersion, signal: &SignalDir, wait: bool) -> Result<()> {
-        const LOOKS_AGAIN: Duration = Duration::from_secs(1);
-        let mut said = 0;
-        loop {
-            let missing = self.tasks(version, signal)?.len();
-            if missing == 0 {
-                return Ok(());
-            }
-            let (shards, signal) = (version.shards.len(), signal.full_name().to_owned());
-            let waiting = Error::Waiting { missing, shards, signal };
-            if !wait {
-                return Err(waiting);
-            }
-            if said != missing {
-                self.observer.note(&waiting.to_string());
-                said = missing;
-            }
-            self.go_on()?;
-            std::thread::sleep(LOOKS_AGAIN);
-        }
     }
 
     /// Samples, chooses parameters, sketches and probes. What both folds keep is the caller's to remove, when the sketch is
