@@ -21,12 +21,12 @@ pub(crate) fn finish(mut out: Vec<u8>) -> Vec<u8> {
 }
 
 /// Takes a record apart, front to back.
-pub(crate) struct Reader<'a> {
+pub(crate) struct ByteReader<'a> {
     what: &'static str,
     rest: &'a [u8],
 }
 
-impl<'a> Reader<'a> {
+impl<'a> ByteReader<'a> {
     /// Checks magic, version and checksum.
     pub(crate) fn open(
         what: &'static str,

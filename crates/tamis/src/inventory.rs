@@ -24,7 +24,7 @@ struct Assembly {
     prefetched: Option<Vec<Chunk>>,
 }
 
-struct Open<'s> {
+struct OpenShard<'s> {
     shard: &'s Shard,
     blocks: InOrder<Piece>,
     assembly: Mutex<Assembly>,
@@ -148,9 +148,9 @@ impl Project {
     }
 
     /// Begins a shard, one of `sources`.
-    fn open_shard<'s>(&self, shard: &'s Shard, sources: usize) -> Result<Arc<Open<'s>>> {
+    fn open_shard<'s>(&self, shard: &'s Shard, sources: usize) -> Result<Arc<OpenShard<'s>>> {
         let keep = if self.keep_text { KeepText::Cut } else { KeepText::No };
-        Ok(Arc::new(Open {
+        Ok(Arc::new(OpenShard {
             shard,
             blocks: InOrder::new(self.threads, sources),
             assembly: Mutex::new(Assembly {
@@ -162,18 +162,18 @@ impl Project {
         }))
     }
 
-    fn read_shard(&self, open: &Open<'_>, mut push: impl FnMut(usize, Item) -> bool) -> Result<()> {
+    fn read_shard(&self, open: &OpenShard<'_>, mut push: impl FnMut(usize, Item) -> bool) -> Result<()> {
         let mut reader = self.corpus.open(open.shard, 0)?;
-        let (mut at, mut rows, mut told) = (0, 0, 0);
+        let (mut at, mut rows, mut reported) = (0, 0, 0);
         while let Some(block) = reader.next_block()? {
             rows = block.first_row() + block.rows();
-            told += self.tell(&reader, told);
+            reported += self.tell(&reader, reported);
             if !push(at, Item::Block(block)) {
                 return Ok(());
             }
             at += 1;
         }
-        self.tell(&reader, told);
+        self.tell(&reader, reported);
         let end = ShardEnd {
             rows,
             failed: BTreeMap::new(),
@@ -200,7 +200,7 @@ impl Project {
     /// Consumes the pieces of a shard in order; the last one gives its record.
     fn assemble(
         &self,
-        open: &Open<'_>,
+        open: &OpenShard<'_>,
         piece: Piece,
         prefetch: Option<&Prefetch>,
     ) -> Result<Option<ShardRecord>> {
@@ -249,8 +249,8 @@ impl Project {
     }
 
     /// Reports the bytes of a file that were read since `told`; returns how many.
-    pub(crate) fn tell(&self, reader: &ShardReader, told: u64) -> u64 {
-        let more = reader.file_bytes().saturating_sub(told);
+    pub(crate) fn tell(&self, reader: &ShardReader, reported: u64) -> u64 {
+        let more = reader.file_bytes().saturating_sub(reported);
         self.observer.advance(0, 0, more);
         more
     }

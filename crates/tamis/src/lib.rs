@@ -145,7 +145,9 @@ pub use again::FailedRows;
 pub use audit::{Started, without_secrets};
 pub use check::{CheckOptions, CheckReport, CheckedJudge, Half, KindOfBad, Verdict, check_model};
 pub use error::{Error, Result};
-pub use explain::{Decision, Identity, Order, Reading, ShowReport, ShownDocument, WhyReport, split_score};
+pub use explain::{
+    Decision, Identity, Order, ShowReport, ShownDocument, SignalValues, WhyReport, split_score,
+};
 pub use failures::UnreadableRow;
 pub use map::{MapReport, Worker};
 pub use models::{PulledModel, is_server, known_models, model_cache, pull_model};

@@ -82,7 +82,7 @@ impl Worker {
 }
 
 /// One shard that is being computed. Whoever finishes its last part finishes the shard.
-struct Open<'s> {
+struct OpenShard<'s> {
     shard: &'s ShardRecord,
     /// Parts handed out and not committed, plus one for the producer.
     outstanding: AtomicUsize,
@@ -90,7 +90,7 @@ struct Open<'s> {
 }
 
 struct Work<'s> {
-    open: Arc<Open<'s>>,
+    open: Arc<OpenShard<'s>>,
     part: Part,
 }
 
@@ -246,7 +246,7 @@ impl Project {
             let bytes = (u128::from(shard.text_bytes()) * u128::from(done) / u128::from(shard.rows)) as u64;
             self.observer.skip(bytes);
         }
-        let open = Arc::new(Open { shard, outstanding: AtomicUsize::new(1), _lock: lock });
+        let open = Arc::new(OpenShard { shard, outstanding: AtomicUsize::new(1), _lock: lock });
         let asked = Asked { rows: directory.asked_again(shard)? };
         let mut cutter = PartCutter::new(missing, info.part_bytes);
         let send = |parts: Vec<Part>| {
@@ -354,7 +354,7 @@ impl Project {
         self.finish_part(&work.open, directory)
     }
 
-    fn finish_part(&self, open: &Open<'_>, directory: &SignalDir) -> Result<()> {
+    fn finish_part(&self, open: &OpenShard<'_>, directory: &SignalDir) -> Result<()> {
         if open.outstanding.fetch_sub(1, Ordering::AcqRel) == 1 {
             self.check_untouched(&open.shard.path)?;
             directory.finish_shard(open.shard)?;

@@ -68,12 +68,12 @@ impl Scratch for Folder {
     }
 }
 
-struct Told<'a> {
+struct Relay<'a> {
     observer: &'a dyn Observer,
     open: Mutex<bool>,
 }
 
-impl Told<'_> {
+impl Relay<'_> {
     fn end(&self) {
         let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
         if std::mem::take(&mut *open) {
@@ -82,7 +82,7 @@ impl Told<'_> {
     }
 }
 
-impl Progress for Told<'_> {
+impl Progress for Relay<'_> {
     fn begin(&self, step: &str, ngrams: u64) {
         self.end();
         self.observer.begin(step, ngrams);
@@ -146,14 +146,14 @@ pub fn train_ngram(options: &TrainNgramOptions, observer: &dyn Observer) -> Resu
         let message = format!("the corpus has no document that can be read: {}", reasons.join(", "));
         return Err(Error::state(message, "name the column of the text by --text COLUMN"));
     }
-    let told = Told { observer, open: Mutex::new(false) };
+    let relay = Relay { observer, open: Mutex::new(false) };
     let mut buffered = BufWriter::with_capacity(1 << 18, writer);
-    let estimated = estimate(counters, &estimator, &header, &scratch, &told, &mut buffered)?;
+    let estimated = estimate(counters, &estimator, &header, &scratch, &relay, &mut buffered)?;
     let writer = buffered.into_inner().map_err(|error| {
         let source = error.into_error();
         Error::from(tamis_samplers::ngram::TrainError::from(source))
     })?;
-    told.end();
+    relay.end();
     if writer.commit()? == Created::Existed {
         return Err(taken());
     }
@@ -187,16 +187,16 @@ fn count(
         threads,
         |shard: &Shard, feed| {
             let mut reader = corpus.open(shard, 0)?;
-            let mut told = 0;
+            let mut reported = 0;
             while let Some(block) = reader.next_block()? {
                 let read = reader.file_bytes();
-                observer.advance(0, 0, read.saturating_sub(told));
-                told = read.max(told);
+                observer.advance(0, 0, read.saturating_sub(reported));
+                reported = read.max(reported);
                 if !feed.push(block) {
                     break;
                 }
             }
-            observer.advance(0, 0, reader.file_bytes().saturating_sub(told));
+            observer.advance(0, 0, reader.file_bytes().saturating_sub(reported));
             Ok(())
         },
         |block| {

@@ -1,7 +1,7 @@
 //! `tamis why`
 
 use serde_json::json;
-use tamis::{Decision, Reading, UnreadableRow, WhyReport};
+use tamis::{Decision, SignalValues, UnreadableRow, WhyReport};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Why;
@@ -92,7 +92,7 @@ fn text_of(report: &WhyReport) -> String {
     lines.join("\n")
 }
 
-fn reading_lines(reading: &Reading) -> Vec<String> {
+fn reading_lines(reading: &SignalValues) -> Vec<String> {
     let standing = match (&reading.failed, reading.percentile) {
         (Some(reason), _) => format!("failed: {reason}"),
         (None, Some((percentile, of))) => {

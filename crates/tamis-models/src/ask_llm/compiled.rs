@@ -32,7 +32,7 @@ pub(crate) struct CompiledPrompt {
 
 /// For what a prompt is compiled.
 #[derive(Clone, Copy)]
-pub(crate) struct Reader<'a> {
+pub(crate) struct Compiler<'a> {
     pub(crate) model: &'a AnswerModel,
     pub(crate) tokenizer: &'a dyn TextTokenizer,
     pub(crate) labels: &'a Labels,
@@ -40,8 +40,8 @@ pub(crate) struct Reader<'a> {
 
 impl CompiledPrompt {
     /// Tokenizes a prompt that was rendered, and lets the model read what is before the document.
-    pub(crate) fn new(prompt: Prompt, rendering: Rendering, reader: Reader<'_>) -> Result<Self> {
-        let Reader { model, tokenizer, labels } = reader;
+    pub(crate) fn new(prompt: Prompt, rendering: Rendering, reader: Compiler<'_>) -> Result<Self> {
+        let Compiler { model, tokenizer, labels } = reader;
         let text = tokenizer.encode_template(prompt.prefix())?;
         let (before, after) = tokenizer.frame();
         let framed = if text.starts_with(before) { text.clone() } else { [before, &text].concat() };

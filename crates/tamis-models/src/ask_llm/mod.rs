@@ -49,7 +49,7 @@ use crate::tokenizer::Joint;
 
 use answer::{Answer, MeanAnswer, single_log_p, vocabulary_log_sum_exp};
 use columns::{More, Scored};
-use compiled::{CompiledPrompt, Reader};
+use compiled::{CompiledPrompt, Compiler};
 use labels::LabelTokens;
 
 pub use diagnostics::JudgeDiagnostics;
@@ -172,7 +172,7 @@ impl AskLlm {
         let mut prompts = Vec::with_capacity(set.prompts().len());
         for prompt in set.prompts() {
             let prompt = render(prompt, options.rendering, &judge)?;
-            let reader = Reader {
+            let reader = Compiler {
                 model: &judge.model,
                 tokenizer: &*judge.identity.tokenizer,
                 labels: &options.labels,

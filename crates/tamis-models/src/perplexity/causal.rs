@@ -5,7 +5,7 @@ use std::sync::Arc;
 use tamis_core::Fingerprint;
 
 use super::windows::{Window, Windows};
-use super::{Document, PerplexityOptions, Reading, Sums};
+use super::{Document, PerplexityOptions, Prediction, Sums};
 use crate::error::Result;
 use crate::graph::{CausalLm, Prefix};
 use crate::packs::packs;
@@ -75,7 +75,7 @@ impl Causal {
     }
 }
 
-impl Reading for Causal {
+impl Prediction for Causal {
     fn describe(&self, fingerprint: Fingerprint) -> Fingerprint {
         let before = self.tokenizer.frame().0.iter().map(u32::to_string).collect::<Vec<_>>().join(" ");
         fingerprint

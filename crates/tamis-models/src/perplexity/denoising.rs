@@ -18,7 +18,7 @@ use rand_chacha::rand_core::{RngCore, SeedableRng};
 use tamis_core::{DocKey, Fingerprint};
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Document, Objective, PerplexityOptions, Reading, Sums};
+use super::{Document, Objective, PerplexityOptions, Prediction, Sums};
 use crate::error::{Error, Result};
 use crate::graph::{EncoderDecoder, Pair};
 use crate::packs::packs;
@@ -141,7 +141,7 @@ impl Cutter {
     }
 }
 
-impl Reading for Denoising {
+impl Prediction for Denoising {
     fn describe(&self, fingerprint: Fingerprint) -> Fingerprint {
         let objective = match self.cutter.objective {
             Objective::Span => format!("span, {NOISE_PERCENT} %, mean span {MEAN_SPAN}"),

@@ -21,7 +21,7 @@ mod causal;
 pub mod columns;
 mod denoising;
 mod objective;
-mod reader;
+mod predictor;
 #[cfg(test)]
 mod tests;
 mod windows;
@@ -44,7 +44,7 @@ use columns::Scored;
 use denoising::Denoising;
 
 pub use objective::{Objective, ParseObjectiveError};
-pub use reader::{Likelihood, Reader};
+pub use predictor::{Likelihood, Predictor};
 
 /// Name of the signal.
 pub const NAME: &str = "perplexity";
@@ -93,13 +93,13 @@ impl Default for PerplexityOptions {
 pub struct Perplexity {
     info: SignalInfo,
     tokenizer: Arc<dyn TextTokenizer>,
-    reading: Box<dyn Reading>,
+    reading: Box<dyn Prediction>,
     max_document_tokens: usize,
     pack_tokens: usize,
 }
 
 /// How a model reads documents: one implementation for decoders, one for encoder–decoders.
-trait Reading: Send + Sync {
+trait Prediction: Send + Sync {
     /// Adds all that decides values.
     fn describe(&self, fingerprint: Fingerprint) -> Fingerprint;
 
@@ -143,11 +143,11 @@ impl Perplexity {
     /// [`Error::Window`](crate::Error::Window) when a window leaves nothing to predict,
     /// [`Error::Stride`](crate::Error::Stride) when the stride does not fit it, [`Error::NoSentinels`](crate::Error::NoSentinels);
     /// else what the model says.
-    pub fn new(reader: Reader, options: &PerplexityOptions) -> Result<Self> {
-        let Reader { model, identity } = reader;
+    pub fn new(reader: Predictor, options: &PerplexityOptions) -> Result<Self> {
+        let Predictor { model, identity } = reader;
         let tokenizer = Arc::clone(&identity.tokenizer);
         let denoising = |model, objective| Denoising::new(model, Arc::clone(&tokenizer), objective, options);
-        let reading: Box<dyn Reading> = match model {
+        let reading: Box<dyn Prediction> = match model {
             Likelihood::Causal(model) => Box::new(Causal::new(model, Arc::clone(&tokenizer), options)?),
             Likelihood::Span(model) => Box::new(denoising(model, Objective::Span)?),
             Likelihood::Prefix(model) => Box::new(denoising(model, Objective::Prefix)?),
@@ -222,7 +222,7 @@ impl Signal for Perplexity {
     }
 }
 
-fn info(identity: &ModelIdentity, reading: &dyn Reading, options: &PerplexityOptions) -> SignalInfo {
+fn info(identity: &ModelIdentity, reading: &dyn Prediction, options: &PerplexityOptions) -> SignalInfo {
     let fingerprint = identity.fingerprint(NAME, VERSION);
     let fingerprint = match identity.tokenizer.pieces_version() {
         Some(version) => fingerprint.with("pieces", version),

@@ -13,10 +13,10 @@ use crate::ask_llm::fake::{FakeModel, FakeTokenizer};
 
 const BOS: u32 = 299;
 
-fn reader(context: usize, before: &[u32]) -> Reader {
+fn reader(context: usize, before: &[u32]) -> Predictor {
     let mut tokenizer = FakeTokenizer::new(&[]);
     tokenizer.frame = (before.to_vec(), Vec::new());
-    Reader {
+    Predictor {
         model: Likelihood::Causal(Arc::new(FakeModel::new(context))),
         identity: crate::ask_llm::fake::identity(tokenizer, None),
     }

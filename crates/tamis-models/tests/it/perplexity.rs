@@ -7,13 +7,13 @@ use serde_json::Value;
 use tamis_kernels::{Dtype, Path};
 use tamis_models::build::Backend;
 use tamis_models::perplexity::columns::{NLL, NLL_PER_BYTE, PERPLEXITY, PREDICTED_TOKENS};
-use tamis_models::perplexity::{Perplexity, PerplexityOptions, Reader};
+use tamis_models::perplexity::{Perplexity, PerplexityOptions, Predictor};
 use tamis_models::source::{DEFAULT_JUDGE, LoadedModel};
 
 use crate::reference::{annotate, corpus, json, model};
 
 fn signal(loaded: LoadedModel, dtype: Dtype, options: &PerplexityOptions) -> Perplexity {
-    let reader = Reader::from_model(loaded, None, Backend::Native(Path::detect(dtype))).unwrap();
+    let reader = Predictor::from_model(loaded, None, Backend::Native(Path::detect(dtype))).unwrap();
     Perplexity::new(reader, options).unwrap()
 }
 

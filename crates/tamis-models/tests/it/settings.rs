@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tamis_core::Fingerprint;
 use tamis_kernels::Path as NumericPath;
 use tamis_models::build::Backend;
-use tamis_models::perplexity::{Perplexity, PerplexityOptions, Reader};
+use tamis_models::perplexity::{Perplexity, PerplexityOptions, Predictor};
 use tamis_models::source::{LoadedModel, open_model, open_tokenizer};
 
 use crate::folders::Folder;
@@ -203,7 +203,7 @@ fn a_gguf_files_own_digest_covers_its_architecture() {
     let path = fixture("gguf_tiny.gguf");
     let model = open_model(path.to_str().unwrap(), std::path::Path::new(""), &|_| ()).unwrap();
     assert_eq!(model.settings, None);
-    let reader = Reader::from_model(model, None, Backend::Native(NumericPath::F32Portable)).unwrap();
+    let reader = Predictor::from_model(model, None, Backend::Native(NumericPath::F32Portable)).unwrap();
     let signal = Perplexity::new(reader, &PerplexityOptions::default()).unwrap();
     let fingerprint = &tamis_core::Signal::info(&signal).fingerprint;
     assert_eq!(fingerprint.get(Fingerprint::ARCHITECTURE), None);

@@ -12,7 +12,7 @@ use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, columns};
 use tamis_models::build::{Backend, build_causal, build_encoder, build_encoder_decoder};
 use tamis_models::graph::{Architecture, EncoderDecoder, Pair, T5Activation, T5Head};
 use tamis_models::perplexity::columns::{NLL, NLL_PER_BYTE, PREDICTED_TOKENS, WINDOWS};
-use tamis_models::perplexity::{Objective, Perplexity, PerplexityOptions, Reader};
+use tamis_models::perplexity::{Objective, Perplexity, PerplexityOptions, Predictor};
 use tamis_models::prompt::{Prompt, PromptSet};
 use tamis_models::source::{LoadedModel, open_model};
 use tamis_models::weights::{MemoryWeights, Weights};
@@ -347,7 +347,7 @@ fn tied_tensors_are_found_under_any_of_their_names() {
 }
 
 fn perplexity(objective: Option<Objective>, options: &PerplexityOptions) -> Result<Perplexity, Error> {
-    let reader = Reader::from_model(loaded("v1_0"), objective, Backend::Native(Path::F32Portable))?;
+    let reader = Predictor::from_model(loaded("v1_0"), objective, Backend::Native(Path::F32Portable))?;
     Perplexity::new(reader, options)
 }
 

@@ -12,7 +12,7 @@ use tamis_core::{Error, Result};
 
 use super::sketch::WHAT;
 use super::{Kernel, Preset, Projection, RaceHasher, RaceParameters, RaceSketch};
-use crate::bytes::{Reader, finish, start};
+use crate::bytes::{ByteReader, finish, start};
 
 const MAGIC: [u8; 8] = *b"tamis-RS";
 const VERSION: u32 = 1;
@@ -71,7 +71,7 @@ impl RaceSketch {
     /// # Errors
     /// [`Error::Corrupt`]; never a panic, and never more memory than allowed, whatever the bytes.
     pub fn decode_within(bytes: &[u8], memory_bytes: u64) -> Result<Self> {
-        let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
+        let mut reader = ByteReader::open(WHAT, MAGIC, VERSION, bytes)?;
         let (dimension, repetitions, buckets, hashes) =
             (reader.u32()?, reader.u32()?, reader.u32()?, reader.u32()?);
         let (kernel, bandwidth) = (reader.u8()?, f64::from_bits(reader.u64()?));

@@ -12,7 +12,7 @@ use tamis_core::{BatchSummary, EmbeddingBatch, Error, Result, Summary};
 use super::cosines::Cosines;
 use super::defaults::{median, normalize};
 use super::{EmbeddingSample, Estimate, finite_rows};
-use crate::bytes::{Reader, finish, start};
+use crate::bytes::{ByteReader, finish, start};
 
 const WHAT: &str = "neighbour probe";
 const MAGIC: [u8; 8] = *b"tamis-NP";
@@ -131,7 +131,7 @@ impl Summary for NeighbourProbe {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
+        let mut reader = ByteReader::open(WHAT, MAGIC, VERSION, bytes)?;
         let (dimension, count) = (reader.u64()?, reader.u64()?);
         // What is taken is there, so that neither number can claim memory.
         let sizes = usize::try_from(dimension).ok().filter(|size| *size > 0).zip(usize::try_from(count).ok());

@@ -4,7 +4,7 @@ use arrow_array::RecordBatch;
 use tamis_core::{BatchSummary, DocKey, EmbeddingBatch, Error, Result, Summary};
 
 use super::finite_rows;
-use crate::bytes::{Reader, finish, start};
+use crate::bytes::{ByteReader, finish, start};
 use crate::selection::UniformDraws;
 
 const WHAT: &str = "embedding sample";
@@ -165,7 +165,7 @@ impl Summary for EmbeddingSample {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
+        let mut reader = ByteReader::open(WHAT, MAGIC, VERSION, bytes)?;
         let (seed, documents) = (reader.u64()?, reader.u64()?);
         let (capacity, dimension, count) = (reader.u64()?, reader.u64()?, reader.u64()?);
         // Memory is taken entry by entry, for bytes that are there: what was written can be read, however large.

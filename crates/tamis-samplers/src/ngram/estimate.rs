@@ -112,7 +112,7 @@ pub trait Progress {
 }
 
 /// n-grams between two calls of [`Progress::advance`].
-const TOLD_EVERY: u64 = 1 << 18;
+const REPORTED_EVERY: u64 = 1 << 18;
 
 /// Words in byte order.
 struct Words {
@@ -149,7 +149,7 @@ struct Plan<'a> {
     options: &'a Estimator,
     scratch: &'a dyn Scratch,
     progress: &'a dyn Progress,
-    told: u64,
+    reported: u64,
 }
 
 impl<'a> Plan<'a> {
@@ -162,15 +162,15 @@ impl<'a> Plan<'a> {
     }
 
     fn tick(&mut self) {
-        self.told += 1;
-        if self.told == TOLD_EVERY {
-            self.progress.advance(self.told);
-            self.told = 0;
+        self.reported += 1;
+        if self.reported == REPORTED_EVERY {
+            self.progress.advance(self.reported);
+            self.reported = 0;
         }
     }
 
     fn begin(&mut self, step: &str, ngrams: u64) {
-        self.told = 0;
+        self.reported = 0;
         self.progress.begin(step, ngrams);
     }
 
@@ -205,7 +205,7 @@ pub fn estimate(
     if tally.words == 0 {
         return Err(TrainError::NoWords);
     }
-    let mut plan = Plan { order, options, scratch, progress, told: 0 };
+    let mut plan = Plan { order, options, scratch, progress, reported: 0 };
     let (words, counted) = collect(&mut plan, &mut counters)?;
     drop(counters);
     let (by_context, statistics) = adjust(&mut plan, counted, tally)?;

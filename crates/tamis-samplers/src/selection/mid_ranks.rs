@@ -17,7 +17,7 @@ use tamis_core::{Error, Result, Summary};
 
 use super::priority::ordered_image;
 use super::rate::{ParseRateError, Rate, WHOLE};
-use crate::bytes::{Reader, finish, start};
+use crate::bytes::{ByteReader, finish, start};
 
 const WHAT: &str = "ranks within strata";
 const MAGIC: [u8; 8] = *b"tamis-MR";
@@ -220,7 +220,7 @@ impl Summary for MidRanks {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
+        let mut reader = ByteReader::open(WHAT, MAGIC, VERSION, bytes)?;
         let most_classes = usize::try_from(reader.u64()?).unwrap_or(usize::MAX);
         let mut ranks = Self { dropped_bits: reader.u32()?, ..Self::with_most_classes(most_classes) };
         if ranks.dropped_bits > MOST_DROPPED_BITS {

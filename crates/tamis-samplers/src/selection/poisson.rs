@@ -13,7 +13,7 @@ use tamis_core::{Error, Result, Summary};
 
 use super::Priority;
 use super::priority::weight;
-use crate::bytes::{Reader, finish, start};
+use crate::bytes::{ByteReader, finish, start};
 
 const WHAT: &str = "weight histogram";
 const MAGIC: [u8; 8] = *b"tamis-WH";
@@ -168,7 +168,7 @@ impl Summary for PoissonSearch {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
+        let mut reader = ByteReader::open(WHAT, MAGIC, VERSION, bytes)?;
         let count = reader.u32()?;
         let mut bins = BTreeMap::new();
         let (mut total, mut before) = (0u64, None);

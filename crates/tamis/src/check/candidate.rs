@@ -8,7 +8,7 @@ use arrow_array::{Array, RecordBatch};
 use tamis_core::{DocumentBatch, Signal, column};
 use tamis_models::ask_llm::{AnswerModel, Judge, columns};
 use tamis_models::perplexity::{
-    Likelihood as Model, Perplexity, PerplexityOptions, Reader, columns as perplexity,
+    Likelihood as Model, Perplexity, PerplexityOptions, Predictor, columns as perplexity,
 };
 
 use crate::Result;
@@ -72,7 +72,7 @@ impl Likelihood {
     /// # Errors
     /// When the tokenizer has nothing to stand for what is cut out.
     pub(crate) fn new(judge: &Judge) -> Result<Self> {
-        let reader = Reader {
+        let reader = Predictor {
             model: match &judge.model {
                 AnswerModel::Decoder(model) => Model::Causal(Arc::clone(model)),
                 AnswerModel::EncoderDecoder(model) => Model::Span(Arc::clone(model)),

@@ -13,7 +13,7 @@ use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::SidecarColumns;
 
 pub use show::{Order, ShowReport, ShownDocument};
-pub use why::{Decision, Reading, WhyReport};
+pub use why::{Decision, SignalValues, WhyReport};
 
 use crate::project::Project;
 use crate::{Error, Result, pool};

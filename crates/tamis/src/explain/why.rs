@@ -20,7 +20,7 @@ use crate::{Error, Result};
 
 /// What a signal says of the document.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Reading {
+pub struct SignalValues {
     /// Full name of the signal.
     pub signal: String,
     /// Numeric columns in their order; `None` where null.
@@ -62,7 +62,7 @@ pub struct WhyReport {
     /// Carried columns with its values; `None` where null.
     pub carried: Vec<(String, Option<String>)>,
     /// One entry a signal.
-    pub readings: Vec<Reading>,
+    pub readings: Vec<SignalValues>,
     /// One entry a finished selection.
     pub decisions: Vec<Decision>,
 }
@@ -222,9 +222,13 @@ fn row_at(reader: SidecarReader, at: usize) -> Result<Option<RecordBatch>> {
     Ok(None)
 }
 
-fn reading(signal: &SignalDir, shard: &ShardRecord, place: Place, scales: &[Scale]) -> Result<Reading> {
-    let mut reading =
-        Reading { signal: signal.full_name().to_owned(), values: Vec::new(), percentile: None, failed: None };
+fn reading(signal: &SignalDir, shard: &ShardRecord, place: Place, scales: &[Scale]) -> Result<SignalValues> {
+    let mut reading = SignalValues {
+        signal: signal.full_name().to_owned(),
+        values: Vec::new(),
+        percentile: None,
+        failed: None,
+    };
     let Some(row) = row_at(signal.read(shard, SidecarColumns::All)?, place.document)? else {
         return Ok(reading);
     };

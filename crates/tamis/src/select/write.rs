@@ -45,7 +45,7 @@ struct OutputFile {
 }
 
 /// A shard whose kept documents are being written.
-struct Open {
+struct OpenShard {
     path: String,
     /// By physical row: the smallest target that keeps it, or [`NOT_KEPT`].
     smallest: Vec<u8>,
@@ -53,7 +53,7 @@ struct Open {
     writers: Mutex<Option<Vec<(String, KeptWriter)>>>,
 }
 
-type Item = (Arc<Open>, usize, Option<Block>);
+type Item = (Arc<OpenShard>, usize, Option<Block>);
 
 /// Everything that decides which documents are kept.
 #[derive(Clone, Copy)]
@@ -68,7 +68,7 @@ pub(super) struct Deciding<'a> {
 /// What was decided of a shard.
 struct Decided {
     tally: Tally,
-    /// See [`Open::smallest`].
+    /// See [`OpenShard::smallest`].
     smallest: Vec<u8>,
     /// The largest priority of what is kept.
     highest: f64,
@@ -227,8 +227,12 @@ impl Project {
                 Ok((path, writer))
             })
             .collect::<Result<Vec<_>>>()?;
-        let open =
-            Arc::new(Open { path: shard.path.clone(), smallest, blocks, writers: Mutex::new(Some(writers)) });
+        let open = Arc::new(OpenShard {
+            path: shard.path.clone(),
+            smallest,
+            blocks,
+            writers: Mutex::new(Some(writers)),
+        });
         if let Some(prefetch) = prefetch
             && let Some(chunks) = prefetch.spool.chunks(&shard.path, &shard.digest)
         {
@@ -246,15 +250,15 @@ impl Project {
             return Ok(());
         }
         let mut reader = self.corpus.open(source, 0)?;
-        let (mut at, mut told) = (0, 0);
+        let (mut at, mut reported) = (0, 0);
         while let Some(block) = reader.next_block()? {
             if !open.blocks.wait_for_room(at, feed) || !feed.push((Arc::clone(&open), at, Some(block))) {
                 return Ok(());
             }
             at += 1;
-            told += self.tell(&reader, told);
+            reported += self.tell(&reader, reported);
         }
-        self.tell(&reader, told);
+        self.tell(&reader, reported);
         let found = self.digest_of(&reader, source)?;
         if found != shard.digest {
             let problem = format!(
@@ -270,7 +274,7 @@ impl Project {
     /// Writes what is kept of some rows of a shard, by `write`.
     fn keep(
         &self,
-        open: &Open,
+        open: &OpenShard,
         write: impl Fn(&mut dyn FnMut(u64) -> bool, &mut KeptWriter) -> CorpusResult<()>,
     ) -> Result<()> {
         let mut writers = open.writers.lock().unwrap_or_else(PoisonError::into_inner);
@@ -289,7 +293,7 @@ impl Project {
         Ok(())
     }
 
-    fn commit_kept(&self, open: &Open, directory: &SelectionDir, out: &Store) -> Result<()> {
+    fn commit_kept(&self, open: &OpenShard, directory: &SelectionDir, out: &Store) -> Result<()> {
         let writers = open.writers.lock().unwrap_or_else(PoisonError::into_inner).take().unwrap_or_default();
         let mut files = Vec::new();
         for (path, writer) in writers {

@@ -91,13 +91,13 @@ fn read_model(location: &str, observer: &dyn Observer) -> Result<(NgramModel, St
     };
     let mut parser = ArpaParser::new();
     let mut line = Vec::new();
-    let mut told = 0;
+    let mut reported = 0;
     while file.next_line(&mut line)? {
         parser.line(&line).map_err(broken)?;
         let read = file.read_bytes();
-        if read - told >= 1 << 22 {
-            observer.advance(0, 0, read - told);
-            told = read;
+        if read - reported >= 1 << 22 {
+            observer.advance(0, 0, read - reported);
+            reported = read;
         }
     }
     let model = parser.finish().map_err(broken)?;

@@ -3,7 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 use tamis_models::perplexity::{
-    Objective as ModelObjective, Perplexity, PerplexityOptions as ModelOptions, Reader,
+    Objective as ModelObjective, Perplexity, PerplexityOptions as ModelOptions, Predictor,
 };
 
 use super::{Definition, Named, Ready};
@@ -100,7 +100,7 @@ impl Definition for PerplexityOptions {
             Objective::Prefix => ModelObjective::Prefix,
         });
         let backend = models::backend(self.dtype, self.engine, self.device);
-        let reader = Reader::from_model(model, objective, backend)?;
+        let reader = Predictor::from_model(model, objective, backend)?;
         let default = ModelOptions::default();
         let own = ModelOptions {
             name: self.stored_name(),

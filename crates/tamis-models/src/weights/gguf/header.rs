@@ -45,7 +45,7 @@ pub(super) struct Header {
 }
 
 /// Reads forward and knows how much can still come.
-struct Reader<'a> {
+struct HeaderReader<'a> {
     file: &'a WeightFile,
     input: BufReader<File>,
     position: u64,
@@ -56,11 +56,12 @@ pub(super) fn read(file: &WeightFile) -> Result<Header, WeightsError> {
     let opened = File::open(file.path())
         .map_err(|source| WeightsError::Read { path: file.path().to_owned(), source })?;
     let end = file.size_bytes().min(LARGEST_HEADER_BYTES);
-    let mut reader = Reader { file, input: BufReader::with_capacity(1 << 16, opened), position: 0, end };
+    let mut reader =
+        HeaderReader { file, input: BufReader::with_capacity(1 << 16, opened), position: 0, end };
     reader.header()
 }
 
-impl Reader<'_> {
+impl HeaderReader<'_> {
     fn malformed(&self, problem: impl std::fmt::Display) -> WeightsError {
         self.file.malformed(format!("header at byte {}: {problem}", self.position))
     }

@@ -4,7 +4,7 @@ use tamis_core::{Error, Result, Summary};
 
 use super::super::Priority;
 use super::histogram::{Bin, Histogram, Sums};
-use crate::bytes::{Reader, finish, start};
+use crate::bytes::{ByteReader, finish, start};
 
 const WHAT: &str = "selection pass";
 const MAGIC: [u8; 8] = *b"tamis-SP";
@@ -119,7 +119,7 @@ impl Summary for Pass {
     }
 
     fn decode(bytes: &[u8]) -> Result<Self> {
-        let mut reader = Reader::open(WHAT, MAGIC, VERSION, bytes)?;
+        let mut reader = ByteReader::open(WHAT, MAGIC, VERSION, bytes)?;
         let count = reader.u32()? as usize;
         if count > MAX_TARGETS {
             return Err(reader.corrupt(format!("{count} tables, at most {MAX_TARGETS} are possible")));

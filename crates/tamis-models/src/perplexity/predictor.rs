@@ -23,14 +23,14 @@ pub enum Likelihood {
 
 /// A language model, with what a fingerprint must know of it.
 #[derive(Clone)]
-pub struct Reader {
+pub struct Predictor {
     /// The model and its objective.
     pub model: Likelihood,
     /// Which model it is.
     pub identity: ModelIdentity,
 }
 
-impl Reader {
+impl Predictor {
     /// Builds the graph of an opened model; the model's files are let go.
     ///
     /// # Errors
@@ -51,8 +51,8 @@ impl Reader {
     }
 }
 
-impl fmt::Debug for Reader {
+impl fmt::Debug for Predictor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Reader").field("identity", &self.identity).finish_non_exhaustive()
+        f.debug_struct("Predictor").field("identity", &self.identity).finish_non_exhaustive()
     }
 }
