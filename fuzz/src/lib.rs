@@ -12,9 +12,9 @@ use tamis_io::corpus::{Columns, IdMode};
 use tamis_io::run::RunDirectory;
 use tamis_io::sidecar::SidecarColumns;
 use tamis_io::store::Store;
+use tamis_models::GgufWeights;
 use tamis_models::prompt::{ChatTemplate, Prompt, PromptSet};
 use tamis_models::tokenizer::Tokenizer;
-use tamis_models::weights::gguf::GgufWeights;
 use tamis_models::weights::{SafetensorsWeights, Weights};
 use tamis_samplers::RaceSketch;
 
@@ -92,7 +92,7 @@ fn read_lines(path: &Path, columns: &Columns, limit: u64) {
 pub fn gguf(bytes: &[u8]) {
     let Ok(gguf) = GgufWeights::open(&file("model.gguf", bytes)) else { return };
     load_all(&gguf);
-    if let Ok(tokenizer) = Tokenizer::from_gguf(&gguf) {
+    if let Ok(tokenizer) = Tokenizer::from_gguf(gguf.file()) {
         let _ = tokenizer.encode("A document, with é and <s> in it.\n");
     }
 }

@@ -127,13 +127,13 @@ pub enum Error {
     },
     /// The model could not be had.
     #[error(transparent)]
-    Source(#[from] crate::source::SourceError),
+    Source(#[from] crate::source::error::SourceError),
     /// A file of weights.
     #[error(transparent)]
-    Weights(#[from] crate::weights::WeightsError),
+    Weights(#[from] crate::weights::error::WeightsError),
     /// A tokenizer.
     #[error(transparent)]
-    Tokenizer(#[from] crate::tokenizer::TokenizerError),
+    Tokenizer(#[from] crate::tokenizer::error::TokenizerError),
     /// A kernel refused a numeric path.
     #[error(transparent)]
     Kernels(#[from] tamis_kernels::Error),
@@ -146,7 +146,7 @@ impl Error {
     /// What is wrong with a configuration, with the file that it was read from.
     pub(crate) fn of_file(self, file: &std::path::Path) -> Self {
         match self {
-            Self::Config { field, expected, got } => crate::source::SourceError::Configuration {
+            Self::Config { field, expected, got } => crate::source::error::SourceError::Configuration {
                 path: file.to_owned(),
                 problem: format!("`{field}`: expected {expected}, got `{got}`"),
             }

@@ -20,5 +20,6 @@ pub mod tokenizer;
 mod training;
 pub mod weights;
 
+pub use decoders::GgufWeights;
 pub use error::{Error, Result};
 pub use identity::ModelIdentity;

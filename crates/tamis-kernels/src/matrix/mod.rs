@@ -17,12 +17,14 @@ pub(crate) mod avx512;
 pub(crate) mod avx512bf16;
 mod panels;
 mod portable;
+mod products;
 #[cfg(test)]
 mod tests;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod transpose;
 
-pub(crate) use panels::{F32Kernel, Output, Panel, Product, f32_product, pack_f32, packed_len, panels};
+pub(crate) use panels::{F32Kernel, Output, Panel, Product, packed_len, panels};
+pub(crate) use products::{f32_product, pack_f32};
 #[cfg(test)]
 pub(crate) use tests::numbers;
 
@@ -77,7 +79,7 @@ impl PackedMatrix {
             }
             Path::Bf16Portable | Path::Bf16Avx512 => {
                 let _ = path.mode();
-                Weights::Pairs(panels::pack_pairs(pair_width(path), rows))
+                Weights::Pairs(products::pack_pairs(pair_width(path), rows))
             }
             #[cfg(target_arch = "x86_64")]
             Path::Bf16Amx => {
@@ -171,7 +173,7 @@ impl PackedMatrix {
                 );
             }
             Weights::Pairs(packed) => {
-                let operand = panels::round_rows(self.path, a, self.inputs.next_multiple_of(2), scratch);
+                let operand = products::round_rows(self.path, a, self.inputs.next_multiple_of(2), scratch);
                 let product = panels::PairProduct {
                     a: operand,
                     rows: a.rows(),
@@ -258,7 +260,7 @@ fn gated_block(
     let (rows, width) = (a.rows(), down.inputs);
     let mut hidden = std::mem::take(&mut scratch.hidden);
     let out = hidden.at_least(rows * width);
-    let operand = panels::round_rows(gate_up.path, a, gate_up.inputs.next_multiple_of(2), scratch);
+    let operand = products::round_rows(gate_up.path, a, gate_up.inputs.next_multiple_of(2), scratch);
     avx512bf16::gate_product(avx512bf16::GateProduct {
         a: operand,
         rows,
@@ -282,7 +284,7 @@ fn gated_block(
 
 /// Outputs per panel of a bf16 path.
 fn pair_width(path: Path) -> usize {
-    if path == Path::Bf16Avx512 { 48 } else { portable::WIDTH }
+    if path == Path::Bf16Avx512 { 48 } else { panels::PORTABLE_WIDTH }
 }
 
 impl F32Kernel {

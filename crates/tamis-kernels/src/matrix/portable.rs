@@ -1,13 +1,10 @@
 //! Products in plain Rust: the only form on machines without vector paths, and the twin that the others are tested
 //! against.
 
-use super::panels::{Output, PairProduct, Panel, Product, panels};
+use super::panels::{Output, PORTABLE_WIDTH, PairProduct, Panel, Product, panels};
 use crate::dispatch::dispatched;
 use crate::math::multiply_add;
 use crate::path::Mode;
-
-/// Outputs per panel.
-pub(crate) const WIDTH: usize = 16;
 
 /// Rows handled together; more would spill the 16 registers of baseline x86.
 const HEIGHT: usize = if cfg!(target_arch = "aarch64") { 4 } else { 2 };
@@ -36,8 +33,8 @@ dispatched! {
 fn product_body<const FUSED: bool>(product: Product<'_, '_>) {
     let Product { a, panels: packed, mut c, output } = product;
     let (rows, inputs, stride) = (a.rows(), a.width(), c.stride());
-    for panel in panels(c.width(), WIDTH) {
-        let block = &packed[panel.first * inputs..][..WIDTH * inputs];
+    for panel in panels(c.width(), PORTABLE_WIDTH) {
+        let block = &packed[panel.first * inputs..][..PORTABLE_WIDTH * inputs];
         let mut at = 0;
         while at < rows {
             let c = &mut c.data()[at * stride..];
@@ -65,10 +62,10 @@ fn rows_of_panel<const FUSED: bool, const R: usize>(
     // A copy whose address nobody takes stays in registers.
     let start: [_; R] = load(c, stride, panel, output);
     let mut sums = start;
-    for (k, weights) in block.as_chunks::<WIDTH>().0.iter().enumerate() {
+    for (k, weights) in block.as_chunks::<PORTABLE_WIDTH>().0.iter().enumerate() {
         for r in 0..R {
             let value = a[r][k];
-            for j in 0..WIDTH {
+            for j in 0..PORTABLE_WIDTH {
                 sums[r][j] = multiply_add::<FUSED>(value, weights[j], sums[r][j]);
             }
         }
@@ -80,8 +77,8 @@ fn rows_of_panel<const FUSED: bool, const R: usize>(
 #[inline(always)]
 fn pair_product_body<const FUSED: bool>(product: PairProduct<'_, '_>) {
     let PairProduct { a, rows, pairs, panels: packed, outputs, stride, c, output } = product;
-    for panel in panels(outputs, WIDTH) {
-        let block = &packed[panel.first * pairs..][..WIDTH * pairs];
+    for panel in panels(outputs, PORTABLE_WIDTH) {
+        let block = &packed[panel.first * pairs..][..PORTABLE_WIDTH * pairs];
         let mut at = 0;
         while at < rows {
             let c = &mut c[at * stride..];
@@ -108,10 +105,10 @@ fn pair_rows_of_panel<const R: usize>(
 ) {
     let start: [_; R] = load(c, stride, panel, output);
     let mut sums = start;
-    for (k, weights) in block.as_chunks::<WIDTH>().0.iter().enumerate() {
+    for (k, weights) in block.as_chunks::<PORTABLE_WIDTH>().0.iter().enumerate() {
         for r in 0..R {
             let (first, second) = (crate::bf16::to_f32(a[r][2 * k]), crate::bf16::to_f32(a[r][2 * k + 1]));
-            for j in 0..WIDTH {
+            for j in 0..PORTABLE_WIDTH {
                 sums[r][j] += first * f32::from_bits(weights[j] << 16);
                 sums[r][j] += second * f32::from_bits(weights[j] & 0xffff_0000);
             }
@@ -122,8 +119,13 @@ fn pair_rows_of_panel<const R: usize>(
 }
 
 #[inline(always)]
-fn load<const R: usize>(c: &[f32], stride: usize, panel: Panel, output: Output) -> [[f32; WIDTH]; R] {
-    let mut sums = [[0.0; WIDTH]; R];
+fn load<const R: usize>(
+    c: &[f32],
+    stride: usize,
+    panel: Panel,
+    output: Output,
+) -> [[f32; PORTABLE_WIDTH]; R] {
+    let mut sums = [[0.0; PORTABLE_WIDTH]; R];
     if output == Output::Continue {
         for (r, sums) in sums.iter_mut().enumerate() {
             sums[..panel.outputs].copy_from_slice(&c[r * stride + panel.first..][..panel.outputs]);
@@ -134,7 +136,7 @@ fn load<const R: usize>(c: &[f32], stride: usize, panel: Panel, output: Output) 
 
 #[inline(always)]
 fn store<const R: usize>(
-    sums: &[[f32; WIDTH]; R],
+    sums: &[[f32; PORTABLE_WIDTH]; R],
     c: &mut [f32],
     stride: usize,
     panel: Panel,

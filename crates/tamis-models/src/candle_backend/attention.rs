@@ -6,7 +6,8 @@ use candle_core::{D, Tensor};
 
 use super::{CandleBlocks, KeyValues, PositionBias};
 use crate::error::Result;
-use crate::graph::blocks::{Attention, Between, Mask, Queries};
+use crate::graph::blocks::{Attention, Between, Queries};
+use crate::graph::mask::Mask;
 use crate::graph::pack::Pack;
 
 /// Projections of two packs: queries of the one, keys and values of the other.

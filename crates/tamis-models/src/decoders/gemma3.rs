@@ -8,7 +8,7 @@ use super::rotary::{self, Base};
 use super::{Defaults, Family, GgufFamily, GgufRows, HEAD_NORMS, local_layers};
 use crate::error::Result;
 use crate::graph::{BlockNorms, DecoderConfig, Gate, Head, HeadNorms, LocalAttention, RopeConfig};
-use crate::source::config::Fields;
+use crate::source::fields::Fields;
 use crate::weights::gguf::GgufFields;
 
 const NAME: &str = "gemma3";

@@ -6,7 +6,7 @@ use super::rotary::of_all_layers;
 use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, without_window};
 use crate::error::Result;
 use crate::graph::{DecoderConfig, Head, RopeScaling};
-use crate::source::config::Fields;
+use crate::source::fields::Fields;
 use crate::weights::gguf::{GgufFields, ROPE_FACTORS};
 
 const NAME: &str = "llama";

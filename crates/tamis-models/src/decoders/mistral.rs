@@ -7,7 +7,7 @@ use super::rotary::of_all_layers;
 use super::{Defaults, Family, local};
 use crate::error::Result;
 use crate::graph::{DecoderConfig, Head};
-use crate::source::config::Fields;
+use crate::source::fields::Fields;
 
 const NAME: &str = "mistral";
 

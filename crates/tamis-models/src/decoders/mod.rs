@@ -6,17 +6,19 @@
 //! A setting that would change the computation in a way that the graph does not know is refused, never ignored.
 
 mod gemma3;
+mod gguf;
 mod llama;
 mod mistral;
 mod qwen2;
 mod qwen3;
 mod rotary;
 
+pub use self::gguf::GgufWeights;
 use crate::error::Result;
 use crate::graph::{
     AttentionBias, BlockNorms, DecoderConfig, Gate, Head, HeadNorms, LocalAttention, RopeConfig, RopeScaling,
 };
-use crate::source::config::Fields;
+use crate::source::fields::Fields;
 use crate::weights::gguf::GgufFields;
 
 /// All families; a new one is one more line.

@@ -6,7 +6,7 @@ use super::rotary::of_all_layers;
 use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, local, local_layers, without_window};
 use crate::error::Result;
 use crate::graph::{AttentionBias, DecoderConfig, Head, LocalAttention};
-use crate::source::config::Fields;
+use crate::source::fields::Fields;
 use crate::weights::gguf::GgufFields;
 
 const NAME: &str = "qwen2";

@@ -7,7 +7,7 @@ use super::rotary::of_all_layers;
 use super::{Defaults, FEED_FORWARD_NORM, Family, GgufFamily, GgufRows, HEAD_NORMS, without_window};
 use crate::error::Result;
 use crate::graph::{DecoderConfig, Head, HeadNorms};
-use crate::source::config::Fields;
+use crate::source::fields::Fields;
 use crate::weights::gguf::GgufFields;
 
 const NAME: &str = "qwen3";

@@ -8,7 +8,7 @@
 
 use crate::error::Result;
 use crate::graph::{Llama3Scaling, RopeConfig, RopeScaling};
-use crate::source::config::Fields;
+use crate::source::fields::Fields;
 use crate::source::not_computed::refuse_rotary;
 
 /// All settings, in newer files.

@@ -4,9 +4,10 @@
 //! arXiv 1908.10084. Cost a token: two operations a weight in the linear layers, plus attention over the sequence.
 
 use super::blocks::{
-    Activation, Attention, Bias, Blocks, FeedForward, LinearPart, Mask, NormNames, Parameters, Queries,
+    Activation, Attention, Bias, Blocks, FeedForward, LinearPart, NormNames, Parameters, Queries,
 };
 use super::config::{BertActivation, BertConfig};
+use super::mask::Mask;
 use super::pack::{Limits, Pack};
 use super::{Encoder, Sink, pooled};
 use crate::error::Result;

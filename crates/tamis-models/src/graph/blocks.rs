@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use super::mask::Mask;
 use super::pack::Pack;
 use super::relative::Buckets;
 use super::rotary::Rotary;
@@ -307,15 +308,6 @@ impl<R> Clone for Between<'_, R> {
 }
 
 impl<R> Copy for Between<'_, R> {}
-
-/// Who sees whom.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Mask {
-    /// A token sees itself and what is before it.
-    Causal,
-    /// A token sees its whole sequence.
-    Full,
-}
 
 /// Whose attention is wanted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -11,10 +11,10 @@
 use std::sync::Arc;
 
 use super::blocks::{
-    Activation, Attention, Bias, Blocks, FeedForward, HeadNorms, LinearPart, Mask, NormNames, Parameters,
-    Queries,
+    Activation, Attention, Bias, Blocks, FeedForward, HeadNorms, LinearPart, NormNames, Parameters, Queries,
 };
 use super::config::{self, AttentionBias, BlockNorms, DecoderConfig, Gate, Head, RopeConfig};
+use super::mask::Mask;
 use super::pack::{Limits, Pack, split};
 use super::rotary::Rotary;
 use super::window::Window;

@@ -13,6 +13,7 @@ pub(crate) mod bert;
 pub(crate) mod blocks;
 mod config;
 pub(crate) mod decoder;
+pub(crate) mod mask;
 pub(crate) mod pack;
 mod pooled;
 pub(crate) mod relative;

@@ -6,7 +6,7 @@
 //!
 //! The borders of wide buckets are rounded in f32, as in training.
 
-use super::blocks::Mask;
+use super::mask::Mask;
 
 /// The buckets of one stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -13,10 +13,10 @@
 //! [`Blocks::cross_attention`].
 
 use super::blocks::{
-    Activation, Attention, Between, Bias, Blocks, CrossNames, FeedForward, LinearPart, Mask, NormNames,
-    Parameters,
+    Activation, Attention, Between, Bias, Blocks, CrossNames, FeedForward, LinearPart, NormNames, Parameters,
 };
 use super::config::{T5Activation, T5Config, T5Head};
+use super::mask::Mask;
 use super::pack::{Limits, Pack, split, split_lengths};
 use super::relative::Buckets;
 use super::{Encoder, EncoderDecoder, Pair, Sink, pooled};

@@ -7,7 +7,8 @@ use tamis_kernels::{
 
 use super::buffer::Buffer;
 use super::weights::Norm;
-use crate::graph::blocks::{Attention, Mask, Queries};
+use crate::graph::blocks::{Attention, Queries};
+use crate::graph::mask::Mask;
 use crate::graph::pack::Pack;
 
 /// Rotated keys and values of a prefix, packed.

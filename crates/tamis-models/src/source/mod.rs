@@ -14,7 +14,8 @@
 mod beside;
 mod cache;
 pub(crate) mod config;
-mod error;
+pub(crate) mod error;
+pub(crate) mod fields;
 mod folder;
 #[cfg(feature = "hf")]
 mod hub;
@@ -38,11 +39,12 @@ pub use known::{DEFAULT_EMBEDDER, DEFAULT_JUDGE, KNOWN_MODELS, KnownModel};
 pub use name::Source;
 pub use sentence::SentenceConfig;
 
+use crate::decoders::GgufWeights;
 use crate::error::Result;
 use crate::graph::Architecture;
 use crate::prompt::ChatTemplate;
 use crate::tokenizer::{Tokenizer, TokenizerError};
-use crate::weights::gguf::GgufWeights;
+use crate::weights::gguf::GgufFile;
 use crate::weights::{SafetensorsWeights, Weights};
 use folder::ModelFiles;
 
@@ -149,7 +151,7 @@ fn locate(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<(Located,
 pub fn open_tokenizer(name: &str, cache: &Path, progress: &dyn Fn(&str)) -> Result<(Tokenizer, String)> {
     let (located, source) = locate(name, cache, progress)?;
     let tokenizer = match located.files {
-        ModelFiles::Gguf(path) => Tokenizer::from_gguf(&GgufWeights::open(&path)?)?,
+        ModelFiles::Gguf(path) => Tokenizer::from_gguf(&GgufFile::open(&path)?)?,
         ModelFiles::Safetensors { folder, .. } => Tokenizer::from_folder(&folder)?,
     };
     Ok((tokenizer, source))
@@ -178,13 +180,14 @@ fn read_files(files: &ModelFiles, source: String) -> Result<LoadedModel> {
         ModelFiles::Gguf(path) => {
             let weights = GgufWeights::open(path)?;
             let folder = path.parent().unwrap_or(Path::new(""));
-            let tokenizer = Tokenizer::from_gguf(&weights)?;
-            let template = weights.text("tokenizer.chat_template").map(str::to_owned);
+            let tokenizer = Tokenizer::from_gguf(weights.file())?;
+            let template = weights.file().text("tokenizer.chat_template").map(str::to_owned);
             Ok(LoadedModel {
                 architecture: weights.architecture().clone(),
                 chat_template: with_tokens(template, &tokenizer),
                 tokenizer,
                 license: weights
+                    .file()
                     .text("general.license")
                     .map(str::to_owned)
                     .or_else(|| license::of_folder(folder)),

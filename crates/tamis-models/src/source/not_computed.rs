@@ -8,7 +8,7 @@
 use serde_json::Value;
 
 use super::SourceError;
-use super::config::Fields;
+use super::fields::Fields;
 use crate::error::Result;
 use crate::graph::{Architecture, DecoderConfig, HeadNorms, T5Activation, T5Config};
 

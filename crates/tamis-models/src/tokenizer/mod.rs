@@ -15,7 +15,7 @@
 
 mod added;
 mod beside;
-mod error;
+pub(crate) mod error;
 mod gguf;
 mod joined;
 mod pieces;
@@ -23,6 +23,7 @@ mod sentencepiece;
 mod special;
 #[cfg(test)]
 mod tests;
+mod vocabulary;
 
 use std::path::Path;
 use std::sync::OnceLock;

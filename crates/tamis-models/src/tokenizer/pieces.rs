@@ -25,8 +25,17 @@ use serde_json::Value;
 use tokenizers::AddedToken;
 
 use super::Joint;
-use super::gguf::{GPT2_REGEX, LLAMA_CPP_DEFAULT_PUNCTUATION, LLAMA3_REGEX, QWEN2_REGEX};
 use super::sentencepiece::SPACE;
+
+/// GPT-2's split, which the byte-level pre-tokenizer has built in.
+pub(super) const GPT2_REGEX: &str =
+    r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)|\s+";
+/// Llama 3's.
+pub(super) const LLAMA3_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// Qwen 2's: Llama 3's with single digits.
+pub(super) const QWEN2_REGEX: &str = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+";
+/// The first of the four splits that llama.cpp calls `default`.
+pub(super) const LLAMA_CPP_DEFAULT_PUNCTUATION: &str = r"[\p{P}\$\+<=>\^~\|]+";
 
 /// Bytes after which a piece ends at the next border.
 const PIECE_BYTES: usize = 16 << 10;

@@ -17,7 +17,7 @@ use tokenizers::normalizers::replace::Replace;
 use tokenizers::normalizers::utils::Sequence as NormalizerSequence;
 
 use super::TokenizerError;
-use super::gguf::Vocabulary;
+use super::vocabulary::Vocabulary;
 
 /// What stands for a space.
 pub(super) const SPACE: &str = "\u{2581}";

@@ -8,7 +8,7 @@
 //! Not for: arithmetic on quantised blocks (slower than f32 for this work; see `docs/design.md`), or writing weights.
 
 mod convert;
-mod error;
+pub(crate) mod error;
 mod file;
 pub mod gguf;
 mod memory;
@@ -78,7 +78,7 @@ pub trait Weights: Send + Sync {
 }
 
 /// The error for a name that is not there, with the nearest one that is.
-fn missing(file: &str, name: &str, names: &[String]) -> WeightsError {
+pub(crate) fn missing(file: &str, name: &str, names: &[String]) -> WeightsError {
     WeightsError::MissingTensor {
         file: file.to_owned(),
         tensor: name.to_owned(),

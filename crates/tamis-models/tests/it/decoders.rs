@@ -4,11 +4,11 @@ use std::path::Path;
 
 use serde_json::{Value, json};
 use tamis_kernels::{Dtype, Path as NumericPath};
+use tamis_models::GgufWeights;
 use tamis_models::build::{Backend, build_causal};
 use tamis_models::graph::Architecture;
 use tamis_models::source::open_model;
 use tamis_models::weights::Weights;
-use tamis_models::weights::gguf::GgufWeights;
 
 use crate::reference::{fixture, json};
 

@@ -7,7 +7,7 @@ use std::sync::OnceLock;
 use proptest::prelude::*;
 use serde::Deserialize;
 use tamis_models::tokenizer::{Joint, Tokenizer};
-use tamis_models::weights::gguf::GgufWeights;
+use tamis_models::weights::gguf::GgufFile;
 
 use crate::weights::fixture;
 
@@ -154,7 +154,7 @@ fn long_documents_are_cut_without_a_mark_before_each_piece() {
 
 /// The tokenizer of a GGUF file.
 fn of_gguf(name: &str) -> Tokenizer {
-    Tokenizer::from_gguf(&GgufWeights::open(&fixture(&format!("joined/{name}.gguf"))).unwrap()).unwrap()
+    Tokenizer::from_gguf(&GgufFile::open(&fixture(&format!("joined/{name}.gguf"))).unwrap()).unwrap()
 }
 
 #[test]

@@ -3,7 +3,7 @@
 use proptest::prelude::*;
 use tamis_models::source::{DEFAULT_EMBEDDER, DEFAULT_JUDGE, default_cache, open_model};
 use tamis_models::tokenizer::Tokenizer;
-use tamis_models::weights::gguf::GgufWeights;
+use tamis_models::weights::gguf::GgufFile;
 
 use crate::weights::fixture;
 
@@ -14,7 +14,7 @@ fn cases() -> Vec<serde_json::Value> {
 }
 
 fn tiny() -> Tokenizer {
-    Tokenizer::from_gguf(&GgufWeights::open(&fixture("gguf_tiny.gguf")).unwrap()).unwrap()
+    Tokenizer::from_gguf(&GgufFile::open(&fixture("gguf_tiny.gguf")).unwrap()).unwrap()
 }
 
 /// Every case in full, and its beginnings.

@@ -6,10 +6,10 @@ use std::sync::Mutex;
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use tamis_kernels::Path as NumericPath;
+use tamis_models::GgufWeights;
 use tamis_models::build::{Backend, build_causal, build_encoder, build_encoder_decoder};
 use tamis_models::graph::{Architecture, BertActivation, BertConfig, Task, check};
 use tamis_models::source::LoadedModel;
-use tamis_models::weights::gguf::GgufWeights;
 use tamis_models::weights::{MemoryWeights, UnusedCause, Weights, WeightsError};
 use tamis_models::{Error, Result};
 

@@ -4,9 +4,9 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
+use tamis_models::GgufWeights;
 use tamis_models::graph::{Architecture, Head};
 use tamis_models::source::open_model;
-use tamis_models::weights::gguf::GgufWeights;
 use tamis_models::weights::{SafetensorsWeights, Weights, WeightsError};
 use tamis_models::{Error, Result};
 
@@ -374,6 +374,6 @@ fn open_all(bytes: &[u8]) {
         for name in weights.names() {
             let _ = weights.load(&name, &weights.shape(&name).unwrap());
         }
-        let _ = tamis_models::tokenizer::Tokenizer::from_gguf(&weights);
+        let _ = tamis_models::tokenizer::Tokenizer::from_gguf(weights.file());
     }
 }

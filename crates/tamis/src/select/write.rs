@@ -7,7 +7,7 @@ use arrow_array::builder::{FixedSizeBinaryBuilder, Float64Builder, StringBuilder
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
-use tamis_core::{Fingerprint, FingerprintChange, Rule, column};
+use tamis_core::{Digest, Fingerprint, FingerprintChange, Rule, column};
 use tamis_io::corpus::{Block, CorpusError, CorpusResult, KeptWriter};
 use tamis_io::run::{CorpusVersion, RunDirectory, SelectionDir, ShardRecord, shard_name};
 use tamis_io::sidecar::SidecarWriter;
@@ -303,37 +303,43 @@ impl Project {
             files.push(OutputFile { path, bytes });
         }
         let out = out.location("");
+        let [first, own] = receipt_paths(directory, &open.path, &out)?;
         let receipt = OutputReceipt { format_version: tamis_io::run::FORMAT_VERSION, out, files };
         let bytes = serde_json::to_vec_pretty(&receipt)
             .map_err(|error| Error::state(format!("output receipt: {error}"), String::new()))?;
-        let (store, path) = (self.run.store(), receipt_path(directory, &open.path)?);
-        let stands = store.create_new(&path, &bytes)? == Created::Existed;
-        // One that says nothing, of a store that is not atomic, gives way.
-        if stands && serde_json::from_slice::<OutputReceipt>(&store.read(&path)?).is_err() {
-            store.remove(&path)?;
-            store.create_new(&path, &bytes)?;
+        let store = self.run.store();
+        if store.create_new(&first, &bytes)? == Created::New {
+            return Ok(());
         }
+        let path = match output_receipt(store, &first)? {
+            // The same documents were put into another place before.
+            Some(stands) if stands.out != receipt.out => own,
+            _ => first,
+        };
+        // What stands there is of files that are gone, or says nothing, on a store that is not atomic.
+        if store.exists(&path)? && store.read(&path)? != bytes {
+            store.remove(&path)?;
+        }
+        store.create_new(&path, &bytes)?;
         Ok(())
     }
 
     /// Whether an earlier call wrote the kept documents of a shard to this place, and they are still there.
     fn is_written(&self, shard: &ShardRecord, directory: &SelectionDir, out: &Store) -> Result<bool> {
-        let path = receipt_path(directory, &shard.path)?;
-        let store = self.run.store();
-        if !store.exists(&path)? {
-            return Ok(false);
-        }
-        let bytes = store.read(&path)?;
-        let Ok(receipt) = serde_json::from_slice::<OutputReceipt>(&bytes) else { return Ok(false) };
-        if receipt.out != out.location("") {
-            return Ok(false);
-        }
-        for file in &receipt.files {
-            if out.size(&file.path)? != Some(file.bytes) {
-                return Ok(false);
+        let place = out.location("");
+        for path in receipt_paths(directory, &shard.path, &place)? {
+            let Some(receipt) = output_receipt(self.run.store(), &path)? else { continue };
+            if receipt.out != place {
+                continue;
             }
+            for file in &receipt.files {
+                if out.size(&file.path)? != Some(file.bytes) {
+                    return Ok(false);
+                }
+            }
+            return Ok(true);
         }
-        Ok(true)
+        Ok(false)
     }
 }
 
@@ -469,9 +475,20 @@ fn added_shards(run: &RunDirectory, version: &CorpusVersion, change: &Fingerprin
     None
 }
 
-fn receipt_path(directory: &SelectionDir, shard_path: &str) -> Result<String> {
+/// Where the receipt of a shard's kept documents stands: that of the first place they were put into, and that of this one.
+fn receipt_paths(directory: &SelectionDir, shard_path: &str, out: &str) -> Result<[String; 2]> {
     let name = shard_name(shard_path)?;
-    Ok(format!("selections/{}/outputs/{name}.json", directory.plan().name))
+    let folder = format!("selections/{}/outputs", directory.plan().name);
+    let place = Digest::of(out.as_bytes()).to_string();
+    Ok([format!("{folder}/{name}.json"), format!("{folder}/.places/{}/{name}.json", &place[..8])])
+}
+
+/// A receipt, if there is one that says something.
+fn output_receipt(store: &Store, path: &str) -> Result<Option<OutputReceipt>> {
+    if !store.exists(path)? {
+        return Ok(None);
+    }
+    Ok(serde_json::from_slice(&store.read(path)?).ok())
 }
 
 /// Rows of a decisions file that are not written yet.

@@ -208,26 +208,32 @@ fn workers_that_select_together_give_the_bytes_of_one() {
         };
 
         // One after the other, as a scheduler calls them, until every one is done.
-        let [run, kept] = [folder(), folder()];
-        let mut left = vec!["2/3", "3/3", "1/3"];
-        let mut rounds = 0;
-        while !left.is_empty() {
-            rounds += 1;
-            assert!(rounds < 9, "{by}: {left:?} never end");
-            left.retain(|worker| {
-                let score =
-                    ScoreOptions { worker: Worker::parse(worker).unwrap(), ..ScoreOptions::default() };
-                match open(corpus.path(), run.path(), 1, &Silent).run_selection(&options(kept.path()), score)
-                {
-                    Ok(_) => false,
-                    Err(error) => {
-                        assert!(matches!(error, Error::Waiting { .. }), "{by}: {error}");
-                        true
+        let in_turn = |run: &Path, kept: &Path| {
+            let mut left = vec!["2/3", "3/3", "1/3"];
+            let mut rounds = 0;
+            while !left.is_empty() {
+                rounds += 1;
+                assert!(rounds < 9, "{by}: {left:?} never end");
+                left.retain(|worker| {
+                    let score =
+                        ScoreOptions { worker: Worker::parse(worker).unwrap(), ..ScoreOptions::default() };
+                    match open(corpus.path(), run, 1, &Silent).run_selection(&options(kept), score) {
+                        Ok(_) => false,
+                        Err(error) => {
+                            assert!(matches!(error, Error::Waiting { .. }), "{by}: {error}");
+                            true
+                        }
                     }
-                }
-            });
-        }
+                });
+            }
+        };
+        let [run, kept] = [folder(), folder()];
+        in_turn(run.path(), kept.path());
         same(run.path(), kept.path(), "one after the other");
+        // The same documents once more, to another place.
+        let elsewhere = folder();
+        in_turn(run.path(), elsewhere.path());
+        assert_same(&snapshot(elsewhere.path()), &snapshot(kept_alone.path()), by);
 
         // Together, waiting for each other.
         let [run, kept] = [folder(), folder()];

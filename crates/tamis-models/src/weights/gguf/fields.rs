@@ -5,7 +5,7 @@ use super::header::Header;
 use super::value::Value;
 use super::{WeightFile, data_type_error};
 use crate::error::{Error, Result};
-use crate::source::SourceError;
+use crate::source::error::SourceError;
 
 /// The tensor of Llama 3's rotary scaling: a factor for each wavelength.
 pub(crate) const ROPE_FACTORS: &str = "rope_freqs.weight";
