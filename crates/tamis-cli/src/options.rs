@@ -137,6 +137,14 @@ pub(crate) fn select(args: &Select, given: &Given) -> Result<SelectOptions> {
         _ if is_stored => None,
         name => Some(signal(name, &args.signal, args.tokenizer.as_deref())?),
     };
+    if let (Some(rule), true) = (args.rule, args.around.is_some() || args.stratum.is_some())
+        && rule != Rule::Band
+    {
+        return Err(Error::usage(
+            format!("a centre or strata belong to the rule `band`, and `--rule {rule}` is another"),
+            "write --rule band, or leave --around and --stratum out",
+        ));
+    }
     let implied = (args.around.is_some() || args.stratum.is_some()).then_some(Rule::Band);
     let around = args.around.as_deref().map(|text| {
         Quantile::parse(text).map_err(|error| {

@@ -45,8 +45,8 @@ pub(crate) fn store_beside(beside: &Store, folder: &Path) -> Result<Store> {
 /// Where a path or URL leads, whether it exists or not.
 fn resolved(path: &Path) -> Option<PathBuf> {
     if let Some(url) = as_url(path) {
-        return match url.strip_prefix("file://") {
-            Some(local) => resolved(Path::new(local)),
+        return match Store::path_of(url).ok()? {
+            Some(local) => resolved(&local),
             // As a path without a root it lies in no local folder.
             None => Some(PathBuf::from(url.trim_end_matches('/'))),
         };
@@ -65,6 +65,21 @@ fn resolved(path: &Path) -> Option<PathBuf> {
         }
     }
     Some(resolved)
+}
+
+/// Where a location leads, however it was spelt.
+pub(crate) fn place_of(location: &str) -> String {
+    resolved(Path::new(location)).map_or_else(|| location.to_owned(), |place| place.display().to_string())
+}
+
+/// Says of a store that what is put there ends with the process.
+pub(crate) fn tell_fleeting(store: &Store, what: &str, observer: &dyn crate::Observer) {
+    if store.is_fleeting() {
+        let location = store.location("");
+        observer.warn(&format!(
+            "{what} `{location}` is in the memory of this process: nothing of it stays when it ends"
+        ));
+    }
 }
 
 /// The way from one folder to another inside it; `None` where it lies elsewhere.
@@ -294,6 +309,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let url = format!("file://{}", folder.path().display());
         assert!(refused(&url, folder.path().join("kept").to_str().unwrap()));
+        std::fs::create_dir(folder.path().join("a b")).unwrap();
+        let spaced = folder.path().join("a b");
+        for spelt in [
+            format!("{url}/a%20b/kept"),
+            format!("{url}/./a%20b/kept").replace("file://", "file://localhost"),
+        ] {
+            assert!(refused(spaced.to_str().unwrap(), &spelt), "{spelt}");
+            let corpus = format!("{url}/a%20b");
+            assert!(refuse_inside_corpus(&corpus, "--out", Path::new(&spelt)).is_err(), "{spelt}");
+        }
+        assert!(store_at(Path::new("file://")).is_err() && store_at(Path::new("file://a")).is_err());
         store_at(Path::new("memory://places")).unwrap().create_new("object", b"x").unwrap();
         assert!(store_at(Path::new("memory://places/object")).is_err());
     }

@@ -80,11 +80,13 @@ impl Project {
             By::Named(asked) => {
                 let name = asked.stored_name();
                 match self.run.signals()?.iter().any(|signal| signal.record().name == name) {
-                    true => self.plan_stored(&read, &self.run.resolve(&name)?, Some(asked))?,
+                    true => {
+                        self.plan_stored(&read, &self.run.resolve(&name)?, Some(asked), options.worker)?
+                    }
                     false => self.plan_asked(&read, asked, options)?,
                 }
             }
-            By::Stored(name) => self.plan_stored(&read, &self.run.resolve(name)?, None)?,
+            By::Stored(name) => self.plan_stored(&read, &self.run.resolve(name)?, None, options.worker)?,
         };
         let main = signals.len().checked_sub(1);
         let again = match (options.failed, signals.last().map(|signal| &signal.standing)) {
@@ -96,7 +98,7 @@ impl Project {
         };
         if let Some(tokenizer) = tokenizer {
             let asked = TokensOptions { tokenizer: tokenizer.to_owned() }.into();
-            let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
+            let beside = ScoreOptions { beside: true, worker: options.worker, ..ScoreOptions::default() };
             signals.extend(self.plan_asked(&read, &asked, beside)?);
         }
         Ok(Plan {
@@ -166,14 +168,15 @@ impl Project {
         read: &[(usize, ShardRecord)],
         stored: &SignalDir,
         asked: Option<&SignalOptions>,
+        worker: Worker,
     ) -> Result<Vec<SignalPlan>> {
-        let alone = ScoreOptions::default();
-        let main = self.going_on(read, stored, alone)?;
+        let share = ScoreOptions { worker, ..ScoreOptions::default() };
+        let main = self.going_on(read, stored, share)?;
         let begun = stored_options_of(stored.record()).or_else(|| asked.cloned());
         let mut plans = Vec::new();
         let complete = main.documents == 0 && read.len() == self.corpus.shards().len();
         if let (Some(first), false) = (begun.and_then(|begun| begun.definition().first()), complete) {
-            plans = self.plan_asked(read, &first, alone)?;
+            plans = self.plan_asked(read, &first, share)?;
         }
         plans.push(main);
         Ok(plans)

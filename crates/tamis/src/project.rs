@@ -12,7 +12,7 @@ use tamis_io::store::Store;
 use crate::corpus_options::CorpusOptions;
 use crate::places::{
     refuse_inside_corpus, refuse_inside_pattern, refuse_output_inside_corpus, refuse_run_among_kept,
-    refuse_shared_folder, store_at,
+    refuse_shared_folder, store_at, tell_fleeting,
 };
 use crate::{Error, Observer, Result};
 
@@ -65,6 +65,7 @@ impl Project {
         let project =
             Self::open_with(corpus, store_at(run)?, threads, observer, RunDirectory::open_or_create)?;
         project.tell_left_out();
+        tell_fleeting(project.run.store(), "--run", &*project.observer);
         Ok(project)
     }
 

@@ -20,7 +20,7 @@ impl Project {
         version: &CorpusVersion,
         what: &str,
         wait: bool,
-        missing: impl Fn() -> Result<usize>,
+        mut missing: impl FnMut() -> Result<usize>,
     ) -> Result<()> {
         let mut said = 0;
         loop {

@@ -233,9 +233,9 @@ tamis::each_signal!(signal_flags);
 
 pub(crate) use ngram::words;
 
-/// Every signal's name.
-fn signal_names() -> String {
-    SignalOptions::ALL.iter().map(|(name, _)| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+/// Names as help has them.
+fn names(names: impl Iterator<Item = &'static str>) -> String {
+    names.map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
 }
 
 /// What each signal says of a document, and examples.
@@ -272,7 +272,7 @@ pub(crate) struct Select {
         long,
         value_name = "SIGNAL",
         help_heading = "Selection",
-        help = format!("`random`, {}, or SIGNAL.COLUMN such as `ask-llm.p_yes`.", signal_names())
+        help = format!("`random`, {}, or SIGNAL.COLUMN such as `ask-llm.p_yes`.", names(SignalOptions::scores()))
     )]
     pub by: String,
     /// How scores become a selection [default: the signal's own, see docs/signals.md].
@@ -332,7 +332,7 @@ pub(crate) struct Select {
 /// `tamis score`
 #[derive(Debug, Args)]
 pub(crate) struct Score {
-    #[arg(value_name = "SIGNAL", help = signal_names())]
+    #[arg(value_name = "SIGNAL", help = names(SignalOptions::ALL.iter().map(|(name, _)| *name)))]
     pub name: String,
     #[command(flatten)]
     pub corpus: CorpusArgs,

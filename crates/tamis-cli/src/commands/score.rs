@@ -14,6 +14,16 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     flags::refuse_of_other_signals(context.given, &args.name, flags::Command::Score)?;
     let asked = signals(&args.name, &args.signal, args.tokenizer.as_deref())?;
     flags::refuse_of_servers(context.given, &asked, flags::Command::Score)?;
+    if let (None, Some(flag)) =
+        (&args.sample, ["against", "sample_seed"].into_iter().find(|flag| context.given.has(flag)))
+    {
+        let flag = flag.replace('_', "-");
+        return Err(tamis::Error::usage(
+            format!("`--{flag}` says nothing without `--sample`"),
+            format!("add --sample 1%, or leave --{flag} out"),
+        )
+        .into());
+    }
     let max_failed = options::share("--max-failed", &args.corpus.max_failed)?;
     if let (Some(id), [asked, ..]) = (&args.show_prompt, asked.as_slice()) {
         let needed = || tamis::Error::usage("--show-prompt needs a corpus", "name the corpus");

@@ -153,16 +153,28 @@ impl Store {
             return Ok(local::open(Path::new(location)));
         };
         if scheme == "file" {
-            let invalid = |problem: &str| StoreError::InvalidLocation {
-                location: location.to_owned(),
-                problem: problem.to_owned(),
-            };
-            let url = url::Url::parse(location).map_err(|error| invalid(&error.to_string()))?;
-            let path = url.to_file_path().map_err(|()| invalid("not an absolute path on this machine"))?;
-            return Ok(local::open(&path));
+            return Ok(local::open(&path_of_file_url(location)?));
         }
         let (objects, name) = object::open(location)?;
         Ok((Self { inner: Inner::Object(objects) }, name))
+    }
+
+    /// The path on this machine that a user named, as a path or as a `file://` URL; `None` for another URL.
+    ///
+    /// # Errors
+    /// A `file://` URL that is no path on this machine.
+    pub fn path_of(location: &str) -> StoreResult<Option<PathBuf>> {
+        match split_url(location) {
+            None => Ok(Some(PathBuf::from(location))),
+            Some(("file", _)) => path_of_file_url(location).map(Some),
+            Some(_) => Ok(None),
+        }
+    }
+
+    /// Whether what is put here is gone when the process ends.
+    #[must_use]
+    pub fn is_fleeting(&self) -> bool {
+        matches!(&self.inner, Inner::Object(objects) if objects.location("").starts_with("memory://"))
     }
 
     /// The store of a folder inside this one.
@@ -393,6 +405,20 @@ impl Found {
             Self::Odd { path, .. } => path,
         }
     }
+}
+
+/// The path of a `file://` URL.
+fn path_of_file_url(location: &str) -> StoreResult<PathBuf> {
+    let invalid = |problem: &str| StoreError::InvalidLocation {
+        location: location.to_owned(),
+        problem: problem.to_owned(),
+    };
+    let url = url::Url::parse(location).map_err(|error| invalid(&error.to_string()))?;
+    // A URL without a path would be the root of the file system.
+    if split_url(location).is_none_or(|(_, rest)| !rest.contains('/')) {
+        return Err(invalid("not an absolute path on this machine"));
+    }
+    url.to_file_path().map_err(|()| invalid("not an absolute path on this machine"))
 }
 
 /// Scheme and rest of a URL; `None` for a local path (a single letter before `://` is a drive, not a scheme).

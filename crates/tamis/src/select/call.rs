@@ -44,6 +44,13 @@ impl SelectOptions {
             (_, _) if is_full => Ok(None),
             (signal, name) => {
                 let named = SignalOptions::named(name)?;
+                if column.is_none() && !SignalOptions::scores().any(|kind| kind == named.kind()) {
+                    let scores = SignalOptions::scores().collect::<Vec<_>>().join(", ");
+                    return Err(Error::usage(
+                        format!("signal `{name}` is not a score"),
+                        format!("select by one of {scores}"),
+                    ));
+                }
                 match signal {
                     None => Ok(Some(named)),
                     Some(signal) if std::mem::discriminant(signal) == std::mem::discriminant(&named) => {

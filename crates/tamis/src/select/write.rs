@@ -17,7 +17,7 @@ use tamis_samplers::Cut;
 use super::candidates::{Candidates, Fate};
 use super::reason;
 use super::{Labelled, SharedTally, Tally, smallest};
-use crate::places::{CLAIM, store_beside};
+use crate::places::{CLAIM, place_of, store_beside, tell_fleeting};
 use crate::pool::{self, Feed, InOrder};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
@@ -77,7 +77,11 @@ struct Decided {
 impl Project {
     pub(super) fn out(&self, directory: &SelectionDir, options: &SelectOptions) -> Result<Store> {
         match &options.out {
-            Some(folder) => store_beside(self.run.store(), folder),
+            Some(folder) => {
+                let out = store_beside(self.run.store(), folder)?;
+                tell_fleeting(&out, "--out", &*self.observer);
+                Ok(out)
+            }
             None => Ok(directory.documents()?),
         }
     }
@@ -127,10 +131,21 @@ impl Project {
         )?;
         self.observer.end();
         let place = out.map(|(out, _)| out);
+        let mut said = false;
         self.wait_for(version, &directory.plan().name, score.wait, || {
             let mut missing = 0;
             for shard in &others {
-                missing += usize::from(!self.is_finished(shard, directory, place)?);
+                if self.is_finished(shard, directory, place)? {
+                    continue;
+                }
+                missing += 1;
+                if let (false, Some(elsewhere)) = (said, self.written_elsewhere(shard, directory)?) {
+                    said = true;
+                    self.observer.warn(&format!(
+                        "the kept documents of shard `{}` were put into `{elsewhere}`: workers of one selection need the same --out",
+                        shard.path
+                    ));
+                }
             }
             Ok(missing)
         })?;
@@ -140,6 +155,16 @@ impl Project {
             Ok(())
         })?;
         Ok(tally.into_inner())
+    }
+
+    /// Where the kept documents of a shard were put that are not where they are looked for.
+    fn written_elsewhere(&self, shard: &ShardRecord, directory: &SelectionDir) -> Result<Option<String>> {
+        // A selection that was finished before is put into another place now.
+        if directory.read_manifest::<serde_json::Value>()?.is_some() {
+            return Ok(None);
+        }
+        let [first, _] = receipt_paths(directory, &shard.path, "")?;
+        Ok(output_receipt(self.run.store(), &first)?.map(|receipt| receipt.out))
     }
 
     /// Whether another worker has finished a shard.
@@ -302,8 +327,9 @@ impl Project {
             let bytes = out.size(&path)?.unwrap_or(0);
             files.push(OutputFile { path, bytes });
         }
+        let place = place_of(&out.location(""));
         let out = out.location("");
-        let [first, own] = receipt_paths(directory, &open.path, &out)?;
+        let [first, own] = receipt_paths(directory, &open.path, &place)?;
         let receipt = OutputReceipt { format_version: tamis_io::run::FORMAT_VERSION, out, files };
         let bytes = serde_json::to_vec_pretty(&receipt)
             .map_err(|error| Error::state(format!("output receipt: {error}"), String::new()))?;
@@ -313,7 +339,7 @@ impl Project {
         }
         let path = match output_receipt(store, &first)? {
             // The same documents were put into another place before.
-            Some(stands) if stands.out != receipt.out => own,
+            Some(stands) if place_of(&stands.out) != place => own,
             _ => first,
         };
         // What stands there is of files that are gone, or says nothing, on a store that is not atomic.
@@ -326,10 +352,10 @@ impl Project {
 
     /// Whether an earlier call wrote the kept documents of a shard to this place, and they are still there.
     fn is_written(&self, shard: &ShardRecord, directory: &SelectionDir, out: &Store) -> Result<bool> {
-        let place = out.location("");
+        let place = place_of(&out.location(""));
         for path in receipt_paths(directory, &shard.path, &place)? {
             let Some(receipt) = output_receipt(self.run.store(), &path)? else { continue };
-            if receipt.out != place {
+            if place_of(&receipt.out) != place {
                 continue;
             }
             for file in &receipt.files {

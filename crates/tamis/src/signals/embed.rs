@@ -49,6 +49,7 @@ impl Default for EmbedOptions {
 impl Named for EmbedOptions {
     const NAME: &'static str = "embed";
     const HELP: &'static str = "its embedding, for density";
+    const IS_SCORE: bool = false;
 
     fn named(name: &str) -> Option<Self> {
         (name == Self::NAME).then(Self::default)

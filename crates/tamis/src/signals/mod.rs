@@ -41,6 +41,8 @@ pub trait Named: Sized {
     const NAME: &'static str;
     /// What it says of a document, in one line.
     const HELP: &'static str;
+    /// Whether a selection can be by it.
+    const IS_SCORE: bool = true;
     /// Columns that are logarithms, so that no weight can be made of them, and the column that is none.
     const LOGARITHMS: (&'static [&'static str], &'static str) = (&[], "");
 
@@ -229,6 +231,13 @@ macro_rules! register {
         impl SignalOptions {
             /// Every signal that can be asked for: its name and what it says of a document.
             pub const ALL: &[(&str, &str)] = &[$((<$options as Named>::NAME, <$options as Named>::HELP),)*];
+
+            /// The names of those that a selection can be by.
+            pub fn scores() -> impl Iterator<Item = &'static str> {
+                [$((<$options as Named>::NAME, <$options as Named>::IS_SCORE),)*]
+                    .into_iter()
+                    .filter_map(|(name, is_score)| is_score.then_some(name))
+            }
 
             /// Default options of a signal by its name: one of [`SignalOptions::ALL`], or `perplexity:CHECKPOINT`.
             ///

@@ -493,7 +493,11 @@ mod processes {
             let phase = phase.into_iter().find(|phase| place.contains(phase)).unwrap_or("elsewhere");
             *places.entry(phase).or_default() += 1;
         }
-        assert!(kills < 20 || places.contains_key("/pairs") && places.contains_key("/results"), "{places:?}");
+        // So many that none of the stages can be missed: as in `make torture`.
+        assert!(
+            kills < 100 || places.contains_key("/pairs") && places.contains_key("/results"),
+            "{places:?}"
+        );
     }
 
     #[test]
