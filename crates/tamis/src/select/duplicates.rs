@@ -1,8 +1,9 @@
 //! Which of several documents with one id, or with one text, stays.
 //!
 //! Of equal ids the row with the smallest text digest, then raw-line digest, stays; of equal texts the one with the
-//! smallest document key. Nothing depends on the names or the order of shards: rows that are equal in all of that are equal
-//! byte for byte, and any one of them may stand for the others.
+//! smallest document key. Rows that are equal in all of that are equal byte for byte, any one of them may stand for the others, and
+//! nothing depends on the names or the order of shards. (Rows of Parquet have no lines: where they differ in other columns alone, the
+//! one whose shard comes first by path stays.)
 //!
 //! A row that loses to another of its id, or that is vetoed, stands for no text: otherwise a text would vanish although
 //! another row has it. So of each text exactly one row stays, unless all of its rows are out for another reason. A veto names

@@ -1,7 +1,7 @@
 //! Documents that are equal in one column of the inventory: which of each group stays, and which lose.
 //!
 //! A grouping ([`crate::groups`]) by that column; the payload is what decides who stays. Members that are equal in all of it are
-//! equal byte for byte, and the first of them stays.
+//! equal byte for byte, but for other columns of Parquet, whose rows have no lines; the first of them stays.
 //!
 //! Memory: that of the grouping, and one bit a document.
 

@@ -1,7 +1,7 @@
 //! `ask-llm`: P(yes) of a judge that is loaded here or stands behind a server (arXiv 2402.09668, section 3.1).
 
 use serde::{Deserialize, Serialize};
-use tamis_io::run::{CorpusVersion, Repeatability, SignalDir};
+use tamis_io::run::{CorpusVersion, SignalDir};
 use tamis_models::ask_llm::{AskLlm, AskLlmOptions, Judge, JudgeDiagnostics, Long as ModelLong};
 use tamis_models::prompt::{PromptSet, Rendering, builtin};
 use tamis_remote::{Endpoint, JudgeOptions, RemoteJudge};
@@ -95,17 +95,8 @@ impl Definition for AskOptions {
     }
 
     fn build(&self, observer: &dyn Observer) -> Result<Ready> {
-        Ok(if is_server(&self.model) {
-            Ready {
-                signal: Box::new(behind_server(self, observer)?),
-                repeatability: Repeatability::BatchVariant,
-            }
-        } else {
-            Ready {
-                signal: Box::new(loaded(self, observer)?),
-                repeatability: models::repeatability(self.engine, self.device),
-            }
-        })
+        let place = (self.engine, self.device);
+        Ready::served_or(&self.model, || behind_server(self, observer), place, || loaded(self, observer))
     }
 
     fn unify(&mut self, digest: &str) -> Option<&'static str> {

@@ -1,13 +1,11 @@
 //! `embed`: sentence embeddings, by a model that is loaded here or stands behind a server.
 
 use serde::{Deserialize, Serialize};
-use tamis_io::run::Repeatability;
 use tamis_models::embed::{Embed, EmbedOptions as ModelOptions, Embedder, Precision};
 use tamis_remote::{Endpoint, RemoteEmbed};
 
 use super::{Definition, Named, Ready};
 use crate::model_options::{Device, Dtype, Engine, ServerOptions};
-use crate::models::is_server;
 use crate::{Observer, Result, models, servers};
 
 /// Sentence embeddings.
@@ -74,17 +72,8 @@ impl Definition for EmbedOptions {
     }
 
     fn build(&self, observer: &dyn Observer) -> Result<Ready> {
-        Ok(if is_server(&self.model) {
-            Ready {
-                signal: Box::new(self.behind_server(observer)?),
-                repeatability: Repeatability::BatchVariant,
-            }
-        } else {
-            Ready {
-                signal: Box::new(self.loaded(observer)?),
-                repeatability: models::repeatability(self.engine, self.device),
-            }
-        })
+        let place = (self.engine, self.device);
+        Ready::served_or(&self.model, || self.behind_server(observer), place, || self.loaded(observer))
     }
 
     fn unify(&mut self, _digest: &str) -> Option<&'static str> {

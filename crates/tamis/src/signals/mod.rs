@@ -9,7 +9,8 @@ use serde::{Deserialize, Serialize};
 use tamis_core::{Signal, SignalInfo};
 use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 
-use crate::model_options::ServerOptions;
+use crate::model_options::{Device, Engine, ServerOptions};
+use crate::models::{self, is_server};
 use crate::planned::SignalPlan;
 use crate::project::Project;
 use crate::scoring::{ScoreOptions, ScoreReport};
@@ -60,6 +61,20 @@ impl Ready {
     /// The same documents give the same bits, however they are batched.
     fn exact(signal: impl Signal + 'static) -> Self {
         Self { signal: Box::new(signal), repeatability: Repeatability::Exact }
+    }
+
+    /// By a server where the model's source is the address of one, else by a model that is loaded here.
+    fn served_or<S: Signal + 'static, L: Signal + 'static>(
+        model: &str,
+        served: impl FnOnce() -> Result<S>,
+        (engine, device): (Engine, Device),
+        loaded: impl FnOnce() -> Result<L>,
+    ) -> Result<Self> {
+        Ok(if is_server(model) {
+            Self { signal: Box::new(served()?), repeatability: Repeatability::BatchVariant }
+        } else {
+            Self { signal: Box::new(loaded()?), repeatability: models::repeatability(engine, device) }
+        })
     }
 }
 
@@ -345,7 +360,7 @@ impl SignalOptions {
 
     /// The model or tokenizer that is loaded here; `None` where there is none, or where a server has it.
     pub(crate) fn local_model(&self) -> Result<Option<&str>> {
-        Ok(self.definition().model()?.filter(|model| !crate::models::is_server(model)))
+        Ok(self.definition().model()?.filter(|model| !is_server(model)))
     }
 
     /// These options, but a server is asked as often and as fast as `asked` says, where that says anything: it changes no
