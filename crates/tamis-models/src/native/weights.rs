@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::graph::blocks::{LinearPart, NormNames};
 use crate::weights::Weights;
 
-/// A table of embeddings, in the number format of the path.
+/// A table of embeddings, in the number format of the path; for int8 in f32.
 #[derive(Debug)]
 pub(crate) struct Table {
     width: usize,
@@ -55,13 +55,13 @@ impl Table {
         width: usize,
     ) -> Result<(Self, Linear)> {
         let values = weights.load(name, &[rows, width])?;
-        let matrix = Arc::new(PackedMatrix::pack(&values, rows, width, path));
+        let matrix = Arc::new(PackedMatrix::pack_sensitive(&values, rows, width, path));
         Ok((Self::new(path, width, values), Linear { matrix, bias: None }))
     }
 
     fn new(path: Path, width: usize, values: Vec<f32>) -> Self {
         let values = match path.dtype() {
-            Dtype::F32 => Values::F32(values),
+            Dtype::F32 | Dtype::Int8 => Values::F32(values),
             Dtype::Bf16 => {
                 let mut rounded = vec![0; values.len()];
                 bf16::from_f32_slice(&values, &mut rounded);
