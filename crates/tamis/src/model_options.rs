@@ -13,6 +13,8 @@ pub enum Dtype {
     Bf16,
     /// 32-bit floats.
     F32,
+    /// 8-bit integers with scales, where somebody asks for them; heads, norms and attention in f32. Not for perplexity.
+    Int8,
 }
 
 /// Which implementation of the graphs computes.

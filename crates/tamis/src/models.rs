@@ -39,6 +39,7 @@ pub(crate) fn backend(dtype: Dtype, engine: Engine, device: Device) -> Backend {
         (Engine::Candle, _) => Backend::Candle,
         (Engine::Native, Dtype::Bf16) => Backend::Native(bf16),
         (Engine::Native, Dtype::F32) => Backend::Native(f32),
+        (Engine::Native, Dtype::Int8) => Backend::Native(NumericPath::detect(tamis_kernels::Dtype::Int8)),
         (Engine::Native, Dtype::Auto) => {
             // bf16 in plain Rust is slower than f32 with vectors.
             Backend::Native(if bf16 == NumericPath::Bf16Portable { f32 } else { bf16 })

@@ -79,6 +79,8 @@ pub(crate) enum DtypeArg {
     Auto,
     Bf16,
     F32,
+    /// Of the linear layers; rougher, and not for perplexity
+    Int8,
 }
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
@@ -93,6 +95,7 @@ pub(crate) fn dtype(flag: Option<DtypeArg>) -> Dtype {
         None | Some(DtypeArg::Auto) => Dtype::Auto,
         Some(DtypeArg::Bf16) => Dtype::Bf16,
         Some(DtypeArg::F32) => Dtype::F32,
+        Some(DtypeArg::Int8) => Dtype::Int8,
     }
 }
 
@@ -104,7 +107,7 @@ pub(crate) fn engine(
 ) -> Result<(Engine, Device)> {
     let device = device.map(Device::parse).transpose()?.unwrap_or_default();
     let native = device == Device::Cpu && !matches!(flag, Some(EngineArg::Candle));
-    if matches!(dtype, Some(DtypeArg::Bf16)) && !native {
+    if matches!(dtype, Some(DtypeArg::Bf16 | DtypeArg::Int8)) && !native {
         return Err(Error::usage(
             "the candle engine computes in f32",
             "leave --dtype out, or compute on the processor by the native engine, without --engine and --device",

@@ -65,7 +65,7 @@ enum Weights {
 
 impl PackedMatrix {
     /// Packs `weights`, row-major with `outputs` rows of `inputs` values. A bf16 path rounds them to nearest even, an int8 path
-    /// to 127 steps of the largest weight of their output.
+    /// to integers, 64 inputs of an output at a time.
     ///
     /// # Panics
     /// If there are not `outputs · inputs` weights, or this machine does not support `path`.
@@ -87,9 +87,6 @@ impl PackedMatrix {
             #[cfg(not(target_arch = "x86_64"))]
             Path::Bf16Amx => {
                 unreachable!("`Path::mode` refuses paths that the machine lacks: {:?}", path.mode())
-            }
-            Path::Int8Portable | Path::Int8AvxVnni | Path::Int8Avx512 if inputs > int8::MAX_INPUTS => {
-                Self::pack_f32_weights(rows, path)
             }
             Path::Int8Portable | Path::Int8AvxVnni | Path::Int8Avx512 => {
                 Weights::Integers(int8::Packed::pack(path, rows))

@@ -112,7 +112,28 @@ impl Norm {
 }
 
 impl Linear {
+    /// Layers that all rows see.
     pub(super) fn load(
+        path: Path,
+        weights: &dyn Weights,
+        parts: &[LinearPart],
+        inputs: usize,
+    ) -> Result<Self> {
+        Self::load_with(PackedMatrix::pack, path, weights, parts, inputs)
+    }
+
+    /// A layer that few rows see.
+    pub(super) fn load_head(
+        path: Path,
+        weights: &dyn Weights,
+        part: &LinearPart,
+        inputs: usize,
+    ) -> Result<Self> {
+        Self::load_with(PackedMatrix::pack_sensitive, path, weights, std::slice::from_ref(part), inputs)
+    }
+
+    fn load_with(
+        pack: fn(&[f32], usize, usize, Path) -> PackedMatrix,
         path: Path,
         weights: &dyn Weights,
         parts: &[LinearPart],
@@ -134,6 +155,6 @@ impl Linear {
             }
         }
         let bias = parts.iter().any(|part| part.bias.is_some()).then_some(bias);
-        Ok(Self { matrix: Arc::new(PackedMatrix::pack(&stacked, outputs, inputs, path)), bias })
+        Ok(Self { matrix: Arc::new(pack(&stacked, outputs, inputs, path)), bias })
     }
 }

@@ -1,6 +1,8 @@
-//! int8 products by `vpdpbusd` on vectors of 512 bits: blocks of up to 8 rows × 48 outputs, four inputs a step.
+//! int8 products by `vpdpbusd` on vectors of 512 bits: blocks of up to 4 rows × 48 or 8 rows × 16 outputs, four inputs a step.
+//!
+//! Half of the sums are those of a group, half those of the groups before it.
 
-use super::QuadProduct;
+use super::{QUADS, QuadProduct};
 use crate::matrix::avx512::mask_of;
 use crate::matrix::panels::{Output, panels};
 use crate::path::Path;
@@ -16,51 +18,50 @@ const LEFT_BYTES: usize = 512 << 10;
 /// # Panics
 /// If the operands end before the shape does, or the machine lacks the instructions.
 pub(super) fn product(product: QuadProduct<'_, '_>) {
-    let QuadProduct { a, row_scales, quads, words, scales, starts, stride, c, output } = product;
-    let (rows, outputs) = (row_scales.len(), scales.len());
+    let QuadProduct { a, row_scales, rows, quads, words, scales, starts, outputs, stride, c, output } =
+        product;
     assert!(Path::Int8Avx512.is_supported(), "AVX-512-VNNI was not detected");
-    let group = (LEFT_BYTES / 4 / quads.max(1)).max(8).next_multiple_of(8);
-    for from in (0..rows).step_by(group) {
-        let until = rows.min(from + group);
+    let groups = quads.div_ceil(QUADS);
+    let at_once = (LEFT_BYTES / 4 / quads.max(1)).max(8).next_multiple_of(8);
+    for from in (0..rows).step_by(at_once) {
+        let until = rows.min(from + at_once);
         for panel in panels(outputs, WIDTH) {
-            let block = &words[panel.first * quads..][..panel.width * quads];
+            let words = &words[panel.first * quads..][..panel.width * quads];
+            let scales = &scales[panel.first * groups..][..panel.width * groups];
+            let starts = &starts[panel.first * groups..][..panel.width * groups];
             let mut at = from;
             while at < until {
                 let height = match until - at {
-                    8.. => 8,
+                    8.. if panel.width == 16 => 8,
                     4.. => 4,
                     2.. => 2,
                     _ => 1,
                 };
-                let a = &a[at * 4 * quads..][..height * 4 * quads];
-                let c = &mut c[at * stride + panel.first..][..(height - 1) * stride + panel.outputs];
                 let call = Call {
-                    a: a.as_ptr(),
-                    row_scales: row_scales[at..][..height].as_ptr(),
-                    block: block.as_ptr(),
+                    a: a[at * 4 * quads..][..height * 4 * quads].as_ptr(),
+                    row_scales: row_scales[at * groups..][..height * groups].as_ptr(),
                     quads,
-                    scales: scales[panel.first..][..panel.outputs].as_ptr(),
-                    starts: starts[panel.first..][..panel.outputs].as_ptr(),
-                    c: c.as_mut_ptr(),
+                    words: words.as_ptr(),
+                    scales: scales.as_ptr(),
+                    starts: starts.as_ptr(),
+                    c: c[at * stride + panel.first..][..(height - 1) * stride + panel.outputs].as_mut_ptr(),
                     stride,
                     outputs: panel.outputs,
                     output,
                 };
-                // SAFETY: the slices above cover `height` rows of four values a quad, their scales, the panel's block, scales
-                // and starts of its outputs, and `height` rows of them; AVX-512-VNNI was detected.
+                // SAFETY: the slices above cover `height` rows of four values a quad and of a scale a group, the panel's words,
+                // scales and starts, and `height` rows of its outputs; AVX-512-VNNI was detected.
                 unsafe {
                     match (height, panel.width / 16) {
-                        (8, 3) => block_of::<8, 3>(&call),
-                        (8, 2) => block_of::<8, 2>(&call),
-                        (8, _) => block_of::<8, 1>(&call),
                         (4, 3) => block_of::<4, 3>(&call),
-                        (4, 2) => block_of::<4, 2>(&call),
-                        (4, _) => block_of::<4, 1>(&call),
                         (2, 3) => block_of::<2, 3>(&call),
-                        (2, 2) => block_of::<2, 2>(&call),
-                        (2, _) => block_of::<2, 1>(&call),
                         (_, 3) => block_of::<1, 3>(&call),
+                        (4, 2) => block_of::<4, 2>(&call),
+                        (2, 2) => block_of::<2, 2>(&call),
                         (_, 2) => block_of::<1, 2>(&call),
+                        (8, _) => block_of::<8, 1>(&call),
+                        (4, _) => block_of::<4, 1>(&call),
+                        (2, _) => block_of::<2, 1>(&call),
                         (_, _) => block_of::<1, 1>(&call),
                     }
                 }
@@ -70,13 +71,13 @@ pub(super) fn product(product: QuadProduct<'_, '_>) {
     }
 }
 
-/// Operands of one block: rows of `a` and their scales, the panel, scales and starts of its outputs, and rows of `c` at
-/// distance `stride`, from the panel's first output.
+/// Operands of one block: rows of `a` and of scales, back to back, the panel, and rows of `c` at distance `stride` from the
+/// panel's first output.
 struct Call {
     a: *const u8,
     row_scales: *const f32,
-    block: *const u32,
     quads: usize,
+    words: *const u32,
     scales: *const f32,
     starts: *const i32,
     c: *mut f32,
@@ -91,39 +92,50 @@ struct Call {
 /// The pointers cover what [`Call`] says, for `R` rows and a panel stored at width `16 · V`; the machine has AVX-512-VNNI.
 #[target_feature(enable = "avx512f,avx512bw,avx512vnni")]
 unsafe fn block_of<const R: usize, const V: usize>(call: &Call) {
-    let Call { a, row_scales, block, quads, scales, starts, c, stride, outputs, output } = *call;
-    let mask = |v: usize| mask_of(outputs.saturating_sub(16 * v));
-    let mut sums = [[_mm512_setzero_si512(); V]; R];
+    let Call { a, row_scales, quads, words, scales, starts, c, stride, outputs, output } = *call;
+    let groups = quads.div_ceil(QUADS);
+    let mut totals = [[_mm512_setzero_ps(); V]; R];
     // SAFETY: the caller's promise; masked lanes beyond the panel's outputs are neither read nor written.
     unsafe {
-        for v in 0..V {
-            let start = _mm512_maskz_loadu_epi32(mask(v), starts.add(16 * v));
-            for r in 0..R {
-                sums[r][v] = start;
-            }
-        }
-        for k in 0..quads {
-            let mut weights = [_mm512_setzero_si512(); V];
+        for group in 0..groups {
+            let mut sums = [[_mm512_setzero_si512(); V]; R];
             for v in 0..V {
-                weights[v] = _mm512_loadu_si512(block.add((k * V + v) * 16).cast());
+                let start = _mm512_loadu_si512(starts.add((group * V + v) * 16).cast());
+                for r in 0..R {
+                    sums[r][v] = start;
+                }
             }
-            for r in 0..R {
-                let values = _mm512_set1_epi32(a.add(4 * (r * quads + k)).cast::<i32>().read_unaligned());
+            for k in group * QUADS..quads.min((group + 1) * QUADS) {
+                let mut weights = [_mm512_setzero_si512(); V];
                 for v in 0..V {
-                    sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], values, weights[v]);
+                    weights[v] = _mm512_loadu_si512(words.add((k * V + v) * 16).cast());
+                }
+                for r in 0..R {
+                    let values = _mm512_set1_epi32(a.add(4 * (r * quads + k)).cast::<i32>().read_unaligned());
+                    for v in 0..V {
+                        sums[r][v] = _mm512_dpbusd_epi32(sums[r][v], values, weights[v]);
+                    }
+                }
+            }
+            for v in 0..V {
+                let scale = _mm512_loadu_ps(scales.add((group * V + v) * 16));
+                for r in 0..R {
+                    let row_scale = _mm512_set1_ps(*row_scales.add(r * groups + group));
+                    let value =
+                        _mm512_mul_ps(_mm512_mul_ps(_mm512_cvtepi32_ps(sums[r][v]), scale), row_scale);
+                    totals[r][v] = _mm512_add_ps(totals[r][v], value);
                 }
             }
         }
-        for v in 0..V {
-            let scale = _mm512_maskz_loadu_ps(mask(v), scales.add(16 * v));
-            for r in 0..R {
+        for r in 0..R {
+            for v in 0..V {
+                let mask = mask_of(outputs.saturating_sub(16 * v));
                 let to = c.add(r * stride + 16 * v);
-                let by_row = _mm512_mul_ps(_mm512_cvtepi32_ps(sums[r][v]), _mm512_set1_ps(*row_scales.add(r)));
-                let mut value = _mm512_mul_ps(by_row, scale);
-                if output == Output::Add {
-                    value = _mm512_add_ps(_mm512_maskz_loadu_ps(mask(v), to), value);
-                }
-                _mm512_mask_storeu_ps(to, mask(v), value);
+                let total = match output {
+                    Output::Add => _mm512_add_ps(_mm512_maskz_loadu_ps(mask, to), totals[r][v]),
+                    Output::Replace | Output::Continue => totals[r][v],
+                };
+                _mm512_mask_storeu_ps(to, mask, total);
             }
         }
     }

@@ -1,6 +1,6 @@
 //! int8 products in plain Rust: the twin that the others are tested against, and what machines without the instruction have.
 
-use super::QuadProduct;
+use super::{GROUP, QUADS, QuadProduct};
 use crate::dispatch::dispatched;
 use crate::matrix::panels::{Output, PORTABLE_WIDTH, panels};
 use crate::path::Mode;
@@ -16,25 +16,35 @@ dispatched! {
 
 #[inline(always)]
 fn product_body<const FUSED: bool>(product: QuadProduct<'_, '_>) {
-    let QuadProduct { a, row_scales, quads, words, scales, starts, stride, c, output } = product;
-    for panel in panels(scales.len(), PORTABLE_WIDTH) {
-        let block = &words[panel.first * quads..][..PORTABLE_WIDTH * quads];
-        for (at, &row_scale) in row_scales.iter().enumerate() {
-            let mut sums = [0_i32; PORTABLE_WIDTH];
-            sums[..panel.outputs].copy_from_slice(&starts[panel.first..][..panel.outputs]);
-            let row = a[at * 4 * quads..][..4 * quads].as_chunks::<4>().0;
-            for (values, words) in row.iter().zip(block.as_chunks::<PORTABLE_WIDTH>().0) {
-                for j in 0..PORTABLE_WIDTH {
-                    let weights = words[j].to_le_bytes().map(u8::cast_signed);
-                    for i in 0..4 {
-                        sums[j] = sums[j].wrapping_add(i32::from(values[i]) * i32::from(weights[i]));
+    const W: usize = PORTABLE_WIDTH;
+    let QuadProduct { a, row_scales, rows, quads, words, scales, starts, outputs, stride, c, output } =
+        product;
+    let groups = quads.div_ceil(QUADS);
+    for panel in panels(outputs, W) {
+        let words = words[panel.first * quads..][..W * quads].as_chunks::<W>().0;
+        let scales = scales[panel.first * groups..][..W * groups].as_chunks::<W>().0;
+        let starts = starts[panel.first * groups..][..W * groups].as_chunks::<W>().0;
+        for at in 0..rows {
+            let row = &a[at * 4 * quads..][..4 * quads];
+            let row_scales = &row_scales[at * groups..][..groups];
+            let mut totals = [0.0; W];
+            for (group, values) in row.chunks(GROUP).enumerate() {
+                let mut sums = starts[group];
+                for (values, words) in values.as_chunks::<4>().0.iter().zip(&words[group * QUADS..]) {
+                    for j in 0..W {
+                        let weights = words[j].to_le_bytes().map(u8::cast_signed);
+                        for i in 0..4 {
+                            sums[j] += i32::from(values[i]) * i32::from(weights[i]);
+                        }
                     }
+                }
+                for j in 0..W {
+                    totals[j] += sums[j] as f32 * scales[group][j] * row_scales[group];
                 }
             }
             let c = &mut c[at * stride + panel.first..][..panel.outputs];
-            for (j, c) in c.iter_mut().enumerate() {
-                let value = sums[j] as f32 * row_scale * scales[panel.first + j];
-                *c = if output == Output::Add { *c + value } else { value };
+            for (c, total) in c.iter_mut().zip(totals) {
+                *c = if output == Output::Add { *c + total } else { total };
             }
         }
     }
