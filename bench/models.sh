@@ -55,6 +55,7 @@ for round in $(seq "$first" $((first + rounds - 1))); do
     peer ask-llm/llama.cpp-bf16 llm llama.cpp-bf16 "${two[@]}" --batch 1 --check "$work/llama.cpp"
     peer ask-llm/torch-f32 llm torch-f32 "${two[@]}" --batch 2 --check "$work/torch-f32"
     tokens ask-llm/tamis-f32 "$ours" smollm2 --dtype f32 --seconds "$seconds"
+    tokens ask-llm/tamis-int8 "$ours" smollm2 --dtype int8 --seconds "$seconds"
 
     tokens ask-llm-few-shot/tamis-bf16 "$ours" smollm2 --prompt few-shot --seconds "$seconds"
     awk -v round="$round" '/^prefix of/ {
@@ -73,6 +74,7 @@ for round in $(seq "$first" $((first + rounds - 1))); do
     peer minilm/sentence-transformers-f32 embed sentence-transformers-f32 --tokens 256 "${two[@]}" --batch 4 \
         --check "$work/torch-f32-embed"
     tokens minilm/tamis-f32 "$ours" minilm --tokens 256 --dtype f32 --seconds "$seconds"
+    tokens minilm/tamis-int8 "$ours" minilm --tokens 256 --dtype int8 --seconds "$seconds"
     if [ "$round" = "$first" ]; then
         "$python" bench/peers/compare.py "$work" | sed 's/^/# /' | tee -a "$result"
     fi

@@ -2,7 +2,7 @@
 //!
 //! Half of the sums are those of a group, half those of the groups before it.
 
-use super::{QUADS, QuadProduct};
+use super::{GROUP, OFFSET, QUADS, QuadProduct, ROUNDING, factor_and_scale, quantise_by};
 use crate::matrix::avx512::mask_of;
 use crate::matrix::panels::{Output, panels};
 use crate::path::Path;
@@ -139,4 +139,54 @@ unsafe fn block_of<const R: usize, const V: usize>(call: &Call) {
             }
         }
     }
+}
+
+/// [`quantise`](super::quantise) with a group in four registers, with the same bits.
+///
+/// # Panics
+/// If the machine lacks the instructions.
+pub(super) fn quantise(values: &[f32], out: &mut [u8], scales: &mut [f32]) {
+    assert!(Path::Int8Avx512.is_supported(), "AVX-512-VNNI was not detected");
+    // SAFETY: the instructions were detected.
+    unsafe { quantise_row(values, out, scales) }
+}
+
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn quantise_row(values: &[f32], out: &mut [u8], scales: &mut [f32]) {
+    quantise_by(|values, out| rotate_group(values, out), values, out, scales);
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn rotate_group(values: &[f32; GROUP], out: &mut [u8; GROUP]) -> f32 {
+    let mut rows = [_mm512_setzero_ps(); 4];
+    for r in 0..4 {
+        // SAFETY: sixteen of the 64 values.
+        let mut row = unsafe { _mm512_loadu_ps(values.as_ptr().add(16 * r)) };
+        // Sums where the bit of the distance is clear, else differences.
+        let other = _mm512_permute_ps::<0xb1>(row);
+        row = _mm512_mask_sub_ps(_mm512_add_ps(row, other), 0xaaaa, other, row);
+        let other = _mm512_permute_ps::<0x4e>(row);
+        row = _mm512_mask_sub_ps(_mm512_add_ps(row, other), 0xcccc, other, row);
+        let other = _mm512_shuffle_f32x4::<0xb1>(row, row);
+        row = _mm512_mask_sub_ps(_mm512_add_ps(row, other), 0xf0f0, other, row);
+        let other = _mm512_shuffle_f32x4::<0x4e>(row, row);
+        rows[r] = _mm512_mask_sub_ps(_mm512_add_ps(row, other), 0xff00, other, row);
+    }
+    let [a, b, c, d] = rows;
+    let (a, b, c, d) = (_mm512_add_ps(a, b), _mm512_sub_ps(a, b), _mm512_add_ps(c, d), _mm512_sub_ps(c, d));
+    let rows = [_mm512_add_ps(a, c), _mm512_add_ps(b, d), _mm512_sub_ps(a, c), _mm512_sub_ps(b, d)];
+    let mut largest = _mm512_setzero_si512();
+    for row in rows {
+        largest = _mm512_max_epu32(largest, _mm512_castps_si512(_mm512_abs_ps(row)));
+    }
+    let (factor, scale) = factor_and_scale(_mm512_reduce_max_epu32(largest));
+    for r in 0..4 {
+        let rounded = _mm512_add_ps(_mm512_mul_ps(rows[r], _mm512_set1_ps(factor)), _mm512_set1_ps(ROUNDING));
+        let integers = _mm512_cvtepi32_epi8(_mm512_castps_si512(rounded));
+        let integers = _mm_xor_si128(integers, _mm_set1_epi8(OFFSET.cast_signed()));
+        // SAFETY: sixteen of the 64 integers.
+        unsafe { _mm_storeu_si128(out.as_mut_ptr().add(16 * r).cast(), integers) };
+    }
+    scale
 }
