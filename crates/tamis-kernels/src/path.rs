@@ -10,7 +10,7 @@ pub enum Dtype {
     F32,
     /// The upper 16 bits of f32, rounded to nearest even; sums are f32.
     Bf16,
-    /// Integers of 8 bits with a scale for each row of activations and each output's weights; sums are exact.
+    /// Integers of 8 bits, 64 inputs of a row or an output to a scale; sums of a group are exact, those of groups f32.
     Int8,
 }
 
