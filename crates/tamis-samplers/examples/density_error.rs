@@ -3,7 +3,7 @@
 //! `cargo run --release -p tamis-samplers --example density_error -- FILE DIMENSION [QUERIES [SEEDS]]`. FILE holds embeddings of
 //! norm 1 as f32, little-endian, row by row. For each R, p and projection it prints the root mean square error of the density of
 //! QUERIES documents spread over the file, over SEEDS sketches, in documents and as a share of the root mean square density; the
-//! part of it that is bias; and the errors at both ends of the seeds.
+//! part of it that is bias; and the mean error of a seed with its standard error.
 #![expect(clippy::print_stdout, reason = "an example reports on stdout")]
 
 use tamis_core::Fingerprint;
@@ -58,16 +58,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
                 let bias: Vec<f64> = (0..exact.len())
                     .map(|at| errors.iter().map(|errors| errors[at]).sum::<f64>() / seeds as f64)
                     .collect();
-                let ends = by_seed
-                    .iter()
-                    .fold((f64::MAX, 0.0_f64), |(low, high), error| (low.min(*error), high.max(*error)));
+                let mean = by_seed.iter().sum::<f64>() / seeds as f64;
+                let spread = root_mean_square(by_seed.iter().map(|error| error - mean));
                 println!(
                     "R = {repetitions:4}, p = {hashes:2}, {projection}: error {all:.4} documents, {:.3} % of {scale:.2}; mean over seeds \
-                     off by {:.4}; seeds {:.4} to {:.4}",
+                     off by {:.4}; a seed {mean:.4} ± {:.4}",
                     100.0 * all / scale,
                     root_mean_square(bias.into_iter()),
-                    ends.0,
-                    ends.1,
+                    spread / (seeds as f64 - 1.0).sqrt(),
                 );
             }
         }
