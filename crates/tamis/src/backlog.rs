@@ -13,7 +13,7 @@ const FEW: usize = 2;
 const MANY: (usize, usize) = (64, 4096);
 
 /// Bytes up to which more than a [`FEW`] wait.
-const MANY_BYTES: u64 = 32 << 20;
+const MANY_BYTES: u64 = 16 << 20;
 
 /// Items that wait for workers.
 pub(crate) struct Backlog<T> {
@@ -104,6 +104,6 @@ mod tests {
             assert_eq!(filled(Backlog::longest_first(workers, |item| *item), 1 << 10), most);
             assert_eq!(filled(Backlog::longest_first(workers, |item| *item), 1 << 30), 2 * workers);
         }
-        assert_eq!(filled(Backlog::longest_first(64, |item| *item), 128 << 10), 256);
+        assert_eq!(filled(Backlog::longest_first(64, |item| *item), 64 << 10), 256);
     }
 }

@@ -1,8 +1,8 @@
 //! The map: one signal over every document that has no value yet, in parts that are committed one by one.
 //!
 //! A producer a shard, the largest first, reads rows in order and cuts them into parts, smaller ones towards the end
-//! ([`crate::schedule`]); workers compute parts in any order, the longest first where no more come ([`crate::backlog`]), and commit
-//! each; the one that commits the last part of a shard merges them into the sidecar. A run that is killed loses the parts under way.
+//! ([`crate::schedule`]); workers compute parts in any order, the longest first where they can ([`crate::backlog`]), and commit each;
+//! the one that commits the last part of a shard merges them into the sidecar. A run that is killed loses the parts under way.
 
 use std::cmp::Reverse;
 use std::collections::BTreeMap;
@@ -91,6 +91,7 @@ struct OpenShard<'s> {
     /// Parts handed out and not committed, plus one for the producer.
     outstanding: AtomicUsize,
     _lock: ShardLock,
+    /// One of as many as there are open shards.
     _counted: Arc<()>,
 }
 
@@ -160,7 +161,7 @@ impl Project {
                 waiting.push(shard);
             }
         }
-        waiting.sort_by_key(|shard| Reverse(shard.text_bytes()));
+        waiting.sort_by_cached_key(|shard| Reverse(shard.text_bytes()));
         let totals = Totals { computed: AtomicU64::new(0), tokens: AtomicU64::new(0) };
         if !waiting.is_empty() {
             self.observer.begin(&stage(info), waiting.iter().map(|shard| shard.text_bytes()).sum());

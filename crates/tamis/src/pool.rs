@@ -1,8 +1,8 @@
 //! Producers and workers over a bounded queue: the one place where the driver starts threads.
 //!
-//! Producers do what must be sequential within a shard (decompress, split lines); workers do what is not. A bounded
-//! [`Backlog`] between them, of two items a worker where sizes are not known, keeps memory bounded whatever the corpus, and where results have to come back into order a producer is
-//! never further ahead than a window. The first error stops everything that has not begun. A panic in a worker, of an
+//! Producers do what must be sequential within a shard (decompress, split lines); workers do what is not. A
+//! [`Backlog`] between them keeps memory bounded whatever the corpus, and where results have to come back into order a
+//! producer is never further ahead than a window. The first error stops everything that has not begun. A panic in a worker, of an
 //! observer say, stops it likewise and goes on in the caller once all threads have ended: nobody waits for ever.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};

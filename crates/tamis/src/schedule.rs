@@ -51,8 +51,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// For `workers` that compute parts of at most `part_bytes` at once, or of one document that is longer. One worker alone gets parts
-    /// of that size to the end: it has nobody to share with, and a device is best filled.
+    /// For `workers` that compute parts at once; a part ends with `part_bytes` at most, whatever is left. One worker alone gets
+    /// parts of that size to the end: it has nobody to share with, and a device is best filled.
     pub(crate) fn new(workers: usize, part_bytes: u64, left: Amount) -> Self {
         Self {
             shares: if workers > 1 { SHARES_A_WORKER * workers as u64 } else { 0 },
