@@ -86,6 +86,7 @@
 
 mod again;
 mod audit;
+mod backlog;
 mod carried;
 mod check;
 mod corpus_options;
@@ -117,6 +118,7 @@ mod prompt;
 mod ready;
 mod same_rows;
 mod sample;
+mod schedule;
 mod score;
 mod scoring;
 mod select;
