@@ -15,6 +15,8 @@ mod avx2;
 pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512bf16;
+#[cfg(target_arch = "x86_64")]
+mod blocks;
 mod panels;
 mod portable;
 mod products;
