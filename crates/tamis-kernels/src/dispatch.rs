@@ -32,7 +32,7 @@ macro_rules! dispatched {
                     $crate::path::Mode::Portable | $crate::path::Mode::Neon => {}
                 }
             }
-            // NEON is part of what is compiled for in any case, and fuses.
+            // Every 64-bit ARM has NEON: there is nothing to enable.
             #[cfg(target_arch = "aarch64")]
             if mode == $crate::path::Mode::Neon {
                 return $body::<true>($($arg),*);

@@ -1,4 +1,7 @@
 //! f32 products with NEON: blocks of up to 6 rows × 16 outputs in 24 of the 32 registers.
+//!
+//! Not timed. Its inner loop has 1.4 instructions for each fused multiply-add of four values, that of the plain kernel 1.75 (counted in
+//! what rustc 1.96 makes of them).
 
 use super::blocks::{Block, each_block};
 use super::panels::{Output, Product};
