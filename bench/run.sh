@@ -33,3 +33,4 @@ for part in "${parts[@]}"; do
     echo "kept in $result"
 done
 python3 bench/table.py docs/benchmarks.md "${results[@]}"
+python3 bench/machines.py docs/benchmarks.md bench/results/*.txt

@@ -33,6 +33,8 @@ mod error;
 mod math;
 mod matrix;
 mod path;
+mod probe;
+mod processor;
 mod rope;
 mod rows;
 mod scratch;
@@ -47,6 +49,8 @@ pub use attention::{Attention, AttentionInput, KeyValueCache, Mask, QueryRows, R
 pub use error::{Error, Result};
 pub use matrix::{Accumulate, PackedMatrix, silu_gated_layer};
 pub use path::{Dtype, Path};
+pub use probe::fastest_products;
+pub use processor::{Measured, Processor, measured};
 pub use rope::{RopeTable, rope};
 pub use rows::{
     LogSumExp, add, add_bias, gelu_erf, gelu_tanh, gelu_tanh_gate, l2_normalize, layer_norm, log_sum_exp,

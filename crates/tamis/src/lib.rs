@@ -105,6 +105,7 @@ mod map;
 mod model_options;
 mod models;
 mod ngram_words;
+mod numeric;
 mod observer;
 mod places;
 mod plan;
