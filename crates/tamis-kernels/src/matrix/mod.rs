@@ -15,6 +15,10 @@ mod avx2;
 pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512bf16;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod blocks;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod panels;
 mod portable;
 mod products;
@@ -71,7 +75,7 @@ impl PackedMatrix {
         assert_eq!(weights.len(), outputs * inputs, "weights are {outputs} rows of {inputs}");
         let rows = Rows::new(weights, outputs, inputs, inputs);
         let weights = match path {
-            Path::F32Portable | Path::F32Avx2 | Path::F32Avx512 => {
+            Path::F32Portable | Path::F32Avx2 | Path::F32Avx512 | Path::F32Neon => {
                 let kernel = F32Kernel::of(path.mode());
                 let mut packed = Aligned::zeroed(packed_len(kernel, outputs, inputs));
                 pack_f32(kernel, rows, packed.as_mut_slice());
@@ -295,6 +299,7 @@ impl F32Kernel {
             Mode::PortableOnAvx2 => Self::SeparateOnAvx2,
             Mode::Avx2 => Self::Avx2,
             Mode::Avx512 => Self::Avx512,
+            Mode::Neon => Self::Neon,
         }
     }
 
@@ -304,6 +309,7 @@ impl F32Kernel {
             Mode::Portable | Mode::PortableOnAvx2 => Self::Fused,
             Mode::Avx2 => Self::Avx2,
             Mode::Avx512 => Self::Avx512,
+            Mode::Neon => Self::Neon,
         }
     }
 }
