@@ -9,7 +9,7 @@ use std::sync::OnceLock;
 /// A processor as it states itself.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Processor {
-    /// `GenuineIntel`, `AuthenticAMD`; empty where there is no such instruction as `cpuid`.
+    /// `GenuineIntel`, `AuthenticAMD`; where there is no such instruction as `cpuid`, the architecture.
     pub vendor: String,
     /// Family, the extended one added.
     pub family: u32,
@@ -17,7 +17,7 @@ pub struct Processor {
     pub model: u32,
     /// Stepping of the model.
     pub stepping: u32,
-    /// What it is sold as; a virtual machine may call it anything.
+    /// What it is sold as (a virtual machine may call it anything); of an ARM processor its main identification register.
     pub name: String,
 }
 
@@ -56,9 +56,12 @@ impl Processor {
         }
     }
 
+    /// Linux keeps what an ARM processor states of itself in a file; elsewhere all are alike.
     #[cfg(not(target_arch = "x86_64"))]
     fn ask() -> Self {
-        Self::default()
+        let stated = std::fs::read_to_string("/sys/devices/system/cpu/cpu0/regs/identification/midr_el1");
+        let name = stated.unwrap_or_default().trim().to_owned();
+        Self { vendor: std::env::consts::ARCH.to_owned(), name, ..Self::default() }
     }
 }
 
