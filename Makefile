@@ -4,7 +4,7 @@ TARGET := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 # Models are fetched once, by package name, into the build folder; set TAMIS_CACHE to share them between checkouts.
 export TAMIS_CACHE ?= $(TARGET)/models
 
-.PHONY: build demo test lint deny bench bench-server torture fuzz
+.PHONY: build demo test test-arm lint deny bench bench-server torture fuzz
 
 build:
 	$(CARGO) build --release
@@ -15,6 +15,10 @@ demo: build
 
 test:
 	$(CARGO) test --release --workspace
+
+# The kernels and the laws of the models on 64-bit ARM, compiled here and emulated; says what to install.
+test-arm:
+	bash .ci/arm
 
 lint: deny
 	$(CARGO) fmt --all --check

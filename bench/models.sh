@@ -28,8 +28,11 @@ def known(name):
 print("# versions", ", ".join("%s %s" % (name, known(name)) for name in names))
 PYTHON
     "$target/release/examples/kernel_bench" peak | sed 's/^/# /' >> "$result"
-    "$target/release/examples/kernel_bench" gemm bf16/avx512bf16 | sed 's/^/# /' >> "$result"
+    for path in $("$target/release/examples/kernel_bench" none | sed -E 's/.*first choice f32 ([^,]+), bf16 (.*)/\1 \2/'); do
+        "$target/release/examples/kernel_bench" gemm "$path" | sed 's/^/# /' >> "$result"
+    done
 fi
+read -r auto other < <(CARGO_TARGET_DIR="$target" bash bench/format.sh)
 
 # tokens NAME COMMAND ...: the command's "N tokens/s" as a raw line
 tokens() {
@@ -50,30 +53,32 @@ peer() {
 two=(--processes 2 --threads 1)
 
 for round in $(seq "$first" $((first + rounds - 1))); do
-    tokens ask-llm/tamis-bf16 "$ours" smollm2 --seconds "$seconds" --check "$work/tamis"
+    tokens ask-llm/tamis-$auto "$ours" smollm2 --dtype $auto --seconds "$seconds" --check "$work/tamis"
     peer ask-llm/torch-bf16 llm torch-bf16 "${two[@]}" --batch 1 --check "$work/torch-bf16"
     peer ask-llm/llama.cpp-bf16 llm llama.cpp-bf16 "${two[@]}" --batch 1 --check "$work/llama.cpp"
     peer ask-llm/torch-f32 llm torch-f32 "${two[@]}" --batch 2 --check "$work/torch-f32"
-    tokens ask-llm/tamis-f32 "$ours" smollm2 --dtype f32 --seconds "$seconds"
+    tokens ask-llm/tamis-$other "$ours" smollm2 --dtype $other --seconds "$seconds"
     tokens ask-llm/tamis-int8 "$ours" smollm2 --dtype int8 --seconds "$seconds"
 
-    tokens ask-llm-few-shot/tamis-bf16 "$ours" smollm2 --prompt few-shot --seconds "$seconds"
+    tokens ask-llm-few-shot/tamis-$auto "$ours" smollm2 --dtype $auto --prompt few-shot --seconds "$seconds"
     awk -v round="$round" '/^prefix of/ {
         for (i = 1; i <= NF; i++) if ($i == "%") share = $(i - 1)
         print "ask-llm-few-shot/prefix-tokens", $3, "tokens", round
         print "ask-llm-few-shot/prefix-share-of-" '"$seconds"' "s", share, "%", round
     }' "$work/output" | tee -a "$result"
 
-    tokens perplexity/tamis-bf16 "$ours" smollm2 --every-position --seconds "$seconds"
+    tokens perplexity/tamis-$auto "$ours" smollm2 --dtype $auto --every-position --seconds "$seconds"
     peer perplexity/torch-bf16 llm torch-bf16 "${two[@]}" --batch 1 --every-position
+    peer perplexity/torch-f32 llm torch-f32 "${two[@]}" --batch 2 --every-position
     peer perplexity/llama.cpp-bf16 llm llama.cpp-bf16 "${two[@]}" --batch 1 --every-position
+    tokens perplexity/tamis-$other "$ours" smollm2 --dtype $other --every-position --seconds "$seconds"
 
-    tokens minilm/tamis-bf16 "$ours" minilm --tokens 256 --seconds "$seconds" --check "$work/tamis-embed"
+    tokens minilm/tamis-$auto "$ours" minilm --dtype $auto --tokens 256 --seconds "$seconds" --check "$work/tamis-embed"
     peer minilm/torch-bf16 embed torch-bf16 --tokens 256 "${two[@]}" --batch 4 --check "$work/torch-bf16-embed"
     peer minilm/onnxruntime-f32 embed onnxruntime-f32 --tokens 256 "${two[@]}" --batch 4
     peer minilm/sentence-transformers-f32 embed sentence-transformers-f32 --tokens 256 "${two[@]}" --batch 4 \
         --check "$work/torch-f32-embed"
-    tokens minilm/tamis-f32 "$ours" minilm --tokens 256 --dtype f32 --seconds "$seconds"
+    tokens minilm/tamis-$other "$ours" minilm --tokens 256 --dtype $other --seconds "$seconds"
     tokens minilm/tamis-int8 "$ours" minilm --tokens 256 --dtype int8 --seconds "$seconds"
     if [ "$round" = "$first" ]; then
         "$python" bench/peers/compare.py "$work" | sed 's/^/# /' | tee -a "$result"

@@ -15,6 +15,7 @@ python="${BENCH_VENV:-$target/bench/venv}/bin/python"
 models="${BENCH_MODELS:-$target/bench/models}/t5"
 ours="$target/release/examples/throughput"
 seconds="${BENCH_SECONDS:-6}"
+read -r auto other < <(CARGO_TARGET_DIR="$target" bash bench/format.sh)
 work="$(mktemp -d)"
 trap 'rm -rf "$work"' EXIT
 "$python" bench/peers/t5_models.py "$models" 2> /dev/null | sed 's/^/# /' | tee -a "$result"
@@ -33,7 +34,7 @@ tokens() {
 
 for round in $(seq "$rounds"); do
     for model in t5-small flan-t5-base; do
-        for dtype in bf16 f32 int8; do
+        for dtype in "$auto" "$other" int8; do
             tokens "$model/tamis-$dtype" "$ours" "$models/$model" --dtype $dtype --pack 2048 --seconds "$seconds" \
                 --check "$work/$model-tamis-$dtype"
         done

@@ -132,7 +132,8 @@ pub struct SignalInfo {
     pub schema: SchemaRef,
     /// Default use in selection; `None` for a signal that is no score, such as an embedding.
     pub ranking: Option<Ranking>,
-    /// Bytes of text after which a part is worth committing: about ten seconds of work of one worker.
+    /// Bytes of text after which a part is worth committing: about ten seconds of work of one worker. Where workers would have
+    /// nothing to do otherwise, parts are smaller.
     pub part_bytes: u64,
     /// What a reader of `signal.json` should know beside the fingerprint (licences, spellings, rendered prompt).
     pub notes: BTreeMap<String, String>,

@@ -263,8 +263,9 @@ fn main() {
     let what = std::env::args().nth(1);
     let asked = |name: &str| what.as_deref().is_none_or(|what| what == name);
     println!(
-        "paths: {}; fastest first choice f32 {}, bf16 {}",
+        "paths: {}; auto {}, first choice f32 {}, bf16 {}",
         Path::supported().iter().map(|path| path.name()).collect::<Vec<_>>().join(", "),
+        tamis_kernels::measured().map_or("probed", |measured| measured.path.name()),
         Path::detect(tamis_kernels::Dtype::F32).name(),
         Path::detect(tamis_kernels::Dtype::Bf16).name()
     );

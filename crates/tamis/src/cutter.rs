@@ -6,6 +6,8 @@ use arrow_array::types::UInt64Type;
 use tamis_core::column;
 use tamis_io::run::RowSpan;
 
+use crate::schedule::{Amount, ShardShare};
+
 /// A part to compute: the physical rows it covers, and slices of batches with its documents (possibly none).
 #[derive(Debug)]
 pub(crate) struct Part {
@@ -15,21 +17,26 @@ pub(crate) struct Part {
 }
 
 /// Takes batches in row order and gives back parts that together cover exactly the missing spans.
-pub(crate) struct PartCutter {
+pub(crate) struct PartCutter<'s> {
     missing: std::vec::IntoIter<RowSpan>,
-    part_bytes: u64,
+    share: ShardShare<'s>,
     /// First row not yet covered by a part, and the end of the span it lies in.
     open: Option<(u64, u64)>,
     slices: Vec<RecordBatch>,
-    bytes: u64,
+    holds: Amount,
 }
 
-impl PartCutter {
-    /// Parts end after `part_bytes` of input or with their span.
-    pub(crate) fn new(missing: Vec<RowSpan>, part_bytes: u64) -> Self {
+impl<'s> PartCutter<'s> {
+    /// Parts end where the shard's share of the schedule says, or with their span.
+    pub(crate) fn new(missing: Vec<RowSpan>, share: ShardShare<'s>) -> Self {
         let mut missing = missing.into_iter();
         let open = missing.next().map(|span| (span.first_row, span.end()));
-        Self { missing, part_bytes, open, slices: Vec::new(), bytes: 0 }
+        Self { missing, share, open, slices: Vec::new(), holds: Amount::default() }
+    }
+
+    /// The documents that are left have so many bytes each.
+    pub(crate) fn documents_have(&mut self, bytes: u64) {
+        self.share.documents_have(bytes);
     }
 
     /// The first row that is still wanted; `None` when no more rows are.
@@ -52,8 +59,15 @@ impl PartCutter {
             }
             match self.open {
                 Some((start, _)) if row >= start => {
-                    self.bytes += size(at);
-                    if self.bytes >= self.part_bytes {
+                    let bytes = size(at);
+                    if self.share.ends_before(self.holds, bytes) {
+                        self.take(batch, from, at);
+                        from = at;
+                        parts.push(self.close(row));
+                    }
+                    self.holds.bytes += bytes;
+                    self.holds.documents += 1;
+                    if self.share.is_enough(self.holds) {
                         self.take(batch, from, at + 1);
                         from = at + 1;
                         parts.push(self.close(row + 1));
@@ -89,11 +103,12 @@ impl PartCutter {
         } else {
             self.missing.next().map(|span| (span.first_row, span.end()))
         };
-        let bytes = std::mem::take(&mut self.bytes);
+        let holds = std::mem::take(&mut self.holds);
+        self.share.take(holds);
         Part {
             span: RowSpan { first_row: start, rows: end - start },
             slices: std::mem::take(&mut self.slices),
-            bytes,
+            bytes: holds.bytes,
         }
     }
 }
@@ -106,6 +121,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::schedule::Schedule;
 
     fn batch(rows: &[u64]) -> RecordBatch {
         let array: Arc<dyn Array> = Arc::new(UInt64Array::from(rows.to_vec()));
@@ -119,6 +135,10 @@ mod tests {
             done in proptest::collection::vec(any::<bool>(), 200),
             batch_rows in 1_usize..50,
             part_bytes in 1_u64..40,
+            workers in 1_usize..5,
+            long in 1_u64..20,
+            // What is left may be guessed wrongly.
+            (bytes, guessed) in (0_u64..900, 0_u64..300),
         ) {
             let total = present.len() as u64;
             let documents: Vec<u64> = (0..total).filter(|&row| present[row as usize]).collect();
@@ -129,10 +149,12 @@ mod tests {
                     _ => missing.push(RowSpan { first_row: row, rows: 1 }),
                 }
             }
-            let mut cutter = PartCutter::new(missing.clone(), part_bytes);
+            let left = Amount { bytes, documents: guessed };
+            let schedule = Schedule::new(workers, part_bytes, left);
+            let mut cutter = PartCutter::new(missing.clone(), schedule.shard(left));
             let mut parts = Vec::new();
             for rows in documents.chunks(batch_rows) {
-                parts.extend(cutter.push(&batch(rows), |_| 3));
+                parts.extend(cutter.push(&batch(rows), |at| if rows[at] % 7 == 0 { long } else { 3 }));
             }
             parts.extend(cutter.finish());
             let covered: Vec<u64> = parts.iter().flat_map(|part| part.span.first_row..part.span.end()).collect();
@@ -146,7 +168,7 @@ mod tests {
                     .collect();
                 let expected: Vec<u64> = (part.span.first_row..part.span.end()).filter(|row| present[*row as usize]).collect();
                 prop_assert_eq!(held, expected);
-                prop_assert!(part.slices.is_empty() || part.bytes <= part_bytes + 2);
+                prop_assert!(part.slices.is_empty() || part.bytes < part_bytes + long.max(3));
             }
         }
     }

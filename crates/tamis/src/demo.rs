@@ -22,6 +22,8 @@ use crate::{Error, Observer, Project, Result};
 const CORPUS: &str = include_str!("../demo/corpus.jsonl");
 const RATE: &str = "20%";
 const TOKENIZER: &str = "smollm2";
+/// The judge reads so many tokens of a document, from its beginning, so that all is done in some two minutes.
+pub const JUDGED_TOKENS: usize = 140;
 
 #[derive(Deserialize)]
 struct Document {
@@ -52,7 +54,7 @@ pub struct DemoRow {
     pub scored_tokens: u64,
 }
 
-/// What the demo found.
+/// What the demo found so far: the first rows are there long before the judge's.
 #[derive(Clone, Debug)]
 pub struct DemoReport {
     /// Documents of the corpus.
@@ -61,7 +63,7 @@ pub struct DemoReport {
     pub bad: f64,
     /// Share of them that repeats another one.
     pub duplicates: f64,
-    /// One row a sampler.
+    /// One row a sampler: Ask-LLM where the judge is done, Density, Random.
     pub rows: Vec<DemoRow>,
     /// Best trivial count: its name and direction, and its AUC on the same documents.
     pub baseline: (String, Estimate),
@@ -73,11 +75,17 @@ pub struct DemoReport {
     pub run: String,
 }
 
-/// Runs the demo in a folder; a second call uses the scores of the first.
+/// Runs the demo in a folder; a second call uses the scores of the first. `first` is told what is known before the judge
+/// begins.
 ///
 /// # Errors
 /// A folder that cannot be written, models that cannot be fetched.
-pub fn demo(out: &Path, threads: usize, observer: Arc<dyn Observer>) -> Result<DemoReport> {
+pub fn demo(
+    out: &Path,
+    threads: usize,
+    observer: Arc<dyn Observer>,
+    first: impl FnOnce(&DemoReport),
+) -> Result<DemoReport> {
     let corpus = out.join("corpus");
     write_corpus(&corpus)?;
     let run = out.join("run");
@@ -86,12 +94,14 @@ pub fn demo(out: &Path, threads: usize, observer: Arc<dyn Observer>) -> Result<D
         ..CorpusOptions::new(corpus.display().to_string())
     };
     let project = Project::open(Some(options), &run, threads, observer)?;
-    let score = ScoreOptions::default();
+    // Another version of the demo may have asked for other things in this folder.
+    let score = ScoreOptions { beside: true, ..ScoreOptions::default() };
     // A model that cannot be had is told before minutes go into another one.
     let tokens = SignalOptions::Tokens(TokensOptions { tokenizer: TOKENIZER.to_owned() });
     let density = SignalOptions::Density(DensityOptions::default());
-    for asked in [tokens, density, SignalOptions::AskLlm(AskOptions::default())] {
-        project.check_score(&asked, score)?;
+    let ask = AskOptions { max_tokens: Some(JUDGED_TOKENS), ..AskOptions::default() }.into();
+    for asked in [&tokens, &ask, &density] {
+        project.check_score(asked, score)?;
     }
     let version = project.inventory()?;
     let documents: Vec<Document> = CORPUS
@@ -101,16 +111,14 @@ pub fn demo(out: &Path, threads: usize, observer: Arc<dyn Observer>) -> Result<D
         })
         .collect::<Result<_>>()?;
 
-    let mut findings = Vec::new();
-    let ask = SignalOptions::AskLlm(AskOptions::default());
-    let (ask, ask_report) = project.score(&version, &ask, score)?;
-    findings.extend(ask_report.findings);
-    let (embed, embed_report) =
+    let (_, embed_report) =
         project.score(&version, &SignalOptions::Embed(DensityOptions::default().embed), score)?;
-    drop(embed);
-    let (density, density_report) =
-        project.score(&version, &SignalOptions::Density(DensityOptions::default()), score)?;
-    findings.extend(density_report.findings);
+    let (density, density_report) = project.score(&version, &density, score)?;
+    let density_map = MapReport {
+        tokens: embed_report.map.tokens,
+        seconds: embed_report.map.seconds + density_report.map.seconds,
+        ..density_report.map
+    };
     let tokens = project.token_counts(&version, Some(TOKENIZER), score)?;
 
     // Copies of one document are not independent observations: they would make intervals too narrow.
@@ -126,22 +134,7 @@ pub fn demo(out: &Path, threads: usize, observer: Arc<dyn Observer>) -> Result<D
     };
     let baseline = (format!("{}, {side} is better", best.name.replace('_', " ")), best.auc);
 
-    let mut rows = Vec::new();
-    let samplers: [(&'static str, &str, Option<&SignalDir>, MapReport); 3] = [
-        ("Ask-LLM", "ask-llm", Some(&ask), ask_report.map),
-        (
-            "Density",
-            "density",
-            Some(&density),
-            MapReport {
-                tokens: embed_report.map.tokens,
-                seconds: embed_report.map.seconds + density_report.map.seconds,
-                ..density_report.map
-            },
-        ),
-        ("Random", "random", None, MapReport::default()),
-    ];
-    for (sampler, by, signal, map) in samplers {
+    let row = |sampler: &'static str, by: &str, signal: Option<&SignalDir>, map: &MapReport| {
         let column = signal.map(|signal| project.column_of(signal, None)).transpose()?;
         let folder = out.join("kept").join(by);
         let select = SelectOptions {
@@ -163,7 +156,7 @@ pub fn demo(out: &Path, threads: usize, observer: Arc<dyn Observer>) -> Result<D
             None => None,
         };
         let (bad, duplicates) = shares(&documents, &kept);
-        rows.push(DemoRow {
+        Ok::<_, Error>(DemoRow {
             sampler,
             documents: target.documents,
             tokens: target.tokens.unwrap_or(0),
@@ -172,20 +165,29 @@ pub fn demo(out: &Path, threads: usize, observer: Arc<dyn Observer>) -> Result<D
             auc,
             seconds: map.seconds,
             scored_tokens: map.tokens,
-        });
-    }
+        })
+    };
     let all: BTreeSet<String> = documents.iter().map(|document| document.id.clone()).collect();
     let (bad, duplicates) = shares(&documents, &all);
-    Ok(DemoReport {
+    let mut report = DemoReport {
         documents: documents.len(),
         bad,
         duplicates,
-        rows,
+        rows: vec![
+            row("Density", "density", Some(&density), &density_map)?,
+            row("Random", "random", None, &MapReport::default())?,
+        ],
         baseline,
-        findings,
+        findings: density_report.findings,
         corpus: corpus.display().to_string(),
         run: run.display().to_string(),
-    })
+    };
+    first(&report);
+
+    let (ask, ask_report) = project.score(&version, &ask, score)?;
+    report.rows.insert(0, row("Ask-LLM", "ask-llm", Some(&ask), &ask_report.map)?);
+    report.findings.splice(0..0, ask_report.findings);
+    Ok(report)
 }
 
 fn rate() -> Result<Rate> {

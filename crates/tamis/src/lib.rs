@@ -86,6 +86,7 @@
 
 mod again;
 mod audit;
+mod backlog;
 mod carried;
 mod check;
 mod corpus_options;
@@ -105,6 +106,7 @@ mod map;
 mod model_options;
 mod models;
 mod ngram_words;
+mod numeric;
 mod observer;
 mod places;
 mod plan;
@@ -116,6 +118,7 @@ mod prompt;
 mod ready;
 mod same_rows;
 mod sample;
+mod schedule;
 mod score;
 mod scoring;
 mod select;

@@ -1,8 +1,10 @@
 //! The map: one signal over every document that has no value yet, in parts that are committed one by one.
 //!
-//! A producer a shard reads rows in order and cuts them into parts; workers compute parts in any order and commit each; the
-//! one that commits the last part of a shard merges them into the sidecar. A run that is killed loses the parts under way.
+//! A producer a shard, the largest first, reads rows in order and cuts them into parts, smaller ones towards the end
+//! ([`crate::schedule`]); workers compute parts in any order, the longest first where they can ([`crate::backlog`]), and commit each;
+//! the one that commits the last part of a shard merges them into the sidecar. A run that is killed loses the parts under way.
 
+use std::cmp::Reverse;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
@@ -16,10 +18,12 @@ use arrow_select::filter::filter_record_batch;
 use tamis_core::{DocumentBatch, Input, Parallelism, ScoreBatch, Signal, SignalInfo, column};
 use tamis_io::run::{CorpusVersion, ShardLock, ShardRecord, SignalDir};
 
+use crate::backlog::Backlog;
 use crate::cutter::{Part, PartCutter};
 use crate::pool::{self, Feed};
 use crate::project::Project;
 use crate::same_rows::SameRows;
+use crate::schedule::{Amount, Schedule, ShardShare};
 use crate::{Error, Result};
 
 /// Method of the signals that only carry a column of the corpus.
@@ -87,7 +91,12 @@ struct OpenShard<'s> {
     /// Parts handed out and not committed, plus one for the producer.
     outstanding: AtomicUsize,
     _lock: ShardLock,
+    /// One of as many as there are open shards.
+    _counted: Arc<()>,
 }
+
+/// Shards of a map that are open at most, or four a worker: each holds a file, and a process often has 1,024.
+const MOST_OPEN: usize = 256;
 
 struct Work<'s> {
     open: Arc<OpenShard<'s>>,
@@ -126,6 +135,10 @@ fn stage(info: &SignalInfo) -> String {
     }
 }
 
+fn all_of(shard: &ShardRecord) -> Amount {
+    Amount { bytes: shard.text_bytes(), documents: shard.documents }
+}
+
 impl Project {
     /// Computes `signal` for every document of the worker's part of `shards` that has no value yet.
     ///
@@ -148,6 +161,7 @@ impl Project {
                 waiting.push(shard);
             }
         }
+        waiting.sort_by_cached_key(|shard| Reverse(shard.text_bytes()));
         let totals = Totals { computed: AtomicU64::new(0), tokens: AtomicU64::new(0) };
         if !waiting.is_empty() {
             self.observer.begin(&stage(info), waiting.iter().map(|shard| shard.text_bytes()).sum());
@@ -204,12 +218,18 @@ impl Project {
         directory: &SignalDir,
         totals: &Totals,
     ) -> Result<Vec<&'s ShardRecord>> {
-        let threads = self.calls(signal.info().parallelism);
+        let (workers, part_bytes) = (self.calls(signal.info().parallelism), signal.info().part_bytes);
         let busy = std::sync::Mutex::new(Vec::new());
-        pool::run(
+        let counted = Arc::new(());
+        let schedule = Schedule::new(workers, part_bytes, shards.iter().map(|shard| all_of(shard)).sum());
+        pool::run_through(
+            Backlog::longest_first(workers, |work: &Work<'_>| work.part.bytes),
             shards.to_vec(),
-            threads,
             |shard, feed| {
+                let share = schedule.shard(all_of(shard));
+                while Arc::strong_count(&counted) > MOST_OPEN.max(4 * workers) && !feed.stopped() {
+                    std::thread::sleep(Duration::from_millis(5));
+                }
                 let Some(lock) = self.run.try_lock(directory.full_name(), &shard.path)? else {
                     busy.lock().unwrap_or_else(std::sync::PoisonError::into_inner).push(shard);
                     return Ok(());
@@ -217,7 +237,13 @@ impl Project {
                 if directory.receipt(shard)?.is_some() {
                     return Ok(());
                 }
-                self.produce(shard, lock, signal, directory, feed)
+                let open = Arc::new(OpenShard {
+                    shard,
+                    outstanding: AtomicUsize::new(1),
+                    _lock: lock,
+                    _counted: Arc::clone(&counted),
+                });
+                self.produce(&open, share, &signal.info().input, directory, feed)
             },
             |work| self.compute(&work, signal, directory, totals),
         )?;
@@ -226,13 +252,13 @@ impl Project {
 
     fn produce<'s>(
         &self,
-        shard: &'s ShardRecord,
-        lock: ShardLock,
-        signal: &dyn Signal,
+        open: &Arc<OpenShard<'s>>,
+        mut share: ShardShare<'_>,
+        Input { documents, signals }: &Input,
         directory: &SignalDir,
         feed: &Feed<'_, Work<'s>>,
     ) -> Result<()> {
-        let info = signal.info();
+        let shard = open.shard;
         let scan = directory.parts(shard)?;
         if scan.discarded > 0 {
             let message =
@@ -241,21 +267,17 @@ impl Project {
         }
         let missing = scan.missing(shard.rows);
         let left: u64 = missing.iter().map(|span| span.rows).sum();
-        if shard.rows > 0 {
-            let done = shard.rows - left;
-            let bytes = (u128::from(shard.text_bytes()) * u128::from(done) / u128::from(shard.rows)) as u64;
-            self.observer.skip(bytes);
-        }
-        let open = Arc::new(OpenShard { shard, outstanding: AtomicUsize::new(1), _lock: lock });
+        self.observer.skip(all_of(shard).share(shard.rows - left, shard.rows).bytes);
         let asked = Asked { rows: directory.asked_again(shard)? };
-        let mut cutter = PartCutter::new(missing, info.part_bytes);
+        let to_do = asked.rows.as_ref().map_or(left, |rows| left.min(rows.len() as u64));
+        share.correct(all_of(shard).share(to_do, shard.rows));
+        let mut cutter = PartCutter::new(missing, share);
         let send = |parts: Vec<Part>| {
             parts.into_iter().all(|part| {
                 open.outstanding.fetch_add(1, Ordering::Relaxed);
-                feed.push(Work { open: Arc::clone(&open), part })
+                feed.push(Work { open: Arc::clone(open), part })
             })
         };
-        let Input { documents, signals } = &info.input;
         if *documents {
             if let Some(first) = cutter.wanted_from() {
                 let mut same = SameRows::of(self, shard, first)?;
@@ -291,13 +313,15 @@ impl Project {
             while let Some(batch) = rows.next()? {
                 let own = batch.get_array_memory_size() as u64 / batch.num_rows().max(1) as u64;
                 let batch = asked.among(&batch)?.unwrap_or(batch);
-                if !send(cutter.push(&batch, |_| text.max(own).max(1))) || cutter.wanted_from().is_none() {
+                let bytes = text.max(own).max(1);
+                cutter.documents_have(bytes);
+                if !send(cutter.push(&batch, |_| bytes)) || cutter.wanted_from().is_none() {
                     break;
                 }
             }
         }
         if send(cutter.finish()) {
-            self.finish_part(&open, directory)?;
+            self.finish_part(open, directory)?;
         }
         Ok(())
     }

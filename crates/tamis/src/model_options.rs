@@ -1,12 +1,16 @@
 //! How models compute, whichever signal they are for.
 
+use std::fmt;
+use std::str::FromStr;
+
 use serde::{Deserialize, Serialize};
+use tamis_kernels::Path as NumericPath;
 
 /// Number format of the weights and matrix products.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(try_from = "String", into = "String")]
 pub enum Dtype {
-    /// The fastest that the machine has in hardware: bf16 where it can, else f32.
+    /// What a stored signal was begun with; of a new one f32 or bf16, whichever was measured to be faster on this processor.
     #[default]
     Auto,
     /// 16-bit brain floats with f32 sums.
@@ -15,6 +19,55 @@ pub enum Dtype {
     F32,
     /// 8-bit integers with scales, where somebody asks for them; heads, norms and attention in f32. Not for perplexity.
     Int8,
+    /// Exactly this numeric path: a format, and the instructions that compute it.
+    Path(NumericPath),
+}
+
+impl fmt::Display for Dtype {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Auto => "auto",
+            Self::Bf16 => "bf16",
+            Self::F32 => "f32",
+            Self::Int8 => "int8",
+            Self::Path(path) => path.name(),
+        })
+    }
+}
+
+impl FromStr for Dtype {
+    type Err = crate::Error;
+
+    /// Reads `auto`, `bf16`, `f32`, `int8`, or the name of a numeric path.
+    fn from_str(text: &str) -> crate::Result<Self> {
+        Ok(match text {
+            "auto" => Self::Auto,
+            "bf16" => Self::Bf16,
+            "f32" => Self::F32,
+            "int8" => Self::Int8,
+            _ => Self::Path(NumericPath::from_name(text).map_err(|_| {
+                let paths = NumericPath::ALL.map(NumericPath::name).join(", ");
+                crate::Error::usage(
+                    format!("number format `{text}` is unknown"),
+                    format!("write auto, bf16, f32, int8, or one numeric path: {paths}"),
+                )
+            })?),
+        })
+    }
+}
+
+impl TryFrom<String> for Dtype {
+    type Error = crate::Error;
+
+    fn try_from(text: String) -> crate::Result<Self> {
+        text.parse()
+    }
+}
+
+impl From<Dtype> for String {
+    fn from(dtype: Dtype) -> Self {
+        dtype.to_string()
+    }
 }
 
 /// Which implementation of the graphs computes.

@@ -2,13 +2,12 @@
 
 use tamis_core::Parallelism;
 use tamis_io::run::Repeatability;
-use tamis_kernels::Path as NumericPath;
 use tamis_models::build::{Backend, Device as ModelDevice};
 use tamis_models::source::{self, KNOWN_MODELS, KnownModel, LoadedModel, default_cache, open_model};
 use tamis_models::tokenizer::Tokenizer;
 
 use crate::model_options::{Device, Dtype, Engine, ServerOptions};
-use crate::{Observer, Result};
+use crate::{Observer, Result, numeric};
 
 pub(crate) const DEFAULT_JUDGE: &str = "smollm2";
 
@@ -33,18 +32,15 @@ pub(crate) fn backend(dtype: Dtype, engine: Engine, device: Device) -> Backend {
         Device::Cuda(number) => return Backend::Device(ModelDevice::Cuda(number)),
         Device::Metal => return Backend::Device(ModelDevice::Metal),
     }
-    let bf16 = NumericPath::detect(tamis_kernels::Dtype::Bf16);
-    let f32 = NumericPath::detect(tamis_kernels::Dtype::F32);
-    match (engine, dtype) {
-        (Engine::Candle, _) => Backend::Candle,
-        (Engine::Native, Dtype::Bf16) => Backend::Native(bf16),
-        (Engine::Native, Dtype::F32) => Backend::Native(f32),
-        (Engine::Native, Dtype::Int8) => Backend::Native(NumericPath::detect(tamis_kernels::Dtype::Int8)),
-        (Engine::Native, Dtype::Auto) => {
-            // bf16 in plain Rust is slower than f32 with vectors.
-            Backend::Native(if bf16 == NumericPath::Bf16Portable { f32 } else { bf16 })
-        }
+    match engine {
+        Engine::Candle => Backend::Candle,
+        Engine::Native => Backend::Native(numeric::choose(dtype).path),
     }
+}
+
+/// Whether kernels of this machine compute a model.
+pub(crate) fn on_kernels(model: &str, engine: Engine, device: Device) -> bool {
+    !is_server(model) && engine == Engine::Native && device == Device::Cpu
 }
 
 /// A device is filled by one call at a time.
@@ -68,23 +64,10 @@ pub(crate) fn unify_source(model: &mut String) {
 }
 
 /// Replaces a short name of a model by its source, and drops of the server's options what changes no value, all of them where
-/// the model is loaded here. Gives the numeric path, as fingerprints have it, where kernels of this machine compute it.
-pub(crate) fn unify(
-    model: &mut String,
-    server: Option<&mut ServerOptions>,
-    dtype: Dtype,
-    engine: Engine,
-    device: Device,
-) -> Option<&'static str> {
+/// the model is loaded here.
+pub(crate) fn unify(model: &mut String, server: &mut ServerOptions) {
     unify_source(model);
-    let is_server = is_server(model);
-    if let Some(server) = server {
-        *server = if is_server { server.clone().deciding() } else { ServerOptions::default() };
-    }
-    match backend(dtype, engine, device) {
-        Backend::Native(path) if !is_server => Some(path.name()),
-        _ => None,
-    }
+    *server = if is_server(model) { server.clone().deciding() } else { ServerOptions::default() };
 }
 
 /// What a fetched model is.

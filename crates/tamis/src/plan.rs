@@ -12,11 +12,12 @@ use serde_json::{Value, json};
 use tamis_core::column;
 use tamis_io::run::{ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
+use tamis_kernels::Path as NumericPath;
 
 use crate::Result;
 use crate::again::FailedRows;
 use crate::map::Worker;
-use crate::planned::{SignalPlan, Standing, anew};
+use crate::planned::{NumericPathPlan, SignalPlan, Standing, anew};
 use crate::project::Project;
 use crate::scoring::ScoreOptions;
 use crate::signals::stored_options_of;
@@ -158,7 +159,8 @@ impl Project {
             }
             first.get_or_insert((stored.full_name().to_owned(), found));
         }
-        Ok(vec![anew(read, name, first, options)])
+        let numeric_path = asked.clone().definition_mut().dtype().map(|dtype| NumericPathPlan::new(*dtype));
+        Ok(vec![SignalPlan { numeric_path, ..anew(read, name, first, options) }])
     }
 
     /// As [`Project::signal_for`] and [`Project::stored_signal`] would do it: nothing where it is complete, else by the options
@@ -202,7 +204,18 @@ impl Project {
         let standing = Standing::Continues(stored.full_name().to_owned());
         let of_files =
             ["model", "tokenizer"].iter().any(|field| stored.record().fingerprint.contains_key(*field));
-        Ok(SignalPlan { name: stored.record().name.clone(), standing, documents, bytes, of_files })
+        let record = stored.record();
+        let numeric_path = record.fingerprint.get("numeric_path").map(|path| {
+            let lacking = match NumericPath::from_name(path) {
+                Ok(path) if !path.is_supported() && documents > 0 => {
+                    ", and this processor lacks it: what is left would be refused here"
+                }
+                _ => "",
+            };
+            let because = format!("`{}` was begun on it{lacking}", stored.full_name());
+            NumericPathPlan { path: path.clone(), because }
+        });
+        Ok(SignalPlan { name: record.name.clone(), standing, documents, bytes, of_files, numeric_path })
     }
 
     /// Documents of an unfinished shard that no part covers.

@@ -3,6 +3,8 @@
 use serde_json::{Value, json};
 use tamis_io::run::ShardRecord;
 
+use crate::model_options::Dtype;
+use crate::numeric::{self, Choice};
 use crate::scoring::ScoreOptions;
 
 /// Work that is left of one signal.
@@ -15,6 +17,23 @@ pub(crate) struct SignalPlan {
     pub(crate) bytes: u64,
     /// Whether files that a plan does not open decide its values: of a model, a tokenizer, an n-gram model.
     pub(crate) of_files: bool,
+    /// What computes it, where kernels of a machine do.
+    pub(crate) numeric_path: Option<NumericPathPlan>,
+}
+
+/// A numeric path, and why it would be taken.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct NumericPathPlan {
+    pub(crate) path: String,
+    pub(crate) because: String,
+}
+
+impl NumericPathPlan {
+    /// Of a signal that is begun here.
+    pub(crate) fn new(dtype: Dtype) -> Self {
+        let Choice { path, why } = numeric::choose(dtype);
+        Self { path: path.name().to_owned(), because: why }
+    }
 }
 
 /// How the signal stands to what the run holds.
@@ -45,7 +64,7 @@ pub(crate) fn anew(
     };
     let documents = mine().map(|shard| shard.documents).sum();
     let bytes = mine().map(ShardRecord::text_bytes).sum();
-    SignalPlan { name, standing, documents, bytes, of_files: true }
+    SignalPlan { name, standing, documents, bytes, of_files: true, numeric_path: None }
 }
 
 impl SignalPlan {
@@ -63,6 +82,8 @@ impl SignalPlan {
             "differences": differences,
             "documents_to_compute": self.documents,
             "text_bytes_to_compute": self.bytes,
+            "numeric_path": self.numeric_path.as_ref().map(|numeric| &numeric.path),
+            "numeric_path_because": self.numeric_path.as_ref().map(|numeric| &numeric.because),
         })
     }
 
@@ -70,7 +91,10 @@ impl SignalPlan {
         let Self { name, documents, bytes, .. } = self;
         let unread = if unread_shards > 0 { ", and every document of the unread shards" } else { "" };
         let work = format!("{documents} documents ({bytes} bytes of text) would be computed{unread}");
-        match &self.standing {
+        let numeric = self.numeric_path.as_ref().map_or_else(String::new, |numeric| {
+            format!("\n  numeric path {}: {}", numeric.path, numeric.because)
+        });
+        let text = match &self.standing {
             Standing::New => format!("{name}: {work}"),
             Standing::Continues(stored) => {
                 let files = match self.of_files {
@@ -87,6 +111,7 @@ impl SignalPlan {
                  the same; --beside keeps both: {work}",
                 differences.join("; ")
             ),
-        }
+        };
+        text + &numeric
     }
 }

@@ -1,21 +1,72 @@
 //! Producers and workers over a bounded queue: the one place where the driver starts threads.
 //!
-//! Producers do what must be sequential within a shard (decompress, split lines); workers do what is not. A queue of two
-//! items a worker keeps memory bounded whatever the corpus, and where results have to come back into order a producer is
-//! never further ahead than a window. The first error stops everything that has not begun. A panic in a worker, of an
+//! Producers do what must be sequential within a shard (decompress, split lines); workers do what is not. A
+//! [`Backlog`] between them keeps memory bounded whatever the corpus, and where results have to come back into order a
+//! producer is never further ahead than a window. The first error stops everything that has not begun. A panic in a worker, of an
 //! observer say, stops it likewise and goes on in the caller once all threads have ended: nobody waits for ever.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Condvar, Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::backlog::Backlog;
 use crate::{Error, Result};
+
+/// A backlog that threads share.
+struct Queue<T> {
+    state: Mutex<QueueState<T>>,
+    room: Condvar,
+    more: Condvar,
+}
+
+struct QueueState<T> {
+    backlog: Backlog<T>,
+    /// Producers that have not ended.
+    producers: usize,
+}
+
+impl<T> Queue<T> {
+    fn lock(&self) -> MutexGuard<'_, QueueState<T>> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn push(&self, item: T) {
+        let mut state = self.lock();
+        while !state.backlog.has_room() {
+            state = self.room.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+        state.backlog.push(item);
+        self.more.notify_one();
+    }
+
+    /// Waits for an item; `None` when no more come.
+    fn pop(&self) -> Option<T> {
+        let mut state = self.lock();
+        loop {
+            if let Some(item) = state.backlog.pop() {
+                self.room.notify_all();
+                return Some(item);
+            }
+            if state.producers == 0 {
+                return None;
+            }
+            state = self.more.wait(state).unwrap_or_else(PoisonError::into_inner);
+        }
+    }
+
+    fn producer_ended(&self) {
+        let mut state = self.lock();
+        state.producers -= 1;
+        if state.producers == 0 {
+            self.more.notify_all();
+        }
+    }
+}
 
 /// Hands items from producers to workers; [`Feed::push`] tells a producer to stop once something failed.
 pub(crate) struct Feed<'a, T> {
-    sender: SyncSender<T>,
+    queue: &'a Queue<T>,
     stop: &'a AtomicBool,
 }
 
@@ -23,7 +74,11 @@ impl<T> Feed<'_, T> {
     /// Queues an item, waiting while the queue is full. `false` means: stop producing, the run has failed elsewhere.
     #[must_use]
     pub(crate) fn push(&self, item: T) -> bool {
-        !self.stopped() && self.sender.send(item).is_ok()
+        if self.stopped() {
+            return false;
+        }
+        self.queue.push(item);
+        true
     }
 
     /// Whether something failed, so that nothing more is wanted.
@@ -55,7 +110,27 @@ where
     S: Send,
     T: Send,
 {
-    let threads = threads.max(1);
+    run_through(Backlog::in_order(threads), sources, produce, work)
+}
+
+/// As [`run`], through a backlog that says how many workers there are and what is done next.
+///
+/// # Errors
+/// As [`run`].
+///
+/// # Panics
+/// As [`run`].
+pub(crate) fn run_through<S, T>(
+    backlog: Backlog<T>,
+    sources: Vec<S>,
+    produce: impl Fn(S, &Feed<'_, T>) -> Result<()> + Sync,
+    work: impl Fn(T) -> Result<()> + Sync,
+) -> Result<()>
+where
+    S: Send,
+    T: Send,
+{
+    let threads = backlog.workers();
     let producers = threads.min(sources.len());
     if producers == 0 {
         return Ok(());
@@ -72,11 +147,11 @@ where
         failure.lock().unwrap_or_else(PoisonError::into_inner).get_or_insert(failed);
     };
     let sources = Mutex::new(sources.into_iter());
-    let (sender, receiver) = sync_channel(2 * threads);
-    let receiver = Mutex::new(receiver);
+    let state = Mutex::new(QueueState { backlog, producers });
+    let queue = Queue { state, room: Condvar::new(), more: Condvar::new() };
     std::thread::scope(|scope| {
         for _ in 0..producers {
-            let feed = Feed { sender: sender.clone(), stop: &stop };
+            let feed = Feed { queue: &queue, stop: &stop };
             let (sources, produce, guarded) = (&sources, &produce, &guarded);
             scope.spawn(move || {
                 while !feed.stopped() {
@@ -85,13 +160,13 @@ where
                     let mut source = Some(source);
                     guarded(&mut || source.take().map_or(Ok(()), |source| produce(source, &feed)));
                 }
+                feed.queue.producer_ended();
             });
         }
-        drop(sender);
         for _ in 0..threads {
-            let (receiver, work, guarded, stop) = (&receiver, &work, &guarded, &stop);
+            let (queue, work, guarded, stop) = (&queue, &work, &guarded, &stop);
             scope.spawn(move || {
-                while let Some(item) = receive(receiver) {
+                while let Some(item) = queue.pop() {
                     if stop.load(Ordering::Relaxed) {
                         continue; // drain, so that no producer waits for ever
                     }
@@ -106,10 +181,6 @@ where
         Some(Failure::Panic(panic)) => resume_unwind(panic),
         None => Ok(()),
     }
-}
-
-fn receive<T>(receiver: &Mutex<Receiver<T>>) -> Option<T> {
-    receiver.lock().unwrap_or_else(PoisonError::into_inner).recv().ok()
 }
 
 /// Runs `work` on every item with `threads` workers and returns the results in item order.

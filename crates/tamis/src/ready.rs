@@ -8,12 +8,12 @@ use std::sync::PoisonError;
 use tamis_core::SignalInfo;
 use tamis_io::run::{Repeatability, SignalDir, SignalRecord};
 
-use crate::Result;
 use crate::again::FailedRows;
 use crate::project::{Held, Project};
 use crate::scoring::ScoreOptions;
 use crate::signals::stored_options_of;
 use crate::signals::{Ready, SignalOptions, options_text};
+use crate::{Result, numeric};
 
 /// What is known of a signal before it is computed.
 pub(crate) struct Foreseen {
@@ -24,7 +24,7 @@ pub(crate) struct Foreseen {
 }
 
 impl Project {
-    /// A signal that is computed from documents, built now unless a check before built it.
+    /// A signal that is computed from documents, by [settled](Project::settled) options, built now unless a check before built it.
     ///
     /// # Errors
     /// A model, prompt or tokenizer that cannot be had or used.
@@ -67,6 +67,9 @@ impl Project {
         if let Some(model) = asked.local_model()? {
             tamis_models::source::check_spelling(model)?;
         }
+        if let Some(dtype) = asked.clone().definition_mut().dtype() {
+            numeric::check(*dtype)?;
+        }
         asked.definition().check(self)
     }
 
@@ -74,7 +77,7 @@ impl Project {
     pub(crate) fn foresee(&self, asked: &SignalOptions, options: ScoreOptions) -> Result<Foreseen> {
         self.check_options(asked)?;
         let first = asked.definition().first();
-        let own = first.unwrap_or_else(|| asked.clone());
+        let own = self.settled(first.as_ref().unwrap_or(asked), options.beside)?;
         // The models of an earlier check make room first.
         drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
         let ready = own.definition().build(&*self.observer)?;

@@ -85,6 +85,7 @@ impl Project {
                 "finish it first: a sample is compared with the scores of all documents",
             ));
         }
+        let asked = self.settled(asked, true)?;
         let signal = asked.definition().build(&*self.observer)?.signal;
         let (new_scores, mass) = self.judge_sample(version, &*signal, options)?;
         let old_scores = self.stored_scores(version, &old, &old_column, &new_scores)?;

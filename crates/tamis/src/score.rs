@@ -10,10 +10,11 @@ use tamis_io::run::{
 use crate::again::FailedRows;
 use crate::early::EarlyLook;
 use crate::map::MapReport;
+use crate::model_options::Dtype;
 use crate::project::Project;
 use crate::scoring::{ScoreOptions, ScoreReport};
 use crate::signals::{OPTIONS_NOTE, Ready, SignalOptions, TokensOptions, options_text, stored_options_of};
-use crate::{Error, Result};
+use crate::{Error, Result, numeric};
 
 impl Project {
     /// Computes a signal for every document that has no value yet.
@@ -36,9 +37,8 @@ impl Project {
         asked: &SignalOptions,
         options: ScoreOptions,
     ) -> Result<(SignalDir, ScoreReport)> {
-        let Ready { signal, repeatability } = self.ready(asked)?;
+        let (signal, directory) = self.begun(asked, options.beside)?;
         let definition = asked.definition();
-        let directory = self.open_signal_of(signal.info(), Some(asked), options.beside, repeatability)?;
         let reading = self.reading_for(asked);
         let project = reading.as_ref().unwrap_or(self);
         let shards: Vec<&ShardRecord> = version.shards.iter().collect();
@@ -53,6 +53,38 @@ impl Project {
             findings.extend(definition.remarks(self, version, &directory)?);
         }
         Ok((directory, self.score_report(version, map, findings)))
+    }
+
+    /// What computes a signal, and the signal in the run.
+    fn begun(&self, asked: &SignalOptions, beside: bool) -> Result<(Box<dyn Signal>, SignalDir)> {
+        let mut settled = self.settled(asked, beside)?;
+        loop {
+            let Ready { signal, repeatability } = self.ready(&settled)?;
+            let opened = self.open_signal_of(signal.info(), Some(asked), beside, repeatability);
+            // A worker on another processor may have begun it while the model was loaded here.
+            if opened.is_err() {
+                let now = self.settled(asked, beside)?;
+                if now != settled {
+                    settled = now;
+                    continue;
+                }
+            }
+            let directory = opened?;
+            self.note_followed(asked, &directory);
+            return Ok((signal, directory));
+        }
+    }
+
+    /// Says so where a signal goes on on another numeric path than a new one would be begun on here.
+    fn note_followed(&self, asked: &SignalOptions, directory: &SignalDir) {
+        let Some(Dtype::Auto) = asked.clone().definition_mut().dtype().copied() else { return };
+        let own = numeric::choose(Dtype::Auto).path.name();
+        if let Some(path) = directory.record().fingerprint.get("numeric_path").filter(|path| *path != own) {
+            let name = directory.full_name();
+            self.observer.note(&format!(
+                "`{name}` was begun on the numeric path `{path}` and goes on so, where a new one would take `{own}`"
+            ));
+        }
     }
 
     /// The same project that also reads the column of a signal that needs one.

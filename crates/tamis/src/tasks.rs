@@ -65,7 +65,8 @@ impl Project {
     /// A model, prompt or tokenizer that cannot be had or used; density, which is two passes over whole embeddings and not one
     /// computation a shard.
     pub fn scorer(&self, asked: &SignalOptions) -> Result<Scorer> {
-        let ready = self.ready(asked)?;
+        // Whether it may stand beside what is stored is said when it begins.
+        let ready = self.ready(&self.settled(asked, true)?)?;
         Ok(Scorer { signal: ready.signal, repeatability: ready.repeatability, asked: Some(asked.clone()) })
     }
 

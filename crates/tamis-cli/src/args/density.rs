@@ -28,7 +28,8 @@ pub(crate) struct Flags {
     /// Kernel of the density [default: l2].
     #[arg(long, value_enum)]
     pub kernel: Option<KernelArg>,
-    /// How random directions are made [default: gaussian].
+    /// How random directions are made: `gaussian` as in the paper, `hadamard` several times faster [default: that of the stored
+    /// sketch, else hadamard].
     #[arg(long, value_enum)]
     pub projection: Option<ProjectionArg>,
     /// `literal` is the paper's sketch as printed (one hash a row).
@@ -81,10 +82,10 @@ impl super::Flags for Flags {
                 None | Some(KernelArg::L2) => DensityKernel::L2,
                 Some(KernelArg::Cosine) => DensityKernel::Cosine,
             },
-            projection: match own.projection {
-                None | Some(ProjectionArg::Gaussian) => DensityProjection::Gaussian,
-                Some(ProjectionArg::Hadamard) => DensityProjection::Hadamard,
-            },
+            projection: own.projection.map(|projection| match projection {
+                ProjectionArg::Gaussian => DensityProjection::Gaussian,
+                ProjectionArg::Hadamard => DensityProjection::Hadamard,
+            }),
             literal: matches!(own.preset, Some(PresetArg::Literal)),
             sketch_memory_bytes: memory.unwrap_or(default.sketch_memory_bytes),
             seed: own.sketch_seed.unwrap_or(default.seed),

@@ -7,12 +7,11 @@ use std::path::PathBuf;
 
 use clap::builder::{PossibleValuesParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
-use tamis::options::{Named, SignalOptions};
+use tamis::options::{Dtype, Named, SignalOptions};
 use tamis::{Result, Rule};
 
 pub(crate) use shared::{
-    COMPUTED, DtypeArg, EngineArg, JUDGED, ModelArgs, OF_MODEL, PACE, SERVED, ServerArgs, dtype, engine,
-    server,
+    COMPUTED, EngineArg, JUDGED, ModelArgs, OF_MODEL, PACE, SERVED, ServerArgs, dtype, engine, server,
 };
 pub(crate) use train_ngram::TrainNgram;
 
@@ -451,9 +450,9 @@ pub(crate) struct Check {
     /// At most so many documents of each kind, for a slow model.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(5..))]
     pub most_of_a_kind: Option<u32>,
-    /// Number format of the weights [default: auto].
-    #[arg(long, value_enum)]
-    pub dtype: Option<DtypeArg>,
+    /// Number format of the weights: auto, bf16, f32, int8, or a numeric path [default: auto].
+    #[arg(long, value_name = "FORMAT", value_parser = dtype)]
+    pub dtype: Option<Dtype>,
     /// Implementation of the graphs [default: native].
     #[arg(long, value_enum)]
     pub engine: Option<EngineArg>,

@@ -16,9 +16,10 @@ pub(crate) struct ModelArgs {
     /// Most tokens of a document, or of a window [default: what the context leaves; for perplexity 32768].
     #[arg(long, value_name = "N")]
     pub max_document_tokens: Option<usize>,
-    /// Number format of the weights [default: auto].
-    #[arg(long, value_enum)]
-    pub dtype: Option<DtypeArg>,
+    /// Number format of the weights: auto (what was measured to be faster on this processor), bf16, f32, int8 (rougher,
+    /// not for perplexity), or one numeric path, such as f32/avx2 where machines of several kinds share a run [default: auto].
+    #[arg(long, value_name = "FORMAT", value_parser = dtype)]
+    pub dtype: Option<Dtype>,
     /// Implementation of the graphs [default: native].
     #[arg(long, value_enum)]
     pub engine: Option<EngineArg>,
@@ -36,7 +37,7 @@ impl ModelArgs {
     /// Number format, implementation and device.
     pub(crate) fn backend(&self) -> Result<(Dtype, Engine, Device)> {
         let (engine, device) = engine(self.engine, self.device.as_deref(), self.dtype)?;
-        Ok((dtype(self.dtype), engine, device))
+        Ok((self.dtype.unwrap_or_default(), engine, device))
     }
 }
 
@@ -75,39 +76,25 @@ pub(crate) const SERVED: &[&str] = &["server_model", "max_document_characters"];
 pub(crate) const JUDGED: &[&str] = &["top_logprobs"];
 
 #[derive(Clone, Copy, Debug, ValueEnum)]
-pub(crate) enum DtypeArg {
-    Auto,
-    Bf16,
-    F32,
-    /// Of the linear layers; rougher, and not for perplexity
-    Int8,
-}
-
-#[derive(Clone, Copy, Debug, ValueEnum)]
 pub(crate) enum EngineArg {
     Native,
     Candle,
 }
 
-/// The number format that a flag names.
-pub(crate) fn dtype(flag: Option<DtypeArg>) -> Dtype {
-    match flag {
-        None | Some(DtypeArg::Auto) => Dtype::Auto,
-        Some(DtypeArg::Bf16) => Dtype::Bf16,
-        Some(DtypeArg::F32) => Dtype::F32,
-        Some(DtypeArg::Int8) => Dtype::Int8,
-    }
+/// A number format or numeric path by its name; else what to write.
+pub(crate) fn dtype(text: &str) -> std::result::Result<Dtype, String> {
+    text.parse().map_err(|error: Error| error.hint().unwrap_or_else(|| error.to_string()))
 }
 
 /// Implementation and device; another device than the processor has one implementation, and that one number format.
 pub(crate) fn engine(
     flag: Option<EngineArg>,
     device: Option<&str>,
-    dtype: Option<DtypeArg>,
+    dtype: Option<Dtype>,
 ) -> Result<(Engine, Device)> {
     let device = device.map(Device::parse).transpose()?.unwrap_or_default();
     let native = device == Device::Cpu && !matches!(flag, Some(EngineArg::Candle));
-    if matches!(dtype, Some(DtypeArg::Bf16 | DtypeArg::Int8)) && !native {
+    if !native && matches!(dtype, Some(Dtype::Bf16 | Dtype::Int8 | Dtype::Path(_))) {
         return Err(Error::usage(
             "the candle engine computes in f32",
             "leave --dtype out, or compute on the processor by the native engine, without --engine and --device",

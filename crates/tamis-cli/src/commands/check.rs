@@ -24,7 +24,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Check) -> anyhow::Result<Outcome
         prompts: args.prompt.clone(),
         raw_only: args.raw,
         most_of_a_kind: args.most_of_a_kind.map(|most| most as usize),
-        dtype: args::dtype(args.dtype),
+        dtype: args.dtype.unwrap_or_default(),
         engine: args::engine(args.engine, None, args.dtype)?.0,
         server: args::server(&args.model, &args.server, args.tokenizer.as_deref())?,
     };
@@ -76,6 +76,9 @@ fn text_of(report: &CheckReport) -> String {
             .to_owned(),
         String::new(),
     ];
+    if let Some((path, because)) = &report.numeric_path {
+        lines.insert(1, format!("numeric path {path}: {because}"));
+    }
     let mut rows: Vec<Vec<String>> = report
         .judges
         .iter()

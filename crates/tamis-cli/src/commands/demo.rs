@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::json;
-use tamis::demo::{DemoReport, demo};
+use tamis::demo::{DemoReport, JUDGED_TOKENS, demo};
 
 use super::{Context, Outcome};
 use crate::args::Demo;
@@ -12,8 +12,13 @@ use crate::printable::one_line;
 use crate::progress::{Terminal, count, duration, rate};
 
 pub(crate) fn run(context: &Context<'_>, args: &Demo) -> anyhow::Result<Outcome> {
-    let report =
-        demo(&args.out, context.global.threads.unwrap_or(0), Arc::<Terminal>::clone(context.terminal))?;
+    let threads = context.global.threads.unwrap_or(0);
+    let first = |report: &DemoReport| {
+        if !context.global.json {
+            crate::output::print_line(&first_text(report));
+        }
+    };
+    let report = demo(&args.out, threads, Arc::<Terminal>::clone(context.terminal), first)?;
     context.print(|| json_of(&report), || text_of(&report));
     Ok(Outcome::Done)
 }
@@ -49,7 +54,15 @@ fn json_of(report: &DemoReport) -> serde_json::Value {
     })
 }
 
-fn text_of(report: &DemoReport) -> String {
+/// What is known before the judge begins.
+fn first_text(report: &DemoReport) -> String {
+    format!(
+        "{}\n\nThe judge reads the first {JUDGED_TOKENS} tokens of each document now; its row follows.\n",
+        table_of(report)
+    )
+}
+
+fn table_of(report: &DemoReport) -> String {
     let percent = |share: f64| format!("{:.1} %", 100.0 * share);
     let auc =
         |auc: &tamis::evaluation::Estimate| format!("{:.2} [{:.2}, {:.2}]", auc.value, auc.low, auc.high);
@@ -82,6 +95,12 @@ fn text_of(report: &DemoReport) -> String {
     }));
     let header =
         ["kept at 20 %", "documents", "tokens", "bad", "copies", "AUC [95 %]", "scoring", "tokens/s"];
+    table(&header, &rows)
+}
+
+fn text_of(report: &DemoReport) -> String {
+    let auc =
+        |auc: &tamis::evaluation::Estimate| format!("{:.2} [{:.2}, {:.2}]", auc.value, auc.low, auc.high);
     let (corpus, run) = (one_line(&report.corpus), one_line(&report.run));
     let tamis = std::env::args_os().next().map(|name| name.to_string_lossy().into_owned());
     let tamis = tamis.as_deref().map_or("tamis".into(), one_line);
@@ -91,10 +110,11 @@ fn text_of(report: &DemoReport) -> String {
     let mut lines = vec![
         format!("{} documents, labelled good or bad, copies among them: {corpus}", report.documents),
         String::new(),
-        table(&header, &rows),
+        table_of(report),
         String::new(),
         "bad: labelled bad, lower is better. copies: repeats another kept document, lower is better.".to_owned(),
         "AUC: chance that a good document is ranked above a bad one; 0.5 is a coin. Density looks for copies, not for junk.".to_owned(),
+        format!("Ask-LLM read the first {JUDGED_TOKENS} tokens of each document; without a limit it reads all."),
         format!("best of nine trivial counts (direction chosen on these labels): {}, AUC {}", report.baseline.0, auc(&report.baseline.1)),
         String::new(),
     ];

@@ -17,6 +17,7 @@ mod help;
 mod ids;
 mod misplaced;
 mod ngram;
+mod numeric_paths;
 mod output;
 mod perplexity;
 mod runs;

@@ -15,7 +15,11 @@ mod avx2;
 pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512bf16;
+#[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
+mod blocks;
 mod int8;
+#[cfg(target_arch = "aarch64")]
+mod neon;
 mod panels;
 mod portable;
 mod products;
@@ -74,7 +78,9 @@ impl PackedMatrix {
         assert_eq!(weights.len(), outputs * inputs, "weights are {outputs} rows of {inputs}");
         let rows = Rows::new(weights, outputs, inputs, inputs);
         let weights = match path {
-            Path::F32Portable | Path::F32Avx2 | Path::F32Avx512 => Self::pack_f32_weights(rows, path),
+            Path::F32Portable | Path::F32Avx2 | Path::F32Avx512 | Path::F32Neon => {
+                Self::pack_f32_weights(rows, path)
+            }
             Path::Bf16Portable | Path::Bf16Avx512 => {
                 let _ = path.mode();
                 Weights::Pairs(products::pack_pairs(pair_width(path), rows))
@@ -319,6 +325,7 @@ impl F32Kernel {
             Mode::PortableOnAvx2 => Self::SeparateOnAvx2,
             Mode::Avx2 => Self::Avx2,
             Mode::Avx512 => Self::Avx512,
+            Mode::Neon => Self::Neon,
         }
     }
 
@@ -328,6 +335,7 @@ impl F32Kernel {
             Mode::Portable | Mode::PortableOnAvx2 => Self::Fused,
             Mode::Avx2 => Self::Avx2,
             Mode::Avx512 => Self::Avx512,
+            Mode::Neon => Self::Neon,
         }
     }
 }

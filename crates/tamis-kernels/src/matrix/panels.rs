@@ -12,7 +12,7 @@ pub(crate) const GRAIN: usize = 16;
 /// Outputs per panel of the portable kernels.
 pub(crate) const PORTABLE_WIDTH: usize = 16;
 
-/// What computes an f32 product. `Avx2`, `Avx512` and `Fused` agree bit for bit; so do `Separate` and `SeparateOnAvx2`.
+/// What computes an f32 product. `Avx2`, `Avx512`, `Neon` and `Fused` agree bit for bit; so do `Separate` and `SeparateOnAvx2`.
 /// Made by [`F32Kernel::of`] and [`F32Kernel::fused`] from a detected mode alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum F32Kernel {
@@ -26,6 +26,8 @@ pub(crate) enum F32Kernel {
     Avx2,
     /// AVX-512.
     Avx512,
+    /// NEON.
+    Neon,
 }
 
 impl F32Kernel {
@@ -33,7 +35,7 @@ impl F32Kernel {
     pub(crate) fn width(self) -> usize {
         match self {
             Self::Separate | Self::SeparateOnAvx2 | Self::Fused => PORTABLE_WIDTH,
-            Self::Avx2 => 16,
+            Self::Avx2 | Self::Neon => 16,
             Self::Avx512 => 48,
         }
     }

@@ -90,5 +90,9 @@ pub(crate) fn f32_product(kernel: F32Kernel, product: Product<'_, '_>) {
         F32Kernel::Avx512 => super::avx512::product(product),
         #[cfg(not(target_arch = "x86_64"))]
         F32Kernel::Avx2 | F32Kernel::Avx512 => unreachable!("detection never offers x86 kernels elsewhere"),
+        #[cfg(target_arch = "aarch64")]
+        F32Kernel::Neon => super::neon::product(product),
+        #[cfg(not(target_arch = "aarch64"))]
+        F32Kernel::Neon => unreachable!("detection never offers ARM kernels elsewhere"),
     }
 }

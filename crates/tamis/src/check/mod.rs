@@ -27,9 +27,9 @@ use self::report::Ground;
 pub use self::report::{CheckedJudge, KindOfBad, Verdict};
 use crate::evaluation::{Baseline, Bootstrap};
 use crate::model_options::{Device, Dtype, Engine, ServerOptions};
-use crate::models::is_server;
+use crate::models::{is_server, on_kernels};
 use crate::signals::{AskOptions, ask_llm};
-use crate::{Error, Observer, Result, pool};
+use crate::{Error, Observer, Result, numeric, pool};
 
 /// Documents that a worker judges at once.
 const DOCUMENTS_PER_CALL: usize = 12;
@@ -64,6 +64,8 @@ pub struct CheckReport {
     pub model: String,
     /// Digest of its weights; of a model behind a server, its name there.
     pub digest: String,
+    /// Numeric path that computed it, and why this one; `None` behind a server or on another engine.
+    pub numeric_path: Option<(String, String)>,
     /// Name of the set of prompts that `auto` stands for with this model.
     pub default_prompt: String,
     /// Where the documents are from.
@@ -105,6 +107,8 @@ impl Serialize for CheckReport {
         let object = json!({
             "model": self.model,
             "digest": self.digest,
+            "numeric_path": self.numeric_path.as_ref().map(|(path, _)| path),
+            "numeric_path_because": self.numeric_path.as_ref().map(|(_, because)| because),
             "default_prompt": self.default_prompt,
             "labelled": self.labelled,
             "labelled_digest": self.labelled_digest,
@@ -167,6 +171,10 @@ pub fn check_model(options: &CheckOptions, threads: usize, observer: &dyn Observ
     }
     observer.end();
     Ok(CheckReport {
+        numeric_path: on_kernels(&options.model, options.engine, Device::Cpu).then(|| {
+            let choice = numeric::choose(options.dtype);
+            (choice.path.name().to_owned(), choice.why)
+        }),
         default_prompt: builtin::for_model(model.digest()).unwrap_or(builtin::PAPER).to_owned(),
         digest: model.digest().to_owned(),
         model: model.source().to_owned(),

@@ -30,6 +30,7 @@ use super::rows::{Walk, of_rows};
 use super::{Grouping, GroupingInfo, KEY_BYTES, PLACE_BYTES, Places, bucket_of, group};
 use crate::cutter::PartCutter;
 use crate::project::Project;
+use crate::schedule::{Amount, Schedule};
 use crate::{Error, Result, pool};
 
 /// Each has a segment in the pairs of every shard, which is looked up one by one.
@@ -300,7 +301,8 @@ impl Stages<'_> {
         let range = places.range(at);
         let mut walk = Walk::new(&tables, range.start, width)?;
         let schema = ScoreBatch::sidecar_schema(&info.schema);
-        let mut cutter = PartCutter::new(missing, ROWS_OF_A_PART);
+        let schedule = Schedule::new(1, ROWS_OF_A_PART, Amount::default());
+        let mut cutter = PartCutter::new(missing, schedule.shard(Amount::default()));
         let commit = |parts: Vec<crate::cutter::Part>| {
             for part in parts {
                 self.project.go_on()?;

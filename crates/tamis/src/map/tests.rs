@@ -133,6 +133,23 @@ fn sizes_of_parts_and_kinds_of_parallelism_do_not_matter() {
 }
 
 #[test]
+fn little_work_is_shared_by_all_workers() {
+    // All of it is far less than a part.
+    for (threads, parallelism, calls) in [
+        (1, Parallelism::PerCore, 1..=1),
+        (4, Parallelism::PerCore, 12..=40),
+        (4, Parallelism::Exclusive, 1..=1),
+        (1, Parallelism::InFlight(4), 12..=40),
+    ] {
+        let folder = folder();
+        let signal = Lengths::new(64 << 10, parallelism, None);
+        run(&project(folder.path(), threads), &signal).unwrap();
+        let called = signal.calls.into_inner();
+        assert!(calls.contains(&called), "{called} parts for {threads} threads, {parallelism:?}");
+    }
+}
+
+#[test]
 fn an_error_in_any_part_keeps_what_is_committed() {
     let whole = folder();
     run(&project(whole.path(), 2), &Lengths::new(400, Parallelism::PerCore, None)).unwrap();

@@ -99,11 +99,15 @@ impl Definition for AskOptions {
         Ready::served_or(&self.model, || behind_server(self, observer), place, || loaded(self, observer))
     }
 
-    fn unify(&mut self, digest: &str) -> Option<&'static str> {
+    fn unify(&mut self, digest: &str) {
         if self.prompts == ["auto"] {
             self.prompts = vec![builtin::for_model(digest).unwrap_or(builtin::PAPER).to_owned()];
         }
-        models::unify(&mut self.model, Some(&mut self.server), self.dtype, self.engine, self.device)
+        models::unify(&mut self.model, &mut self.server);
+    }
+
+    fn dtype(&mut self) -> Option<&mut Dtype> {
+        models::on_kernels(&self.model, self.engine, self.device).then_some(&mut self.dtype)
     }
 
     fn is_judge(&self) -> bool {

@@ -76,8 +76,12 @@ impl Definition for EmbedOptions {
         Ready::served_or(&self.model, || self.behind_server(observer), place, || self.loaded(observer))
     }
 
-    fn unify(&mut self, _digest: &str) -> Option<&'static str> {
-        models::unify(&mut self.model, Some(&mut self.server), self.dtype, self.engine, self.device)
+    fn unify(&mut self, _digest: &str) {
+        models::unify(&mut self.model, &mut self.server);
+    }
+
+    fn dtype(&mut self) -> Option<&mut Dtype> {
+        models::on_kernels(&self.model, self.engine, self.device).then_some(&mut self.dtype)
     }
 }
 

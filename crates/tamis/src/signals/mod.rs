@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use tamis_core::{Signal, SignalInfo};
 use tamis_io::run::{CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
 
-use crate::model_options::{Device, Engine, ServerOptions};
+use crate::model_options::{Device, Dtype, Engine, ServerOptions};
 use crate::models::{self, is_server};
 use crate::planned::SignalPlan;
 use crate::project::Project;
@@ -144,8 +144,11 @@ pub(crate) trait Definition {
     }
 
     /// Replaces words that say the same by one of them, and drops what changes no value, so that options can be compared;
-    /// `digest` is that of the stored signal's model. Gives the numeric path where kernels of this machine compute it.
-    fn unify(&mut self, _digest: &str) -> Option<&'static str> {
+    /// `digest` is that of the stored signal's model.
+    fn unify(&mut self, _digest: &str) {}
+
+    /// The number format, where kernels of this machine compute the signal.
+    fn dtype(&mut self) -> Option<&mut Dtype> {
         None
     }
 
@@ -309,9 +312,17 @@ pub use self::perplexity::{Objective, checkpoints};
 /// Key in a signal's notes under which its options are stored, for calls that go on with it.
 pub(crate) const OPTIONS_NOTE: &str = "options";
 
-/// The options that a stored signal was computed with; `None` where this tamis does not know them.
+/// The options that a stored signal was computed with, with the numeric path that it was begun on; `None` where this tamis does
+/// not know them.
 pub(crate) fn stored_options_of(record: &SignalRecord) -> Option<SignalOptions> {
-    record.notes.get(OPTIONS_NOTE).and_then(|text| serde_json::from_str(text).ok())
+    let mut options: SignalOptions =
+        record.notes.get(OPTIONS_NOTE).and_then(|text| serde_json::from_str(text).ok())?;
+    if let Some(dtype) = options.definition_mut().dtype()
+        && let Some(path) = record.fingerprint.get("numeric_path").and_then(|path| path.parse().ok())
+    {
+        *dtype = path;
+    }
+    Some(options)
 }
 
 /// Options as a stored signal has them.

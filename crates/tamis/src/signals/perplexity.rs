@@ -93,7 +93,12 @@ impl Definition for PerplexityOptions {
     }
 
     fn check(&self, _project: &Project) -> Result<()> {
-        if self.dtype == Dtype::Int8 {
+        let rough = match self.dtype {
+            Dtype::Int8 => true,
+            Dtype::Path(path) => path.dtype() == tamis_kernels::Dtype::Int8,
+            Dtype::Auto | Dtype::Bf16 | Dtype::F32 => false,
+        };
+        if rough {
             return Err(Error::usage(
                 format!("`{}` is not computed in int8, which is too rough for it", self.user_name()),
                 "leave --dtype out, or score the other signals by themselves",
@@ -126,11 +131,13 @@ impl Definition for PerplexityOptions {
         })
     }
 
-    fn unify(&mut self, _digest: &str) -> Option<&'static str> {
-        let mut model = self.model.take().unwrap_or_else(|| models::DEFAULT_JUDGE.to_owned());
-        let path = models::unify(&mut model, None, self.dtype, self.engine, self.device);
-        self.model = Some(model);
-        path
+    fn unify(&mut self, _digest: &str) {
+        models::unify_source(self.model.get_or_insert_with(|| models::DEFAULT_JUDGE.to_owned()));
+    }
+
+    fn dtype(&mut self) -> Option<&mut Dtype> {
+        let model = self.model.as_deref().unwrap_or(models::DEFAULT_JUDGE);
+        models::on_kernels(model, self.engine, self.device).then_some(&mut self.dtype)
     }
 }
 

@@ -22,7 +22,11 @@ fn written_by_0_1() -> Vec<(SignalOptions, Value)> {
         ),
         (SignalOptions::Embed(EmbedOptions::default()), tagged),
         (
-            SignalOptions::Density(DensityOptions::default()),
+            // Its projection was Gaussian unless another one was named, and was written.
+            SignalOptions::Density(DensityOptions {
+                projection: Some(DensityProjection::Gaussian),
+                ..DensityOptions::default()
+            }),
             json!({
                 "signal": "density", "embed": embed, "repetitions": 1000, "buckets": null, "hashes": null,
                 "bandwidth": null, "kernel": "l2", "projection": "gaussian", "literal": false,
@@ -74,8 +78,10 @@ fn without_each_field(object: &Value) -> Vec<(String, Value)> {
 fn options_without_a_field_that_was_added_later_have_its_default() {
     for (options, written) in written_by_0_1() {
         assert_eq!(serde_json::to_value(&options).unwrap(), written);
-        // A column is nothing without its name.
-        let optional = |(field, _): &(String, Value)| field != "name" || written["signal"] != "column";
+        // A column is nothing without its name, a projection that was not written is the present default.
+        let optional = |(field, _): &(String, Value)| {
+            field != "projection" && (field != "name" || written["signal"] != "column")
+        };
         for (field, older) in without_each_field(&written).into_iter().filter(optional) {
             let read: SignalOptions =
                 serde_json::from_value(older).unwrap_or_else(|error| panic!("without {field}: {error}"));

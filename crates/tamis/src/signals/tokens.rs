@@ -56,9 +56,8 @@ impl Definition for TokensOptions {
         false
     }
 
-    fn unify(&mut self, _digest: &str) -> Option<&'static str> {
+    fn unify(&mut self, _digest: &str) {
         models::unify_source(&mut self.tokenizer);
-        None
     }
 }
 

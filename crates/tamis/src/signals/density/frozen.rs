@@ -51,7 +51,7 @@ fn deciding(options: &DensityOptions) -> [Deciding; 8] {
             },
         ),
         ("kernel", Some(format!("{kernel:?}").to_lowercase())),
-        ("projection", Some(format!("{projection:?}").to_lowercase())),
+        ("projection", projection.map(|projection| format!("{projection:?}").to_lowercase())),
         ("literal", Some(literal.to_string())),
         ("seed", Some(seed.to_string())),
     ]
@@ -88,6 +88,8 @@ pub(crate) fn compare(
     for ((field, now), (_, before)) in deciding(asked).into_iter().zip(deciding(then)) {
         match (now, before) {
             (None, None) => {}
+            // Who names none goes on with what is stored: which is the default has changed.
+            (None, Some(_)) if field == "projection" => {}
             (None, before) => standing.open.push(change(field, before, None)),
             (now, before) => {
                 let was_left_open = before.is_none();
@@ -188,9 +190,16 @@ impl Project {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signals::DensityProjection;
 
     fn chosen() -> BTreeMap<String, String> {
-        let fields = [("hashes", "9"), ("buckets", "20000"), ("bandwidth", "1"), ("repetitions", "1000")];
+        let fields = [
+            ("hashes", "9"),
+            ("buckets", "20000"),
+            ("bandwidth", "1"),
+            ("repetitions", "1000"),
+            ("projection", "gaussian"),
+        ];
         fields.into_iter().map(|(field, value)| (field.to_owned(), value.to_owned())).collect()
     }
 
@@ -221,7 +230,7 @@ mod tests {
             DensityOptions { buckets: Some(7), ..default() },
             DensityOptions { bandwidth: Some(7.0), ..default() },
             DensityOptions { kernel: DensityKernel::Cosine, ..default() },
-            DensityOptions { projection: crate::signals::DensityProjection::Hadamard, ..default() },
+            DensityOptions { projection: Some(DensityProjection::Hadamard), ..default() },
             DensityOptions { literal: true, ..default() },
         ] {
             assert!(!standing(asked.clone()).changes.is_empty(), "{asked:?}");
@@ -229,6 +238,8 @@ mod tests {
         // Nobody knows what the rule would choose with more memory, or instead of what was named.
         let open = standing(DensityOptions { sketch_memory_bytes: 2_000_000_000, ..default() });
         assert!(open.changes.is_empty() && !open.same());
+        let paper = DensityOptions { projection: Some(DensityProjection::Gaussian), ..default() };
+        assert!(standing(paper.clone()).same() && compare(&default(), &paper, &chosen()).same());
         let named = DensityOptions { hashes: Some(12), ..default() };
         let open = compare(&default(), &named, &chosen());
         assert!(open.changes.is_empty() && !open.same());

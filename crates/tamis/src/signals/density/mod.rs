@@ -28,11 +28,10 @@ pub enum DensityKernel {
 }
 
 /// How random directions are made.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum DensityProjection {
-    /// Independent normal entries.
-    #[default]
+    /// Independent normal entries, as the paper has them.
     Gaussian,
     /// Three rounds of random signs and a fast Hadamard transform.
     Hadamard,
@@ -54,8 +53,8 @@ pub struct DensityOptions {
     pub bandwidth: Option<f64>,
     /// The kernel.
     pub kernel: DensityKernel,
-    /// The projection.
-    pub projection: DensityProjection,
+    /// The projection; `None`: that of the stored sketch, of a new one [`DensityProjection::Hadamard`] (of a literal one Gaussian).
+    pub projection: Option<DensityProjection>,
     /// The paper's sketch as printed: one hash a row, floor(…) mod B, no correction.
     pub literal: bool,
     /// Memory that the sketch may take, in bytes.
@@ -73,11 +72,19 @@ impl Default for DensityOptions {
             hashes: None,
             bandwidth: None,
             kernel: DensityKernel::L2,
-            projection: DensityProjection::Gaussian,
+            projection: None,
             literal: false,
             sketch_memory_bytes: 1_000_000_000,
             seed: 0,
         }
+    }
+}
+
+impl DensityOptions {
+    /// The projection of a new sketch.
+    fn new_projection(&self) -> DensityProjection {
+        let default = if self.literal { DensityProjection::Gaussian } else { DensityProjection::Hadamard };
+        self.projection.unwrap_or(default)
     }
 }
 

@@ -60,9 +60,17 @@ impl Project {
         let stored = self.stored_sketches(density, embedding.full_name())?;
         let Fitted { sketch, notes, mut findings, partials } = match stored.frozen {
             Some((_, earlier)) if options.refit => {
-                // Sketches of different p do not add, nor do their scores compare.
-                let kept = earlier.inner.parameters().hashes as usize;
-                let density = DensityOptions { hashes: density.hashes.or(Some(kept)), ..density.clone() };
+                // Sketches of different p or projection do not add, nor do their scores compare.
+                let kept = earlier.inner.parameters();
+                let projection = match kept.projection {
+                    Projection::Gaussian => DensityProjection::Gaussian,
+                    Projection::Hadamard => DensityProjection::Hadamard,
+                };
+                let density = DensityOptions {
+                    hashes: density.hashes.or(Some(kept.hashes as usize)),
+                    projection: density.projection.or(Some(projection)),
+                    ..density.clone()
+                };
                 self.fit(version, &density, &embedding, options.worker)?
             }
             Some((directory, sketch)) => {
@@ -207,7 +215,8 @@ impl Project {
 /// Under which name partials are kept until a sketch stands: by what its options have in common whether they name what the
 /// rule chooses or leave it open, so that they are found again once the sketch is frozen.
 fn partials_name(density: &DensityOptions, embedding: &SignalDir) -> String {
-    let DensityOptions { repetitions, kernel, projection, literal, seed, .. } = density;
+    let DensityOptions { repetitions, kernel, literal, seed, .. } = density;
+    let projection = density.new_projection();
     let text =
         format!("{} {repetitions} {kernel:?} {projection:?} {literal} {seed}", embedding.record().digest);
     format!("density-{:.8}", Digest::of(text.as_bytes()).to_string())
@@ -290,7 +299,7 @@ pub(crate) fn rule_options(density: &DensityOptions) -> tamis_samplers::DensityO
             density.buckets.map(|buckets| u32::try_from(buckets).unwrap_or(u32::MAX))
         },
         repetitions: u32::try_from(density.repetitions).unwrap_or(u32::MAX),
-        projection: match density.projection {
+        projection: match density.new_projection() {
             DensityProjection::Gaussian => Projection::Gaussian,
             DensityProjection::Hadamard => Projection::Hadamard,
         },
