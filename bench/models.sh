@@ -58,6 +58,7 @@ for round in $(seq "$first" $((first + rounds - 1))); do
     peer ask-llm/llama.cpp-bf16 llm llama.cpp-bf16 "${two[@]}" --batch 1 --check "$work/llama.cpp"
     peer ask-llm/torch-f32 llm torch-f32 "${two[@]}" --batch 2 --check "$work/torch-f32"
     tokens ask-llm/tamis-$other "$ours" smollm2 --dtype $other --seconds "$seconds"
+    tokens ask-llm/tamis-int8 "$ours" smollm2 --dtype int8 --seconds "$seconds"
 
     tokens ask-llm-few-shot/tamis-$auto "$ours" smollm2 --dtype $auto --prompt few-shot --seconds "$seconds"
     awk -v round="$round" '/^prefix of/ {
@@ -78,6 +79,7 @@ for round in $(seq "$first" $((first + rounds - 1))); do
     peer minilm/sentence-transformers-f32 embed sentence-transformers-f32 --tokens 256 "${two[@]}" --batch 4 \
         --check "$work/torch-f32-embed"
     tokens minilm/tamis-$other "$ours" minilm --tokens 256 --dtype $other --seconds "$seconds"
+    tokens minilm/tamis-int8 "$ours" minilm --tokens 256 --dtype int8 --seconds "$seconds"
     if [ "$round" = "$first" ]; then
         "$python" bench/peers/compare.py "$work" | sed 's/^/# /' | tee -a "$result"
     fi

@@ -34,7 +34,7 @@ tokens() {
 
 for round in $(seq "$rounds"); do
     for model in t5-small flan-t5-base; do
-        for dtype in "$auto" "$other"; do
+        for dtype in "$auto" "$other" int8; do
             tokens "$model/tamis-$dtype" "$ours" "$models/$model" --dtype $dtype --pack 2048 --seconds "$seconds" \
                 --check "$work/$model-tamis-$dtype"
         done
@@ -46,7 +46,7 @@ for round in $(seq "$rounds"); do
                 --processes 2 --threads 1 --batch $batch --seconds "$seconds" "${check[@]}"
         done
         [ "$round" = 1 ] || continue
-        for engine in tamis-bf16 tamis-f32 torch-bf16 ctranslate2-f32 ctranslate2-int8; do
+        for engine in tamis-bf16 tamis-f32 tamis-int8 torch-bf16 ctranslate2-f32 ctranslate2-int8; do
             "$python" - "$work/$model-torch-f32" "$work/$model-$engine" "$model/$engine" <<'PYTHON' | tee -a "$result"
 import sys
 rows = [[list(map(float, line.split())) for line in open(path)] for path in sys.argv[1:3]]

@@ -10,8 +10,10 @@ struct Line([u64; 8]);
 mod sealed {
     pub(crate) trait Plain: Copy + Default {}
     impl Plain for f32 {}
+    impl Plain for u8 {}
     impl Plain for u16 {}
     impl Plain for u32 {}
+    impl Plain for i32 {}
     impl Plain for u64 {}
 }
 use sealed::Plain;

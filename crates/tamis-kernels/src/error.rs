@@ -16,7 +16,7 @@ pub enum Error {
         known: String,
     },
     /// A number format was asked for by a name that nothing here has.
-    #[error("number format `{name}` is unknown; known are `f32` and `bf16`")]
+    #[error("number format `{name}` is unknown; known are `f32`, `bf16` and `int8`")]
     UnknownDtype {
         /// The name as asked.
         name: String,

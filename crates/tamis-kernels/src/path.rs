@@ -3,22 +3,25 @@
 use crate::error::{Error, Result};
 use std::sync::OnceLock;
 
-/// Number format of weights and of the operands of a product; sums are f32 in both.
+/// Number format of weights and of the operands of a product.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Dtype {
-    /// IEEE single precision.
+    /// IEEE single precision; sums too.
     F32,
-    /// The upper 16 bits of f32, rounded to nearest even.
+    /// The upper 16 bits of f32, rounded to nearest even; sums are f32.
     Bf16,
+    /// Integers of 8 bits, 64 inputs of a row or an output to a scale; sums of a group are exact, those of groups f32.
+    Int8,
 }
 
 impl Dtype {
-    /// `f32` or `bf16`.
+    /// `f32`, `bf16` or `int8`.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
         }
     }
 
@@ -30,6 +33,7 @@ impl Dtype {
         match name {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
+            "int8" => Ok(Self::Int8),
             _ => Err(Error::UnknownDtype { name: name.to_owned() }),
         }
     }
@@ -38,7 +42,8 @@ impl Dtype {
 /// A numeric path. Its name is recorded in fingerprints, so what a path computes never changes silently.
 ///
 /// `f32/avx2`, `f32/avx512` and `f32/neon` fuse multiply and add and agree bit for bit; the portable paths do not fuse. `bf16/portable` widens bf16 weights to
-/// f32 and uses AVX2 where the machine has it, with the same bits.
+/// f32 and uses AVX2 where the machine has it, with the same bits. The products of all int8 paths agree bit for bit; what
+/// surrounds them (norms, attention, heads) is f32 as in `f32/avx512`, `f32/avx2` and `f32/portable`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Path {
     /// f32 in plain Rust, on any machine.
@@ -55,11 +60,17 @@ pub enum Path {
     Bf16Avx512,
     /// bf16 products by `tdpbf16ps` (AMX tiles), the rest by AVX-512; Linux only.
     Bf16Amx,
+    /// int8 products in plain Rust, on any machine.
+    Int8Portable,
+    /// int8 products by `vpdpbusd` on vectors of 256 bits (AVX-VNNI).
+    Int8AvxVnni,
+    /// int8 products by `vpdpbusd` on vectors of 512 bits (AVX-512-VNNI).
+    Int8Avx512,
 }
 
 impl Path {
     /// Every path, supported here or not; within a format the best is last.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 10] = [
         Self::F32Portable,
         Self::F32Avx2,
         Self::F32Avx512,
@@ -67,6 +78,9 @@ impl Path {
         Self::Bf16Portable,
         Self::Bf16Avx512,
         Self::Bf16Amx,
+        Self::Int8Portable,
+        Self::Int8AvxVnni,
+        Self::Int8Avx512,
     ];
 
     /// The fastest path of a format on this machine. There is always one.
@@ -75,6 +89,7 @@ impl Path {
         let portable = match dtype {
             Dtype::F32 => Self::F32Portable,
             Dtype::Bf16 => Self::Bf16Portable,
+            Dtype::Int8 => Self::Int8Portable,
         };
         Self::ALL
             .into_iter()
@@ -111,6 +126,9 @@ impl Path {
             Self::Bf16Portable => "bf16/portable",
             Self::Bf16Avx512 => "bf16/avx512bf16",
             Self::Bf16Amx => "bf16/amx",
+            Self::Int8Portable => "int8/portable",
+            Self::Int8AvxVnni => "int8/avxvnni",
+            Self::Int8Avx512 => "int8/avx512vnni",
         }
     }
 
@@ -120,6 +138,7 @@ impl Path {
         match self {
             Self::F32Portable | Self::F32Avx2 | Self::F32Avx512 | Self::F32Neon => Dtype::F32,
             Self::Bf16Portable | Self::Bf16Avx512 | Self::Bf16Amx => Dtype::Bf16,
+            Self::Int8Portable | Self::Int8AvxVnni | Self::Int8Avx512 => Dtype::Int8,
         }
     }
 
@@ -128,12 +147,14 @@ impl Path {
     pub fn is_supported(self) -> bool {
         let features = Features::get();
         match self {
-            Self::F32Portable | Self::Bf16Portable => true,
+            Self::F32Portable | Self::Bf16Portable | Self::Int8Portable => true,
             Self::F32Avx2 => features.avx2,
             Self::F32Avx512 => features.avx512,
             Self::F32Neon => cfg!(target_arch = "aarch64"),
             Self::Bf16Avx512 => features.avx512bf16,
             Self::Bf16Amx => features.avx512bf16 && features.amx,
+            Self::Int8AvxVnni => features.avxvnni,
+            Self::Int8Avx512 => features.avx512vnni,
         }
     }
 
@@ -153,11 +174,11 @@ impl Path {
         assert!(self.is_supported(), "numeric path `{}` is not supported by this machine", self.name());
         match self {
             Self::F32Portable => Mode::Portable,
-            Self::F32Avx2 => Mode::Avx2,
-            Self::F32Avx512 | Self::Bf16Avx512 | Self::Bf16Amx => Mode::Avx512,
+            Self::F32Avx2 | Self::Int8AvxVnni => Mode::Avx2,
+            Self::F32Avx512 | Self::Bf16Avx512 | Self::Bf16Amx | Self::Int8Avx512 => Mode::Avx512,
             Self::F32Neon => Mode::Neon,
-            Self::Bf16Portable if Features::get().avx2 => Mode::PortableOnAvx2,
-            Self::Bf16Portable => Mode::Portable,
+            Self::Bf16Portable | Self::Int8Portable if Features::get().avx2 => Mode::PortableOnAvx2,
+            Self::Bf16Portable | Self::Int8Portable => Mode::Portable,
         }
     }
 }
@@ -208,6 +229,8 @@ struct Features {
     avx512: bool,
     avx512bf16: bool,
     amx: bool,
+    avxvnni: bool,
+    avx512vnni: bool,
 }
 
 impl Features {
@@ -222,7 +245,9 @@ impl Features {
         let avx2 = has!("avx2") && has!("fma");
         let avx512 = avx2 && has!("avx512f") && has!("avx512bw") && has!("avx512dq") && has!("avx512vl");
         let avx512bf16 = avx512 && has!("avx512bf16");
-        Self { avx2, avx512, avx512bf16, amx: avx512bf16 && crate::tiles::available() }
+        let amx = avx512bf16 && crate::tiles::available();
+        let (avxvnni, avx512vnni) = (avx2 && has!("avxvnni"), avx512 && has!("avx512vnni"));
+        Self { avx2, avx512, avx512bf16, amx, avxvnni, avx512vnni }
     }
 
     #[cfg(not(target_arch = "x86_64"))]
@@ -247,7 +272,7 @@ mod tests {
 
     #[test]
     fn detection_names_a_supported_path_of_the_format() {
-        for dtype in [Dtype::F32, Dtype::Bf16] {
+        for dtype in [Dtype::F32, Dtype::Bf16, Dtype::Int8] {
             let path = Path::detect(dtype);
             assert!(path.is_supported() && path.dtype() == dtype);
             assert_eq!(Dtype::from_name(dtype.name()), Ok(dtype));

@@ -7,6 +7,9 @@ use crate::aligned::Aligned;
 pub struct Scratch {
     /// Left operands rounded to bf16.
     pub(crate) operand: Aligned<u16>,
+    /// Left operands rounded to int8, and their scales.
+    pub(crate) integers: Aligned<u8>,
+    pub(crate) row_scales: Aligned<f32>,
     /// Gates and ups of a gated layer, side by side.
     pub(crate) wide: Aligned<f32>,
     /// What a gated layer makes of them.

@@ -17,6 +17,8 @@ pub enum Dtype {
     Bf16,
     /// 32-bit floats.
     F32,
+    /// 8-bit integers with scales, where somebody asks for them; heads, norms and attention in f32. Not for perplexity.
+    Int8,
     /// Exactly this numeric path: a format, and the instructions that compute it.
     Path(NumericPath),
 }
@@ -27,6 +29,7 @@ impl fmt::Display for Dtype {
             Self::Auto => "auto",
             Self::Bf16 => "bf16",
             Self::F32 => "f32",
+            Self::Int8 => "int8",
             Self::Path(path) => path.name(),
         })
     }
@@ -35,17 +38,18 @@ impl fmt::Display for Dtype {
 impl FromStr for Dtype {
     type Err = crate::Error;
 
-    /// Reads `auto`, `bf16`, `f32`, or the name of a numeric path.
+    /// Reads `auto`, `bf16`, `f32`, `int8`, or the name of a numeric path.
     fn from_str(text: &str) -> crate::Result<Self> {
         Ok(match text {
             "auto" => Self::Auto,
             "bf16" => Self::Bf16,
             "f32" => Self::F32,
+            "int8" => Self::Int8,
             _ => Self::Path(NumericPath::from_name(text).map_err(|_| {
                 let paths = NumericPath::ALL.map(NumericPath::name).join(", ");
                 crate::Error::usage(
                     format!("number format `{text}` is unknown"),
-                    format!("write auto, bf16, f32, or one numeric path: {paths}"),
+                    format!("write auto, bf16, f32, int8, or one numeric path: {paths}"),
                 )
             })?),
         })

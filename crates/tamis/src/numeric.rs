@@ -45,6 +45,7 @@ pub(crate) fn choose(dtype: Dtype) -> Choice {
         }
         Dtype::F32 => best(Format::F32, "f32"),
         Dtype::Bf16 => best(Format::Bf16, "bf16"),
+        Dtype::Int8 => best(Format::Int8, "int8"),
         Dtype::Path(path) => Choice { path, why: "as asked".to_owned() },
     }
 }
@@ -146,6 +147,7 @@ pub(crate) fn follows(stored: &str, dtype: Dtype) -> std::result::Result<Numeric
         Dtype::Auto => true,
         Dtype::F32 => path.dtype() == Format::F32,
         Dtype::Bf16 => path.dtype() == Format::Bf16,
+        Dtype::Int8 => path.dtype() == Format::Int8,
         Dtype::Path(asked) => path == asked,
     };
     match asked {

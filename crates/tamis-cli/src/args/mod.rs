@@ -450,7 +450,7 @@ pub(crate) struct Check {
     /// At most so many documents of each kind, for a slow model.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(5..))]
     pub most_of_a_kind: Option<u32>,
-    /// Number format of the weights: auto, bf16, f32, or a numeric path [default: auto].
+    /// Number format of the weights: auto, bf16, f32, int8, or a numeric path [default: auto].
     #[arg(long, value_name = "FORMAT", value_parser = dtype)]
     pub dtype: Option<Dtype>,
     /// Implementation of the graphs [default: native].

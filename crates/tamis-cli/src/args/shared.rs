@@ -16,8 +16,8 @@ pub(crate) struct ModelArgs {
     /// Most tokens of a document, or of a window [default: what the context leaves; for perplexity 32768].
     #[arg(long, value_name = "N")]
     pub max_document_tokens: Option<usize>,
-    /// Number format of the weights: auto (what was measured to be faster on this processor), bf16, f32, or one numeric path,
-    /// such as f32/avx2 where machines of several kinds share a run [default: auto].
+    /// Number format of the weights: auto (what was measured to be faster on this processor), bf16, f32, int8 (rougher,
+    /// not for perplexity), or one numeric path, such as f32/avx2 where machines of several kinds share a run [default: auto].
     #[arg(long, value_name = "FORMAT", value_parser = dtype)]
     pub dtype: Option<Dtype>,
     /// Implementation of the graphs [default: native].
@@ -94,7 +94,7 @@ pub(crate) fn engine(
 ) -> Result<(Engine, Device)> {
     let device = device.map(Device::parse).transpose()?.unwrap_or_default();
     let native = device == Device::Cpu && !matches!(flag, Some(EngineArg::Candle));
-    if !native && matches!(dtype, Some(Dtype::Bf16 | Dtype::Path(_))) {
+    if !native && matches!(dtype, Some(Dtype::Bf16 | Dtype::Int8 | Dtype::Path(_))) {
         return Err(Error::usage(
             "the candle engine computes in f32",
             "leave --dtype out, or compute on the processor by the native engine, without --engine and --device",

@@ -45,6 +45,7 @@ fn flags_of_other_signals_are_refused() {
             ["4000000000 bytes, --sketch-memory allows 1000000000", "--buckets"],
         ),
         ("score perplexity corpus --run run --engine candle --dtype bf16", ["computes in f32", "--dtype"]),
+        ("score embed corpus --run run --device cuda --dtype int8", ["computes in f32", "--dtype"]),
         ("score density corpus --run run --kernel cosine --preset literal", ["l2 sketch", "--kernel"]),
         (
             "score counts corpus --run run --max-line-bytes 5000000000",

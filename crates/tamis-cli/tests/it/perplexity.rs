@@ -155,3 +155,12 @@ fn the_middle_is_kept_within_strata_and_bands_nest() {
         &["needs a score"],
     );
 }
+
+#[test]
+fn perplexity_is_not_computed_in_int8() {
+    let world = world();
+    for dtype in ["int8", "int8/portable"] {
+        let arguments = format!("score perplexity corpus --run run --model ckpt/20k --dtype {dtype}");
+        world.refuses(&arguments, 2, &["`perplexity` is not computed in int8", "leave --dtype out"]);
+    }
+}

@@ -17,6 +17,7 @@ pub(crate) mod avx512;
 pub(crate) mod avx512bf16;
 #[cfg(any(target_arch = "x86_64", target_arch = "aarch64"))]
 mod blocks;
+mod int8;
 #[cfg(target_arch = "aarch64")]
 mod neon;
 mod panels;
@@ -33,7 +34,7 @@ pub(crate) use products::{f32_product, pack_f32};
 pub(crate) use tests::numbers;
 
 use crate::aligned::Aligned;
-use crate::path::{Mode, Path};
+use crate::path::{Dtype, Mode, Path};
 use crate::rows::silu_gate;
 use crate::scratch::Scratch;
 use crate::view::{Rows, RowsMut};
@@ -63,10 +64,12 @@ enum Weights {
     Pairs(Aligned<u32>),
     #[cfg(target_arch = "x86_64")]
     Tiles(Aligned<u16>),
+    Integers(int8::Packed),
 }
 
 impl PackedMatrix {
-    /// Packs `weights`, row-major with `outputs` rows of `inputs` values. A bf16 path rounds them to nearest even.
+    /// Packs `weights`, row-major with `outputs` rows of `inputs` values. A bf16 path rounds them to nearest even, an int8 path
+    /// to integers, 64 inputs of an output at a time.
     ///
     /// # Panics
     /// If there are not `outputs · inputs` weights, or this machine does not support `path`.
@@ -76,10 +79,7 @@ impl PackedMatrix {
         let rows = Rows::new(weights, outputs, inputs, inputs);
         let weights = match path {
             Path::F32Portable | Path::F32Avx2 | Path::F32Avx512 | Path::F32Neon => {
-                let kernel = F32Kernel::of(path.mode());
-                let mut packed = Aligned::zeroed(packed_len(kernel, outputs, inputs));
-                pack_f32(kernel, rows, packed.as_mut_slice());
-                Weights::F32(packed)
+                Self::pack_f32_weights(rows, path)
             }
             Path::Bf16Portable | Path::Bf16Avx512 => {
                 let _ = path.mode();
@@ -94,8 +94,33 @@ impl PackedMatrix {
             Path::Bf16Amx => {
                 unreachable!("`Path::mode` refuses paths that the machine lacks: {:?}", path.mode())
             }
+            Path::Int8Portable | Path::Int8AvxVnni | Path::Int8Avx512 => {
+                Weights::Integers(int8::Packed::pack(path, rows))
+            }
         };
         Self { outputs, inputs, path, weights }
+    }
+
+    /// [`PackedMatrix::pack`] for a layer whose few rows do not repay what rounding costs, a head for one: an int8 path
+    /// computes it in f32. Other paths make no difference.
+    ///
+    /// # Panics
+    /// As [`PackedMatrix::pack`].
+    #[must_use]
+    pub fn pack_sensitive(weights: &[f32], outputs: usize, inputs: usize, path: Path) -> Self {
+        if path.dtype() != Dtype::Int8 {
+            return Self::pack(weights, outputs, inputs, path);
+        }
+        assert_eq!(weights.len(), outputs * inputs, "weights are {outputs} rows of {inputs}");
+        let weights = Self::pack_f32_weights(Rows::new(weights, outputs, inputs, inputs), path);
+        Self { outputs, inputs, path, weights }
+    }
+
+    fn pack_f32_weights(rows: Rows<'_>, path: Path) -> Weights {
+        let kernel = F32Kernel::of(path.mode());
+        let mut packed = Aligned::zeroed(packed_len(kernel, rows.rows(), rows.width()));
+        pack_f32(kernel, rows, packed.as_mut_slice());
+        Weights::F32(packed)
     }
 
     /// Panels of every path, 48, 32 or 16 outputs wide, begin at the multiples of this.
@@ -199,6 +224,7 @@ impl PackedMatrix {
                 let packed = &packed.as_slice()[amx::packed_len(first, self.inputs)..];
                 amx::product(packed, a, &mut c, output, scratch);
             }
+            Weights::Integers(packed) => packed.multiply(self.path, outputs, a, c, output, scratch),
         }
     }
 }

@@ -54,6 +54,11 @@ pub(crate) trait Parameters: Sized + Send + Sync + 'static {
     /// Loads linear layers of `inputs` inputs each; their outputs lie side by side in the order given.
     fn linear(&self, weights: &dyn Weights, parts: &[LinearPart], inputs: usize) -> Result<Self::Linear>;
 
+    /// Loads a linear layer that follows the last block and that few rows see: a head of its own, a projection.
+    fn head(&self, weights: &dyn Weights, part: LinearPart, inputs: usize) -> Result<Self::Linear> {
+        self.linear(weights, &[part], inputs)
+    }
+
     /// Loads biases, a tensor of buckets × heads.
     fn position_bias(
         &self,

@@ -83,10 +83,7 @@ impl<B: Parameters> Decoder<B> {
             Head::Tied => blocks.tied_table(weights, embedding, vocabulary, hidden)?,
             Head::Untied => {
                 let head = LinearPart::new("lm_head", vocabulary, Bias::Absent);
-                (
-                    blocks.table(weights, embedding, vocabulary, hidden)?,
-                    blocks.linear(weights, &[head], hidden)?,
-                )
+                (blocks.table(weights, embedding, vocabulary, hidden)?, blocks.head(weights, head, hidden)?)
             }
         };
         let is_local = |at: usize| config.local.as_ref().is_some_and(|local| local.layers[at]);

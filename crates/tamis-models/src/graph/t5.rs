@@ -217,7 +217,7 @@ impl<B: Parameters> T5<B> {
         let (table, head) = if own_head {
             (
                 blocks.table(weights, loader.table(), vocabulary, hidden)?,
-                loader.linear(&["lm_head".to_owned()], vocabulary, hidden)?,
+                blocks.head(weights, LinearPart::new("lm_head", vocabulary, Bias::Absent), hidden)?,
             )
         } else {
             blocks.tied_table(weights, loader.table(), vocabulary, hidden)?
@@ -388,7 +388,9 @@ impl<B: Parameters> SentenceT5<B> {
         let encoder = loader.encoder()?;
         let projection = config
             .projection
-            .map(|outputs| loader.linear(&["linear".to_owned()], outputs, config.hidden))
+            .map(|outputs| {
+                blocks.head(weights, LinearPart::new("linear", outputs, Bias::Absent), config.hidden)
+            })
             .transpose()?;
         let limits = Limits { context: LONGEST, vocabulary: config.vocabulary };
         let dimension = config.projection.unwrap_or(config.hidden);

@@ -59,8 +59,8 @@ impl Cross {
                     .flat_map(|input| (0..head_dim).map(move |at| keys[at * inputs + input]))
                     .collect();
                 Head {
-                    query: PackedMatrix::pack(&transposed, inputs, head_dim, path),
-                    value: PackedMatrix::pack(values, head_dim, inputs, path),
+                    query: PackedMatrix::pack_sensitive(&transposed, inputs, head_dim, path),
+                    value: PackedMatrix::pack_sensitive(values, head_dim, inputs, path),
                 }
             })
             .collect();
@@ -68,7 +68,7 @@ impl Cross {
         Ok(Self {
             path,
             scale: attention.scale,
-            keys_values: PackedMatrix::pack(&keys, 2 * width, inputs, path),
+            keys_values: PackedMatrix::pack_sensitive(&keys, 2 * width, inputs, path),
             heads,
         })
     }

@@ -175,6 +175,10 @@ impl Parameters for NativeBlocks {
         Linear::load(self.path, weights, parts, inputs)
     }
 
+    fn head(&self, weights: &dyn Weights, part: LinearPart, inputs: usize) -> Result<Linear> {
+        Linear::load_head(self.path, weights, &part, inputs)
+    }
+
     fn position_bias(
         &self,
         weights: &dyn Weights,

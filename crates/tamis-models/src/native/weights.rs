@@ -8,7 +8,7 @@ use crate::error::Result;
 use crate::graph::blocks::{LinearPart, NormNames};
 use crate::weights::Weights;
 
-/// A table of embeddings, in the number format of the path.
+/// A table of embeddings, in the number format of the path; for int8 in f32.
 #[derive(Debug)]
 pub(crate) struct Table {
     width: usize,
@@ -55,13 +55,13 @@ impl Table {
         width: usize,
     ) -> Result<(Self, Linear)> {
         let values = weights.load(name, &[rows, width])?;
-        let matrix = Arc::new(PackedMatrix::pack(&values, rows, width, path));
+        let matrix = Arc::new(PackedMatrix::pack_sensitive(&values, rows, width, path));
         Ok((Self::new(path, width, values), Linear { matrix, bias: None }))
     }
 
     fn new(path: Path, width: usize, values: Vec<f32>) -> Self {
         let values = match path.dtype() {
-            Dtype::F32 => Values::F32(values),
+            Dtype::F32 | Dtype::Int8 => Values::F32(values),
             Dtype::Bf16 => {
                 let mut rounded = vec![0; values.len()];
                 bf16::from_f32_slice(&values, &mut rounded);
@@ -112,7 +112,28 @@ impl Norm {
 }
 
 impl Linear {
+    /// Layers that all rows see.
     pub(super) fn load(
+        path: Path,
+        weights: &dyn Weights,
+        parts: &[LinearPart],
+        inputs: usize,
+    ) -> Result<Self> {
+        Self::load_with(PackedMatrix::pack, path, weights, parts, inputs)
+    }
+
+    /// A layer that few rows see.
+    pub(super) fn load_head(
+        path: Path,
+        weights: &dyn Weights,
+        part: &LinearPart,
+        inputs: usize,
+    ) -> Result<Self> {
+        Self::load_with(PackedMatrix::pack_sensitive, path, weights, std::slice::from_ref(part), inputs)
+    }
+
+    fn load_with(
+        pack: fn(&[f32], usize, usize, Path) -> PackedMatrix,
         path: Path,
         weights: &dyn Weights,
         parts: &[LinearPart],
@@ -134,6 +155,6 @@ impl Linear {
             }
         }
         let bias = parts.iter().any(|part| part.bias.is_some()).then_some(bias);
-        Ok(Self { matrix: Arc::new(PackedMatrix::pack(&stacked, outputs, inputs, path)), bias })
+        Ok(Self { matrix: Arc::new(pack(&stacked, outputs, inputs, path)), bias })
     }
 }

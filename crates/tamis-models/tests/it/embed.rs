@@ -33,7 +33,7 @@ fn default_embedder_agrees_with_transformers() {
     );
     let texts: Vec<&str> = corpus.iter().map(|(_, text)| text.as_str()).collect();
 
-    for dtype in [Dtype::F32, Dtype::Bf16] {
+    for (dtype, tolerance) in [(Dtype::F32, 0.9999), (Dtype::Bf16, 0.9999), (Dtype::Int8, 0.999)] {
         let loaded = model(reference["model"].as_str().unwrap());
         let embedder = Embedder::from_model(loaded, Backend::Native(Path::detect(dtype))).unwrap();
         let options = EmbedOptions { precision: Precision::F32, ..EmbedOptions::default() };
@@ -65,6 +65,6 @@ fn default_embedder_agrees_with_transformers() {
             .map(|(ours, theirs)| cosine(ours, theirs))
             .fold(1.0, f64::min);
         println!("{}: smallest cosine {least:.7}", dtype.name());
-        assert!(least >= 0.9999, "smallest cosine in {}: {least}", dtype.name());
+        assert!(least >= tolerance, "smallest cosine in {}: {least}", dtype.name());
     }
 }

@@ -8,7 +8,7 @@ use tamis_models::perplexity::{
 
 use super::{Definition, Named, Ready};
 use crate::model_options::{Device, Dtype, Engine};
-use crate::{Error, Observer, Result, models};
+use crate::{Error, Observer, Project, Result, models};
 
 /// What the names of the signals of a list of checkpoints begin with.
 const CHECKPOINT: &str = "perplexity:";
@@ -90,6 +90,21 @@ impl Definition for PerplexityOptions {
                 format!("add --model {name}=SOURCE, or name a run that holds it"),
             )),
         }
+    }
+
+    fn check(&self, _project: &Project) -> Result<()> {
+        let rough = match self.dtype {
+            Dtype::Int8 => true,
+            Dtype::Path(path) => path.dtype() == tamis_kernels::Dtype::Int8,
+            Dtype::Auto | Dtype::Bf16 | Dtype::F32 => false,
+        };
+        if rough {
+            return Err(Error::usage(
+                format!("`{}` is not computed in int8, which is too rough for it", self.user_name()),
+                "leave --dtype out, or score the other signals by themselves",
+            ));
+        }
+        Ok(())
     }
 
     fn build(&self, observer: &dyn Observer) -> Result<Ready> {
