@@ -2,7 +2,8 @@
 """Writes the table of all processors that a result exists of into a page: machines.py PAGE RESULT [RESULT ...]
 
 Of every section with a peer: the first name that begins with tamis, which is what `--dtype auto` takes there, by the fastest peer of
-that run, medians. Results of one processor, the newest of each part. The part of the page between the marks is replaced.
+that run, medians; where both have int8, that is a line by itself. Of one processor the newest result of each line. The part of the
+page between the marks is replaced.
 """
 import os
 import re
@@ -41,9 +42,13 @@ def main():
     for path in sorted(results):
         machine, sections = read(path)
         for (section, unit), entries in sections.items():
-            one = ratio(entries, unit) if machine else None
-            if one:
-                found[(machine, section)] = (one, os.path.basename(path))
+            rough = {name: values for name, values in entries.items() if name.endswith("int8")}
+            parted = ratio(rough, unit) is not None
+            whole = {name: values for name, values in entries.items() if not (parted and name in rough)}
+            for line, entries in ((section, whole), (section + " in int8", rough if parted else {})):
+                one = ratio(entries, unit)
+                if one:
+                    found[(machine, line)] = (one, os.path.basename(path))
     lines = ["| processor | line | tamis | best peer of the run | ratio | result |", "| --- | --- | --- | --- | --- | --- |"]
     for (machine, section), ((times, ours, value, best, unit), path) in sorted(found.items()):
         shown = "%.0f" % value if value >= 100 else "%.3g" % value

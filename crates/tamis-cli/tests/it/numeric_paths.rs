@@ -68,9 +68,12 @@ fn begun_elsewhere(world: &World, path: &str) {
     let text =
         text.replace("\"f32/portable\"", &format!("\"{path}\"")).replace(&before.digest(), &now.digest());
     let name = |fingerprint: &Fingerprint| format!("embed@{}", fingerprint.short());
-    world.write(&format!("run/signals/{record}"), text.replace(&name(&before), &name(&now)));
-    let folder = |fingerprint: &Fingerprint| world.path(&format!("run/signals/{}", name(fingerprint)));
-    std::fs::rename(folder(&before), folder(&now)).unwrap();
+    let folder = |fingerprint: &Fingerprint| format!("run/signals/{}", name(fingerprint));
+    for (file, bytes) in world.files(&folder(&before)) {
+        world.write(&format!("{}/{file}", folder(&now)), bytes);
+    }
+    world.write(&format!("{}/signal.json", folder(&now)), text.replace(&name(&before), &name(&now)));
+    std::fs::remove_dir_all(world.path(&folder(&before))).unwrap();
 }
 
 #[test]
