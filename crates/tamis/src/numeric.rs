@@ -53,7 +53,10 @@ pub(crate) fn choose(dtype: Dtype) -> Choice {
 fn suited(cache: &Path) -> Choice {
     match measured() {
         Some(measured) => {
-            let why = format!("measured to be the fastest on {}: {}", measured.on, measured.figures);
+            let why = format!(
+                "measured to be the faster on {} (tokens/s of SmolLM2-135M and MiniLM-L6: {})",
+                measured.on, measured.figures
+            );
             Choice { path: measured.path, why }
         }
         None => Probed::of(Processor::this(), cache).choice(),

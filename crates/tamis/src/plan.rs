@@ -285,7 +285,10 @@ impl Plan {
                 .iter()
                 .map(|name| format!("column {name}: the corpus would be read for it once more")),
         );
-        lines.extend(self.signals.iter().map(|signal| signal.text(self.unread_shards)));
+        for signal in &self.signals {
+            lines.push(signal.text(self.unread_shards));
+            lines.extend(signal.numeric_text());
+        }
         if let Some(rows) = self.again {
             lines.push(format!("{rows} rows without a value would be asked again"));
         }

@@ -91,10 +91,7 @@ impl SignalPlan {
         let Self { name, documents, bytes, .. } = self;
         let unread = if unread_shards > 0 { ", and every document of the unread shards" } else { "" };
         let work = format!("{documents} documents ({bytes} bytes of text) would be computed{unread}");
-        let numeric = self.numeric_path.as_ref().map_or_else(String::new, |numeric| {
-            format!("\n  numeric path {}: {}", numeric.path, numeric.because)
-        });
-        let text = match &self.standing {
+        match &self.standing {
             Standing::New => format!("{name}: {work}"),
             Standing::Continues(stored) => {
                 let files = match self.of_files {
@@ -111,7 +108,12 @@ impl SignalPlan {
                  the same; --beside keeps both: {work}",
                 differences.join("; ")
             ),
-        };
-        text + &numeric
+        }
+    }
+
+    /// Which numeric path would compute it and why, where one does.
+    pub(crate) fn numeric_text(&self) -> Option<String> {
+        let NumericPathPlan { path, because } = self.numeric_path.as_ref()?;
+        Some(format!("{}: numeric path {path}: {because}", self.name))
     }
 }

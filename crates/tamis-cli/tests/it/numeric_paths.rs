@@ -105,6 +105,8 @@ fn a_dry_run_says_which_path_a_new_signal_takes_and_why() {
     assert!(NumericPath::from_name(path).unwrap().is_supported());
     let because = plan["signal"]["numeric_path_because"].as_str().unwrap();
     assert!(because.contains("measured"), "{because}");
+    let lines = world.ok(&format!("{EMBED} --dry-run")).stdout;
+    assert!(lines.lines().any(|line| line.starts_with(&format!("embed: numeric path {path}: "))), "{lines}");
     assert_eq!(world.json(EMBED).0, 0);
     assert_eq!(embeddings(&world)[0].1["fingerprint"]["numeric_path"], path);
     world.says(&format!("{EMBED} --dtype f16"), 2, &["f16", "bf16/avx512bf16"]);
