@@ -78,6 +78,8 @@ const COMMON: &[(&str, For)] = &[
     ("rule", All),
     ("around", All),
     ("stratum", All),
+    ("at_most", All),
+    ("at_least", All),
     ("rate", All),
     ("documents", All),
     ("tokens", All),

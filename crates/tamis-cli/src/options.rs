@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use tamis::options::{
-    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Ids, SelectOptions, SignalOptions,
-    TrainNgramOptions,
+    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Ids, ScoreLimits, SelectOptions,
+    SignalOptions, TrainNgramOptions,
 };
 use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, ScoreOptions, Target, Worker};
 
@@ -120,8 +120,9 @@ pub(crate) fn targets(args: &Select) -> Result<Vec<Target>> {
     targets.extend(positive("--documents", args.documents)?.map(Target::Documents));
     targets.extend(positive("--tokens", args.tokens)?.map(Target::Tokens));
     targets.extend(args.bytes.as_deref().map(|text| size("--bytes", text)).transpose()?.map(Target::Bytes));
-    if targets.is_empty() {
-        let hint = "add one of --rate 20%, --documents N, --tokens N --tokenizer M, --bytes N";
+    if targets.is_empty() && args.at_most.is_none() && args.at_least.is_none() {
+        let hint =
+            "add one of --rate 20%, --documents N, --tokens N --tokenizer M, --bytes N, or --at-most SCORE";
         return Err(Error::usage("nothing says how much to keep", hint));
     }
     Ok(targets)
@@ -160,6 +161,7 @@ pub(crate) fn select(args: &Select, given: &Given) -> Result<SelectOptions> {
             around: around.transpose()?.unwrap_or(Quantile::MIDDLE),
             stratum: args.stratum.clone(),
         },
+        limits: ScoreLimits { at_least: args.at_least, at_most: args.at_most },
         targets: targets(args)?,
         tokenizer: args.tokenizer.clone(),
         seed: args.seed,

@@ -85,6 +85,7 @@
 //! ```
 
 mod again;
+mod alike;
 mod audit;
 mod backlog;
 mod carried;
@@ -129,6 +130,7 @@ mod standing;
 mod tasks;
 mod train_ngram;
 mod waiting;
+mod whole;
 
 /// What a caller can ask for, validated by nothing yet: plain data that the command line, recipes and programs fill in.
 ///
@@ -139,7 +141,7 @@ mod waiting;
 pub mod options {
     pub use crate::corpus_options::{CorpusOptions, Ids};
     pub use crate::model_options::{Device, Dtype, Engine, ServerOptions};
-    pub use crate::select_options::{BandOptions, DuplicateIds, ExactDuplicates, SelectOptions};
+    pub use crate::select_options::{BandOptions, DuplicateIds, ExactDuplicates, ScoreLimits, SelectOptions};
     pub use crate::signals::*;
     pub use crate::train_ngram::TrainNgramOptions;
 }

@@ -52,6 +52,25 @@ pub struct MapReport {
     pub seconds: f64,
 }
 
+impl MapReport {
+    /// Adds the rows of all shards as they stand now.
+    pub(crate) fn count(&mut self, version: &CorpusVersion, directory: &SignalDir) -> Result<()> {
+        directory.full_name().clone_into(&mut self.signal);
+        for shard in &version.shards {
+            match directory.receipt(shard)? {
+                Some(receipt) => {
+                    self.documents += receipt.rows;
+                    for (reason, count) in receipt.failed {
+                        *self.failed.entry(reason).or_default() += count;
+                    }
+                }
+                None => self.unfinished_shards += 1,
+            }
+        }
+        Ok(())
+    }
+}
+
 /// Every `of`-th shard, beginning with number `index` (1-based).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Worker {
@@ -181,23 +200,12 @@ impl Project {
             self.observer.end();
         }
         let mut report = MapReport {
-            signal: directory.full_name().to_owned(),
             computed: totals.computed.into_inner(),
             tokens: totals.tokens.into_inner(),
             seconds: began.elapsed().as_secs_f64(),
             ..MapReport::default()
         };
-        for shard in &version.shards {
-            match directory.receipt(shard)? {
-                Some(receipt) => {
-                    report.documents += receipt.rows;
-                    for (reason, count) in receipt.failed {
-                        *report.failed.entry(reason).or_default() += count;
-                    }
-                }
-                None => report.unfinished_shards += 1,
-            }
-        }
+        report.count(version, directory)?;
         Ok(report)
     }
 

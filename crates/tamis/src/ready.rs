@@ -77,6 +77,19 @@ impl Project {
     pub(crate) fn foresee(&self, asked: &SignalOptions, options: ScoreOptions) -> Result<Foreseen> {
         self.check_options(asked)?;
         let first = asked.definition().first();
+        if asked.definition().is_of_all_rows() {
+            self.same_settings(asked, options)?;
+            if let Some(first) = first {
+                self.foresee(&first, options)?;
+            }
+            let info = asked.definition().foreseen()?.ok_or_else(|| {
+                crate::Error::state(
+                    "a signal of all rows has columns before it is computed",
+                    "this is a bug of tamis",
+                )
+            })?;
+            return Ok(Foreseen { record: SignalRecord::new(&info, Repeatability::Exact), stored: None });
+        }
         let own = self.settled(first.as_ref().unwrap_or(asked), options.beside)?;
         // The models of an earlier check make room first.
         drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
@@ -123,7 +136,11 @@ impl Project {
         let stored = self.run.resolve(&name)?;
         if options.failed == FailedRows::Retry || !self.is_complete_so_far(&stored)? {
             let begun = stored_options_of(stored.record()).map(|begun| begun.paced_as(asked));
-            self.foresee(begun.as_ref().unwrap_or(asked), options)?;
+            let foreseen = self.foresee(begun.as_ref().unwrap_or(asked), options)?;
+            // Of other rows it will be another signal.
+            if asked.definition().is_of_all_rows() {
+                return Ok(foreseen);
+            }
         }
         Ok(Foreseen { record: stored.record().clone(), stored: Some(stored) })
     }
@@ -141,12 +158,14 @@ impl Project {
     /// Whether a signal has a value for every document of the corpus as its shards are listed now.
     pub(crate) fn is_complete_so_far(&self, signal: &SignalDir) -> Result<bool> {
         let columns = self.corpus_columns();
+        let mut shards = Vec::new();
         for shard in self.corpus.shards() {
             let Some(receipt) = self.run.inventory_receipt(&shard.path, &columns)? else { return Ok(false) };
             if signal.receipt(&receipt.shard)?.is_none() {
                 return Ok(false);
             }
+            shards.push(receipt.shard);
         }
-        Ok(true)
+        self.is_of(&shards, signal)
     }
 }

@@ -253,6 +253,6 @@ impl Project {
                 return Ok(false);
             }
         }
-        Ok(true)
+        self.is_of(&version.shards, signal)
     }
 }

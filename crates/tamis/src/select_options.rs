@@ -7,6 +7,7 @@ use tamis_core::Rule;
 use tamis_samplers::{Quantile, Target};
 
 use crate::signals::SignalOptions;
+use crate::{Error, Result};
 
 /// Whether equal texts under different ids may all stay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -46,6 +47,48 @@ impl Default for BandOptions {
     }
 }
 
+/// Scores outside of which no document is a candidate, both ends included.
+#[derive(Clone, Copy, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ScoreLimits {
+    /// The lowest score; `None`: any.
+    pub at_least: Option<f64>,
+    /// The highest score; `None`: any.
+    pub at_most: Option<f64>,
+}
+
+impl ScoreLimits {
+    /// Whether every score is within.
+    #[must_use]
+    pub fn are_open(&self) -> bool {
+        self.at_least.is_none() && self.at_most.is_none()
+    }
+
+    /// Refuses limits that no score is within.
+    ///
+    /// # Errors
+    /// One that is no number, or a lowest score above the highest.
+    pub fn check(&self) -> Result<()> {
+        let limits = [self.at_least, self.at_most];
+        if limits.into_iter().flatten().any(f64::is_nan) {
+            return Err(Error::usage("a limit of scores is no number", "write --at-most 0.95"));
+        }
+        match (self.at_least, self.at_most) {
+            (Some(least), Some(most)) if least > most => Err(Error::usage(
+                format!("no score is at least {least} and at most {most}"),
+                "swap the two, or leave one out",
+            )),
+            _ => Ok(()),
+        }
+    }
+
+    /// Whether a score is within.
+    #[must_use]
+    pub fn hold(&self, score: f64) -> bool {
+        self.at_least.is_none_or(|least| score >= least) && self.at_most.is_none_or(|most| score <= most)
+    }
+}
+
 /// How to select.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -61,7 +104,9 @@ pub struct SelectOptions {
     pub rule: Option<Rule>,
     /// For the rule `band`.
     pub band: BandOptions,
-    /// One or more rates, or exactly one other budget.
+    /// Documents with other scores are dropped before any are ranked: rates are of the others.
+    pub limits: ScoreLimits,
+    /// One or more rates, or exactly one other budget. None: all within the limits, where there are any.
     pub targets: Vec<Target>,
     /// Model source whose tokenizer counts tokens.
     pub tokenizer: Option<String>,
@@ -89,6 +134,7 @@ impl Default for SelectOptions {
             exactly: false,
             rule: None,
             band: BandOptions::default(),
+            limits: ScoreLimits::default(),
             targets: Vec::new(),
             tokenizer: None,
             seed: 0,
@@ -118,6 +164,7 @@ mod tests {
             signal: Some(SignalOptions::Perplexity(PerplexityOptions::default())),
             rule: Some(Rule::Band),
             band: BandOptions { around: Quantile::parse("30%").unwrap(), stratum: Some("lang".to_owned()) },
+            limits: ScoreLimits { at_most: Some(0.95), ..ScoreLimits::default() },
             targets: vec![Target::Rate(rate)],
             duplicate_ids: DuplicateIds::One,
             ..SelectOptions::default()

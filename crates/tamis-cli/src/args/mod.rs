@@ -284,6 +284,12 @@ pub(crate) struct Select {
     /// band.
     #[arg(long, value_name = "COLUMN", help_heading = "Selection")]
     pub stratum: Option<String>,
+    /// Only documents with at most this score are candidates; alone, all of them are kept.
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true, help_heading = "Selection")]
+    pub at_most: Option<f64>,
+    /// Only documents with at least this score are candidates; alone, all of them are kept.
+    #[arg(long, value_name = "SCORE", allow_negative_numbers = true, help_heading = "Selection")]
+    pub at_least: Option<f64>,
     /// Share of the candidates to keep: 20% or 0.2; several give nested subsets.
     #[arg(long, value_name = "RATES", value_delimiter = ',', help_heading = "Selection")]
     pub rate: Vec<String>,

@@ -106,6 +106,8 @@ fn reading_lines(reading: &SignalValues) -> Vec<String> {
         .iter()
         .filter_map(|(name, value)| value.map(|value| format!("{name} {}", number(value))))
         .collect();
+    let named = reading.documents.iter().map(|(name, key)| format!("{name} {key}"));
+    let values: Vec<String> = values.into_iter().chain(named).collect();
     if !values.is_empty() {
         lines.push(format!("    {}", values.join("   ")));
     }
@@ -132,6 +134,13 @@ fn decision_lines(decision: &Decision) -> Vec<String> {
         ("vetoed", _) => "not kept: vetoed".to_owned(),
         ("duplicate-id", _) => "not kept: another document with the same id stays".to_owned(),
         ("exact-duplicate", _) => "not kept: another document with the same text stays".to_owned(),
+        ("outside-limits", _) => {
+            let limit =
+                |name: &str, word: &str| manifest.plan.get(name).map(|limit| format!("{word} {limit}"));
+            let limits = [limit("at-least", "at least"), limit("at-most", "at most")];
+            let limits = limits.into_iter().flatten().collect::<Vec<_>>().join(" and ");
+            format!("not kept: its score is not {limits}")
+        }
         (reason, _) => format!("not kept: no usable score ({reason})"),
     };
     let mut lines = vec![

@@ -44,7 +44,7 @@ pub use quarantine::{KeepText, QuarantineWriter, Quarantined};
 pub use receipt::{AskedAgain, ShardReceipt};
 pub use segments::{SegmentWriter, Segments};
 pub use selection::{SelectionDir, SelectionPlan};
-pub use signal::{Beside, ColumnRecord, Repeatability, SignalDir, SignalRecord};
+pub use signal::{ALL_ROWS, Beside, ColumnRecord, REVISION_NOTE, Repeatability, SignalDir, SignalRecord};
 
 use serde::{Deserialize, Serialize};
 

@@ -83,6 +83,15 @@ pub(crate) fn columns_of(schema: &Schema) -> Vec<ColumnRecord> {
     schema.fields().iter().map(column).collect()
 }
 
+/// Field of the fingerprint of a signal whose values depend on all rows of a corpus: what these are.
+pub const ALL_ROWS: &str = "all_rows";
+
+/// Note of such a signal: which one it is of those with the same settings, the first being 1.
+pub const REVISION_NOTE: &str = "revision";
+
+/// Note by which signals of the same settings are known.
+const SETTINGS_NOTE: &str = "options";
+
 /// What stands for documents among inputs.
 const DOCUMENTS: &str = "documents";
 
@@ -124,6 +133,12 @@ impl SignalRecord {
     #[must_use]
     pub fn fingerprint(&self) -> Fingerprint {
         Fingerprint::from_fields(self.fingerprint.clone()).knowing_architecture(self.architecture.clone())
+    }
+
+    /// Which one it is of the signals with its settings, where its values depend on all rows; else 0.
+    #[must_use]
+    pub fn revision(&self) -> u64 {
+        self.notes.get(REVISION_NOTE).and_then(|text| text.parse().ok()).unwrap_or(0)
     }
 
     /// The signals that are read, by full name, without repetition.
@@ -330,17 +345,18 @@ impl RunDirectory {
         named.filter_map(|full| self.read_signal(full).transpose()).collect()
     }
 
-    /// All signals, by full name.
+    /// All signals, by full name; of those whose values depend on all rows the latest revisions.
     ///
     /// # Errors
     /// A store that cannot be listed, or a `signal.json` that was damaged or is newer.
     pub fn signals(&self) -> RunResult<Vec<SignalDir>> {
         let records = self.signal_names()?;
         let records = records.iter().filter_map(|full| self.read_signal(full).transpose());
-        records.map(|record| Ok(SignalDir::read_back(self, record?))).collect()
+        let records = latest(records.collect::<RunResult<Vec<SignalRecord>>>()?);
+        Ok(records.into_iter().map(|record| SignalDir::read_back(self, record)).collect())
     }
 
-    /// The signal of a full name, or the only one of a short name.
+    /// The signal of a full name, or the only one of a short name (revisions that a later one took the place of do not count).
     ///
     /// # Errors
     /// [`RunError::Ambiguous`] lists all of a short name with what tells them apart; [`RunError::Unknown`] has the nearest
@@ -348,7 +364,7 @@ impl RunDirectory {
     pub fn resolve(&self, name: &str) -> RunResult<SignalDir> {
         let mut found = match split_full_name(name) {
             Some(_) => self.read_signal(name)?.into_iter().collect(),
-            None => self.signals_named(name)?,
+            None => latest(self.signals_named(name)?),
         };
         match (found.pop(), found.is_empty()) {
             (Some(record), true) => Ok(SignalDir::read_back(self, record)),
@@ -365,6 +381,21 @@ impl RunDirectory {
             }
         }
     }
+}
+
+/// Without the signals of all rows that a later revision took the place of.
+fn latest(records: Vec<SignalRecord>) -> Vec<SignalRecord> {
+    let settings = |record: &SignalRecord| {
+        (record.name.clone(), record.notes.get(SETTINGS_NOTE).cloned().unwrap_or_default())
+    };
+    let mut last = BTreeMap::new();
+    for record in records.iter().filter(|record| record.revision() > 0) {
+        let revision = last.entry(settings(record)).or_insert(0);
+        *revision = record.revision().max(*revision);
+    }
+    let stands =
+        |record: &SignalRecord| record.revision() == 0 || last[&settings(record)] == record.revision();
+    records.into_iter().filter(stands).collect()
 }
 
 /// For each signal the fields that not all of them share.

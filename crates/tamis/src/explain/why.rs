@@ -25,6 +25,8 @@ pub struct SignalValues {
     pub signal: String,
     /// Numeric columns in their order; `None` where null.
     pub values: Vec<(String, Option<f64>)>,
+    /// Columns that name another document by its key.
+    pub documents: Vec<(String, DocKey)>,
     /// Percentile of the default score in keep order, among how many documents.
     pub percentile: Option<(f64, usize)>,
     /// Why there are no values.
@@ -75,6 +77,7 @@ impl Serialize for WhyReport {
             json!({
                 "signal": reading.signal,
                 "values": reading.values.iter().cloned().collect::<BTreeMap<_, _>>(),
+                "documents": reading.documents.iter().map(|(name, key)| (name, key.to_string())).collect::<BTreeMap<_, _>>(),
                 "percentile": reading.percentile.map(|(percentile, _)| percentile),
                 "failed": reading.failed,
             })
@@ -226,17 +229,24 @@ fn reading(signal: &SignalDir, shard: &ShardRecord, place: Place, scales: &[Scal
     let mut reading = SignalValues {
         signal: signal.full_name().to_owned(),
         values: Vec::new(),
+        documents: Vec::new(),
         percentile: None,
         failed: None,
     };
     let Some(row) = row_at(signal.read(shard, SidecarColumns::All)?, place.document)? else {
         return Ok(reading);
     };
-    let scores = ScoreBatch::new(row)?;
+    let scores = ScoreBatch::new(row.clone())?;
     for name in signal.record().value_columns() {
         // Columns that are no numbers, such as embeddings, have nothing to say here.
         if let Ok(values) = scores.values(name) {
             reading.values.push((name.to_owned(), values[0]));
+        } else if let Some(keys) =
+            row.column_by_name(name).and_then(|column| column.as_fixed_size_binary_opt())
+            && keys.is_valid(0)
+            && let Ok(key) = keys.value(0).try_into()
+        {
+            reading.documents.push((name.to_owned(), DocKey::from_bytes(key)));
         }
     }
     reading.failed = scores.failed().is_valid(0).then(|| scores.failed().value(0).to_owned());

@@ -165,6 +165,10 @@ pub(super) fn each_batch(
         if !each(pairs.parts())? {
             return Ok(());
         }
+        if grouping.info().stage.is_some() {
+            let rows = batch.num_rows() as u64;
+            project.observer.advance(rows, 0, rows);
+        }
     }
     if document as u64 == shard.documents {
         return Ok(());

@@ -54,6 +54,8 @@ pub(crate) type Key = [u8; 16];
 pub(crate) struct GroupingInfo {
     /// Short name, of letters, digits, `.`, `_` and `-`.
     pub(crate) name: String,
+    /// What an observer is told that rows are read for, if it is told.
+    pub(crate) stage: Option<String>,
     /// What decides the results, the version of the corpus included: they depend on all of its rows.
     pub(crate) fingerprint: Fingerprint,
     /// The columns that [`Grouping::values`] returns.
@@ -202,6 +204,11 @@ enum Found {
 }
 
 impl Grouped<'_> {
+    /// The columns of the values.
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.grouping.info().schema
+    }
+
     /// Calls `each` with the values of the rows of a shard, some at a time and in their order.
     ///
     /// # Errors
@@ -236,7 +243,13 @@ impl Project {
         grouping: &'a dyn Grouping,
         keep: Keep,
     ) -> Result<Grouped<'a>> {
+        if let Some(stage) = &grouping.info().stage {
+            self.observer.begin(stage, version.documents());
+        }
         let found = self.group(version, grouping, keep)?;
+        if grouping.info().stage.is_some() {
+            self.observer.end();
+        }
         Ok(Grouped { project: self, version, grouping, places: Places::new(version), found })
     }
 

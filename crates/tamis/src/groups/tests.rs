@@ -44,6 +44,7 @@ impl Numbers {
         let digests: Vec<&str> = version.shards.iter().map(|shard| shard.digest.as_str()).collect();
         let info = GroupingInfo {
             name: "numbers".to_owned(),
+            stage: None,
             fingerprint: Fingerprint::new("numbers", 1).with("corpus", digests.join(" ")),
             schema: Arc::new(Schema::new(fields.to_vec())),
             pairs_a_row,

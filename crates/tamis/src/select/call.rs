@@ -24,7 +24,8 @@ impl SelectOptions {
     /// # Errors
     /// A name that no signal has; settings for a stored one; no target, or a wrong mixture.
     pub fn check(&self) -> Result<()> {
-        super::label(&self.targets)?;
+        super::label(self)?;
+        self.limits.check()?;
         self.settings().map(drop)
     }
 

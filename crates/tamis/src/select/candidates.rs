@@ -16,6 +16,7 @@ use super::reason;
 use super::vetoes::Vetoes;
 use crate::Result;
 use crate::carried::Strata;
+use crate::select_options::ScoreLimits;
 
 /// What a document can still become.
 #[derive(Clone, Debug)]
@@ -48,6 +49,7 @@ pub(super) struct Candidates<'a> {
     /// The signal that counts tokens.
     pub(super) tokens: Option<&'a SignalDir>,
     pub(super) ranker: Ranker,
+    pub(super) limits: ScoreLimits,
     pub(super) vetoes: &'a Vetoes,
     pub(super) duplicates: &'a Duplicates,
     /// Where ranks are taken within strata.
@@ -143,6 +145,8 @@ impl Candidates<'_> {
                 } else {
                     "no-score".to_owned()
                 })
+            } else if score.is_some_and(|score| score.is_finite() && !self.limits.hold(score)) {
+                Fate::Dropped(reason::OUTSIDE_LIMITS)
             } else {
                 let score = score.unwrap_or(1.0);
                 let ranked = self.band.map_or(Some(score), |band| band.distance(&stratum, score));

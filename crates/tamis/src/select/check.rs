@@ -108,7 +108,8 @@ impl Project {
         by: &By<'_>,
         score: ScoreOptions,
     ) -> Result<(Vec<Labelled>, Vetoes)> {
-        let targets = super::label(&options.targets)?;
+        let targets = super::label(options)?;
+        options.limits.check()?;
         let holds = |wanted: fn(&Target) -> bool| targets.iter().any(|target| wanted(&target.target));
         if options.rule == Some(Rule::Poisson)
             && holds(|target| matches!(target, Target::Tokens(_) | Target::Bytes(_)))
@@ -123,6 +124,12 @@ impl Project {
         }
         self.refuse_output_inside_corpus(options.out.as_deref())?;
         if matches!(by, By::Random) {
+            if !options.limits.are_open() {
+                return Err(Error::usage(
+                    "--at-most and --at-least are limits of a score, and `--by random` has none",
+                    "name a signal with --by, or leave them out",
+                ));
+            }
             refuse_retry_at_random(score)?;
             self.rule(None, options)?;
         }

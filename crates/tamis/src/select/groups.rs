@@ -91,6 +91,7 @@ impl<'a> Equal<'a> {
                 .with("group", group)
                 .with("rank", rank.join(",")),
             name: method,
+            stage: None,
             schema: Arc::new(Schema::new(fields.to_vec())),
             pairs_a_row: 1,
             payload_bytes: 32,

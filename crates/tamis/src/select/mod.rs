@@ -25,7 +25,7 @@ use std::time::Instant;
 
 use tamis_core::{Fingerprint, Rule};
 use tamis_io::run::{CorpusVersion, IdColumn, SignalDir, SignalRecord};
-use tamis_samplers::{Cut, Ranker, Target};
+use tamis_samplers::{Cut, Ranker, Rate, Target};
 
 pub use manifest::{Counts, Manifest, TargetRecord};
 pub use veto_matches::VetoRecord;
@@ -71,13 +71,16 @@ pub(crate) struct Labelled {
     pub(crate) label: String,
 }
 
-/// Sorts rates, refuses mixtures, and gives every target its label.
-fn label(targets: &[Target]) -> Result<Vec<Labelled>> {
+/// Sorts rates, refuses mixtures, and gives every target its label. Limits alone keep all that is within them.
+fn label(options: &SelectOptions) -> Result<Vec<Labelled>> {
+    let all = [Target::Rate(Rate::ALL)];
+    let targets =
+        if options.targets.is_empty() && !options.limits.are_open() { &all[..] } else { &options.targets };
     let rates = targets.iter().filter(|target| matches!(target, Target::Rate(_))).count();
     if targets.is_empty() || (targets.len() > 1 && rates != targets.len()) {
         return Err(Error::usage(
             "a selection needs one or more rates, or exactly one budget",
-            "give one of --rate 10%,20%, --documents N, --tokens N --tokenizer M, --bytes N",
+            "give one of --rate 10%,20%, --documents N, --tokens N --tokenizer M, --bytes N, or --at-most or --at-least alone",
         ));
     }
     if targets.len() > MOST_TARGETS {
@@ -134,7 +137,7 @@ impl Project {
         score: ScoreOptions,
     ) -> Result<SelectReport> {
         let began = Instant::now();
-        let targets = label(&options.targets)?;
+        let targets = label(options)?;
         // Read time and again until all is decided, and named in the plan: what another process asks again meanwhile is of no
         // concern here.
         for signal in by.iter().map(|(signal, _)| *signal).chain(tokens) {
@@ -174,6 +177,7 @@ impl Project {
             score: by,
             tokens,
             ranker: Ranker::new(rule, options.seed),
+            limits: options.limits,
             vetoes: &vetoes,
             duplicates: &duplicates,
             strata: strata.as_ref(),
@@ -267,6 +271,11 @@ fn selection_plan(
         plan = plan.with("around", options.band.around);
         if let Some(stratum) = &options.band.stratum {
             plan = plan.with("stratum", stratum);
+        }
+    }
+    for (field, limit) in [("at-least", options.limits.at_least), ("at-most", options.limits.at_most)] {
+        if let Some(limit) = limit {
+            plan = plan.with(field, limit);
         }
     }
     if let Some(tokens) = tokens {

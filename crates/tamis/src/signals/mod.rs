@@ -29,6 +29,7 @@ macro_rules! each_signal {
             density: Density(DensityOptions),
             perplexity: Perplexity(PerplexityOptions),
             ngram: Ngram(NgramOptions),
+            copies: Copies(CopiesOptions),
             counts: Counts(CountsOptions),
             tokens: Tokens(TokensOptions),
             column: Column(ColumnOptions),
@@ -130,6 +131,12 @@ pub(crate) trait Definition {
     /// A bug of tamis.
     fn foreseen(&self) -> Result<Option<SignalInfo>> {
         Ok(None)
+    }
+
+    /// Whether its values depend on all rows of a corpus, so that it is computed for all at once: see [`crate::whole`].
+    /// Its [`Definition::foreseen`] says what it is.
+    fn is_of_all_rows(&self) -> bool {
+        false
     }
 
     /// Loads what computes it.

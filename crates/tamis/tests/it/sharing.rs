@@ -5,7 +5,7 @@ use std::path::Path;
 use tamis::options::{SelectOptions, SignalOptions};
 use tamis::{Error, ScoreOptions, Silent, Target, Worker};
 
-use crate::signals::{TABLE, density, open, rates, selecting};
+use crate::signals::{Depends, TABLE, density, open, rates, selecting};
 use crate::support::corpus;
 use crate::support::folder;
 use crate::support::snapshot::{assert_same, snapshot, snapshot_of};
@@ -46,7 +46,7 @@ fn a_run_in_an_object_store_has_the_bytes_of_one_in_a_folder() {
 fn workers_that_wait_for_each_other_give_the_bytes_of_one() {
     let corpus = folder();
     corpus::mixed(corpus.path());
-    for row in TABLE.iter().filter(|row| !row.by_worker) {
+    for row in TABLE.iter().filter(|row| row.depends != Depends::OnRow) {
         let alone = folder();
         row.complete(&open(corpus.path(), alone.path(), 2, &Silent));
         let run = folder();
@@ -78,7 +78,7 @@ fn tasks_done_anywhere_in_any_order_by_one_load_give_the_bytes_of_one_call() {
         let run = folder();
         let here = open(corpus.path(), run.path(), 2, &Silent);
         let version = here.inventory().unwrap();
-        if !row.by_worker {
+        if row.depends != Depends::OnRow {
             assert!(row.scorer(&here, &version).unwrap_err().is_usage(), "{}", row.name);
             continue;
         }
@@ -136,7 +136,7 @@ fn workers_together_give_the_bytes_of_one() {
             });
         }
         // What needs all of another signal takes a second round, all else one.
-        assert_eq!(rounds, if row.by_worker { 1 } else { 2 }, "{}", row.name);
+        assert_eq!(rounds, if row.depends == Depends::OnFrozen { 2 } else { 1 }, "{}", row.name);
         assert_eq!(computed, version.documents(), "{}", row.name);
         let project = open(corpus.path(), run.path(), 1, &Silent);
         row.select(&project, &version);

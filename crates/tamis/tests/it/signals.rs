@@ -3,8 +3,8 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, ColumnOptions, CorpusOptions, CountsOptions, DensityOptions, EmbedOptions, NgramOptions,
-    Objective, PerplexityOptions, SelectOptions, SignalOptions, TokensOptions,
+    AskOptions, ColumnOptions, CopiesOptions, CorpusOptions, CountsOptions, DensityOptions, EmbedOptions,
+    NgramOptions, Objective, PerplexityOptions, SelectOptions, SignalOptions, TokensOptions,
 };
 use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, Scorer, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -22,8 +22,19 @@ pub(crate) struct Row {
     pub(crate) made: Made,
     /// Column to select by and rule, where it is a score.
     pub(crate) select: Option<(&'static str, Rule)>,
-    /// Whether a worker can do its share alone, without what others make.
-    pub(crate) by_worker: bool,
+    /// What a value depends on.
+    pub(crate) depends: Depends,
+}
+
+/// What a value depends on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Depends {
+    /// The row, so that a worker can do its share alone.
+    OnRow,
+    /// The row, and what is fitted once to what all workers make first.
+    OnFrozen,
+    /// All rows of the inventory, so that a corpus that has grown has other values everywhere.
+    OnInventory,
 }
 
 /// Where a signal comes from.
@@ -50,7 +61,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &[],
         },
         select: Some(("score", Rule::Top)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "counts",
@@ -60,7 +71,17 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &[],
         },
         select: Some(("stop_word_share", Rule::Top)),
-        by_worker: true,
+        depends: Depends::OnRow,
+    },
+    Row {
+        name: "copies",
+        made: Made::Asked {
+            options: || SignalOptions::Copies(CopiesOptions {}),
+            changed: || SignalOptions::Copies(CopiesOptions {}),
+            changes: &[],
+        },
+        select: Some(("copies", Rule::Top)),
+        depends: Depends::OnInventory,
     },
     Row {
         name: "tokens",
@@ -70,7 +91,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["tokenizer"],
         },
         select: Some(("tokens", Rule::Bottom)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "embed",
@@ -82,7 +103,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: None,
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "ask-llm",
@@ -92,7 +113,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("score", Rule::Top)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "perplexity",
@@ -102,7 +123,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["stride_tokens"],
         },
         select: Some(("nll_per_byte", Rule::Band)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "ngram",
@@ -112,7 +133,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("perplexity", Rule::Bottom)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "perplexity:late",
@@ -128,7 +149,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("perplexity", Rule::Bottom)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "ask-llm",
@@ -138,7 +159,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("score", Rule::Top)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "perplexity",
@@ -154,7 +175,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["objective"],
         },
         select: Some(("perplexity", Rule::Bottom)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "embed",
@@ -164,7 +185,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model", "dimension"],
         },
         select: None,
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "density",
@@ -174,7 +195,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["seed"],
         },
         select: Some(("score", Rule::Ips)),
-        by_worker: false,
+        depends: Depends::OnFrozen,
     },
     Row {
         name: "ask-llm",
@@ -186,7 +207,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("score", Rule::Top)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "embed",
@@ -196,19 +217,19 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["precision"],
         },
         select: None,
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "blend",
         made: Made::Own { scorer: |project, version, worker| blend(project, version, worker, false) },
         select: Some(("score", Rule::Top)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
     Row {
         name: "blend-documents",
         made: Made::Own { scorer: |project, version, worker| blend(project, version, worker, true) },
         select: Some(("score", Rule::Ips)),
-        by_worker: true,
+        depends: Depends::OnRow,
     },
 ];
 

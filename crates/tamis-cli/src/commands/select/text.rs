@@ -35,9 +35,10 @@ pub(super) fn text_of(report: &SelectReport) -> String {
     };
     let mut lines = vec![
         format!(
-            "{}{}, rule {}, seed {}: selection `{}`",
+            "{}{}{}, rule {}, seed {}: selection `{}`",
             one_line(&manifest.by),
             one_line(&column),
+            limits(&manifest.plan),
             manifest.rule,
             manifest.seed,
             one_line(&report.name)
@@ -90,4 +91,11 @@ pub(super) fn text_of(report: &SelectReport) -> String {
         None => lines.push(format!("decisions only, no documents written   in {}", duration(report.seconds))),
     }
     lines.join("\n")
+}
+
+/// The limits of scores, where there are any.
+fn limits(plan: &std::collections::BTreeMap<String, String>) -> String {
+    let words = [("at-least", " from "), ("at-most", " up to ")];
+    let limit = |(field, word): (&str, &str)| plan.get(field).map(|limit| format!("{word}{limit}"));
+    words.into_iter().filter_map(limit).collect()
 }
