@@ -40,6 +40,7 @@ fn main() -> ExitCode {
         Command::Show(show) => commands::show::run(&context, show),
         Command::Why(why) => commands::why::run(&context, why),
         Command::Demo(demo) => commands::demo::run(&context, demo),
+        Command::Samplers => Ok(commands::samplers::run(&context)),
         Command::Models(models) => commands::models::run(&context, models),
     };
     match result {

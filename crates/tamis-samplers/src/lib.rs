@@ -12,17 +12,25 @@
 //! the work. What is not here: reading sidecars, writing decisions, resolving duplicate ids.
 
 mod bytes;
+pub mod clusters;
+mod cosines;
 mod density;
 pub mod ngram;
+mod recall;
 mod selection;
+mod semantic;
+mod union_find;
 
 pub use density::{
     BucketBlock, ChosenParameters, Density, DensityDiagnostics, DensityOptions, DrawnEmbeddings,
     EmbeddingSample, Estimate, GroupShare, Kernel, Membership, NeighbourProbe, ParameterError, Preset,
     Projection, RaceHasher, RaceParameters, RaceSketch, Verdict, default_parameters,
 };
+pub use recall::{ClusterRecall, Queries, Reach, RecallReport};
 pub use selection::{
     Candidate, Cut, InvalidScore, MOST_STRATA, MidRanks, ParseRateError, Pass, PoissonSearch,
     PoissonThreshold, Priority, Quantile, Quantiles, Ranker, Rate, SELECTION_STAGE, Sums, Target, Threshold,
     ThresholdSearch, UniformDraws, find_thresholds, priority, smallest, unit_interval,
 };
+pub use semantic::{NearestEarlier, OrderedTile};
+pub use union_find::UnionFind;

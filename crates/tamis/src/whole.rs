@@ -22,7 +22,7 @@ use tamis_io::sidecar::{SidecarColumns, SidecarReader};
 
 use crate::cutter::{Part, PartCutter};
 use crate::fold::part_name;
-use crate::groups::Grouped;
+use crate::groups::{Grouped, Rows};
 use crate::map::{MapReport, Worker};
 use crate::planned::{SignalPlan, Standing, anew};
 use crate::project::Project;
@@ -315,4 +315,27 @@ impl Keys {
             None => Err(Error::state("an inventory ended early", "run the command again")),
         }
     }
+}
+
+/// What was found for a shard, beside the rows and keys of its documents.
+///
+/// # Errors
+/// Files that cannot be read.
+pub(crate) fn beside_keys(
+    run: &RunDirectory,
+    shard: &ShardRecord,
+    found: &Grouped<'_>,
+    at: usize,
+) -> Result<Rows<'static>> {
+    let mut keys = Keys::of(run, shard)?;
+    let schema = ScoreBatch::sidecar_schema(found.schema());
+    let mut batches = Vec::new();
+    found.read(at, |values| {
+        let columns =
+            keys.take(values.num_rows())?.columns().iter().chain(values.columns()).cloned().collect();
+        let rows = RecordBatch::try_new(std::sync::Arc::clone(&schema), columns);
+        batches.push(rows.map_err(tamis_core::Error::from)?);
+        Ok(())
+    })?;
+    Ok(Box::new(batches.into_iter().map(Ok)))
 }

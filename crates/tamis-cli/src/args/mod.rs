@@ -66,6 +66,8 @@ pub(crate) enum Command {
     Why(Why),
     /// Score and select a small corpus that ships inside, with the packaged models.
     Demo(Demo),
+    /// List the samplers of the paper: the command that makes each, its cost, whether its model is at hand.
+    Samplers,
     /// Fetch models and say what they are.
     Models(Models),
 }

@@ -3,6 +3,7 @@
 pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod models;
+pub(crate) mod samplers;
 pub(crate) mod score;
 pub(crate) mod select;
 pub(crate) mod show;

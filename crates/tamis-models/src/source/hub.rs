@@ -130,6 +130,11 @@ pub(super) fn fetch(
         .ok_or_else(|| failed("the files that it delivered are no model".to_owned()).into())
 }
 
+/// Whether a model is whole in the Hub's cache.
+pub(super) fn is_cached(repository: &str, revision: &str, settings: &Settings) -> bool {
+    cached(repository, revision, &settings.cache).is_some()
+}
+
 /// A model that is whole in the cache.
 fn cached(repository: &str, revision: &str, cache: &Path) -> Option<Found> {
     let home = cache.join(format!("models--{}", repository.replace('/', "--")));

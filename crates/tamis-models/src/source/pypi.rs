@@ -75,6 +75,15 @@ pub(super) fn fetch(
 }
 
 /// The cached version, where there is exactly one; with several of them the caller has to choose.
+/// Whether a package is in the cache.
+pub(super) fn is_cached(package: &str, version: Option<&str>, cache_folder: &Path) -> bool {
+    let home = cache_folder.join("pypi").join(package);
+    match version {
+        Some(version) => home.join(version).is_dir(),
+        None => matches!(only_version(&home), Ok(Some(_))),
+    }
+}
+
 fn only_version(home: &Path) -> Result<Option<String>> {
     let Ok(entries) = std::fs::read_dir(home) else { return Ok(None) };
     let mut versions: Vec<String> =

@@ -12,8 +12,8 @@
 //! The constants were measured on one mixed English pool of 20,000 to 56,000 documents with one encoder (all-MiniLM-L6-v2);
 //! the rule gives p = 9 and 10 there.
 
-use super::cosines::Cosines;
 use super::{EmbeddingSample, Kernel, ParameterError, Preset, Projection, RaceParameters};
+use crate::cosines::Cosines;
 
 /// Cosines at and above are copies, not background.
 const COPY_COSINE: f64 = 0.8;
@@ -169,7 +169,7 @@ pub fn default_parameters(
 }
 
 /// Scales rows to norm 1 in place; returns the norms. Rows of norm 0 stay.
-pub(super) fn normalize(embeddings: &mut [f32], dimension: usize) -> Vec<f64> {
+pub(crate) fn normalize(embeddings: &mut [f32], dimension: usize) -> Vec<f64> {
     embeddings
         .chunks_exact_mut(dimension)
         .map(|row| {

@@ -9,10 +9,10 @@ use std::sync::{Arc, OnceLock};
 use arrow_array::RecordBatch;
 use tamis_core::{BatchSummary, EmbeddingBatch, Error, Result, Summary};
 
-use super::cosines::Cosines;
 use super::defaults::{median, normalize};
 use super::{EmbeddingSample, Estimate, finite_rows};
 use crate::bytes::{ByteReader, finish, start};
+use crate::cosines::Cosines;
 
 const WHAT: &str = "neighbour probe";
 const MAGIC: [u8; 8] = *b"tamis-NP";

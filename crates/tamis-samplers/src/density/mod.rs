@@ -13,7 +13,6 @@
 //! Letters: N documents, D dimension, R repetitions (rows), B buckets, p hashes a row, r bandwidth.
 
 mod codec;
-mod cosines;
 mod defaults;
 mod diagnostics;
 mod hasher;
@@ -25,6 +24,7 @@ mod sketch;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use defaults::normalize;
 pub use defaults::{ChosenParameters, DensityOptions, default_parameters};
 pub use diagnostics::{DensityDiagnostics, GroupShare, NeighbourProbe, Verdict};
 pub use hasher::{BucketBlock, RaceHasher};

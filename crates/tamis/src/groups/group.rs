@@ -124,6 +124,11 @@ impl Group<'_> {
         self.places.shard(place.0)
     }
 
+    /// Number of a member's row over the whole corpus, in the order of its version.
+    pub(crate) fn number(&self, place: Place) -> u64 {
+        place.0
+    }
+
     /// Gives a result to the row of a member.
     ///
     /// # Errors

@@ -11,7 +11,7 @@ use tamis_io::run::{ALL_ROWS, CorpusVersion, RunDirectory, ShardRecord, SignalDi
 use tamis_io::sidecar::SidecarColumns;
 
 use super::{Definition, Named, Ready, SignalOptions};
-use crate::alike::{self, Alike, COPIES, Members, Similarity};
+use crate::alike::{self, Alike, COPIES, Members};
 use crate::groups::{Keep, Pairs, Position, Rows};
 use crate::planned::SignalPlan;
 use crate::project::Project;
@@ -41,7 +41,7 @@ fn info() -> SignalInfo {
         fingerprint: Fingerprint::new("copies", VERSION),
         input: Input::DOCUMENTS,
         parallelism: Parallelism::PerCore,
-        schema: alike::schema(false),
+        schema: alike::schema(Vec::new()),
         ranking: Some(Ranking {
             column: COPIES.to_owned(),
             direction: Direction::LowerIsBetter,
@@ -87,7 +87,11 @@ impl Definition for CopiesOptions {
             computed = project.lay_beside(version, &directory, &grouped, options.worker)?;
         }
         let map = project.whole_report(version, &directory, computed, began)?;
-        Ok((directory, project.score_report(version, map, Vec::new())))
+        let mut findings = Vec::new();
+        if map.unfinished_shards == 0 {
+            findings.push(project.describe_alike(version, &directory)?);
+        }
+        Ok((directory, project.score_report(version, map, findings)))
     }
 
     fn plan(
@@ -132,9 +136,5 @@ impl Members for Texts {
     /// The line, which decides between rows of one id.
     fn tail_bytes(&self) -> usize {
         16
-    }
-
-    fn similarity(&self) -> Option<Similarity> {
-        None
     }
 }

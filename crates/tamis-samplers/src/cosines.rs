@@ -7,21 +7,21 @@ const ROWS: usize = 64;
 
 /// A set of n embeddings of norm 1, packed.
 #[derive(Debug)]
-pub(super) struct Cosines {
+pub(crate) struct Cosines {
     count: usize,
     packed: Option<PackedMatrix>,
 }
 
 impl Cosines {
     /// `embeddings` is n × D.
-    pub(super) fn with(embeddings: &[f32], dimension: usize) -> Self {
+    pub(crate) fn with(embeddings: &[f32], dimension: usize) -> Self {
         let count = embeddings.len() / dimension;
         let pack = || PackedMatrix::pack(embeddings, count, dimension, Path::detect(Dtype::F32));
         Self { count, packed: (count > 0).then(pack) }
     }
 
     /// Calls `each(i, cosines with the n embeddings)` for every row i of `rows` (m × D, norm 1), in order.
-    pub(super) fn each(&self, rows: &[f32], dimension: usize, mut each: impl FnMut(usize, &[f32])) {
+    pub(crate) fn each(&self, rows: &[f32], dimension: usize, mut each: impl FnMut(usize, &[f32])) {
         let Some(packed) = &self.packed else { return };
         let mut scratch = Scratch::new();
         let mut cosines = vec![0.0; ROWS * self.count];
