@@ -49,7 +49,7 @@ pub mod lsh;
 pub use attention::{Attention, AttentionInput, KeyValueCache, Mask, QueryRows, RelativeBias};
 pub use error::{Error, Result};
 pub use matrix::{Accumulate, PackedMatrix, silu_gated_layer};
-pub use means::{add_fixed, largest, lower_to_squared_distance, to_fixed, to_unit_length};
+pub use means::{add_fixed, at_least, dot, largest, lower_to_squared_distance, to_fixed, to_unit_length};
 pub use path::{Dtype, Path};
 pub use probe::fastest_products;
 pub use processor::{Measured, Processor, measured};

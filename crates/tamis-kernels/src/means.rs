@@ -15,6 +15,21 @@ pub fn largest(path: Path, row: &[f32]) -> Option<(usize, f32)> {
     run_largest(path.mode(), row)
 }
 
+/// Places of the values of a row that are at least `least`, in their order. Not for NaN.
+pub fn at_least(path: Path, row: &[f32], least: f32, out: &mut Vec<u32>) {
+    run_at_least(path.mode(), row, least, out);
+}
+
+/// Sum of the products of two rows: each product is rounded, sums are over fixed lanes.
+///
+/// # Panics
+/// If the two differ in length.
+#[must_use]
+pub fn dot(path: Path, a: &[f32], b: &[f32]) -> f32 {
+    assert_eq!(a.len(), b.len(), "two rows of one length");
+    run_dot(path.mode(), a, b)
+}
+
 /// Values in units of 1 / `scale`, rounded to even, at most ±2³⁰.
 ///
 /// # Panics
@@ -53,6 +68,8 @@ pub fn lower_to_squared_distance(path: Path, rows: &[f32], row: &[f32], nearest:
 
 dispatched! {
     fn run_largest(row: &[f32]) -> Option<(usize, f32)> = largest_body;
+    fn run_at_least(row: &[f32], least: f32, out: &mut Vec<u32>) = at_least_body;
+    fn run_dot(a: &[f32], b: &[f32]) -> f32 = dot_body;
     fn run_to_fixed(values: &[f32], scale: f32, out: &mut [i32]) = to_fixed_body;
     fn run_add_fixed(values: &[i32], sums: &mut [i64]) = add_fixed_body;
     fn run_to_unit_length(x: &mut [f32], width: usize) = to_unit_length_body;
@@ -83,13 +100,42 @@ fn largest_body<const FUSED: bool>(row: &[f32]) -> Option<(usize, f32)> {
 }
 
 #[inline(always)]
+fn at_least_body<const FUSED: bool>(row: &[f32], least: f32, out: &mut Vec<u32>) {
+    for (number, chunk) in row.chunks(LANES).enumerate() {
+        let mut any = false;
+        for value in chunk {
+            any |= *value >= least;
+        }
+        if any {
+            let places = chunk.iter().enumerate().filter(|(_, value)| **value >= least);
+            out.extend(places.map(|(at, _)| (number * LANES + at) as u32));
+        }
+    }
+}
+
+#[inline(always)]
+fn dot_body<const FUSED: bool>(a: &[f32], b: &[f32]) -> f32 {
+    let mut lanes = [0.0_f32; LANES];
+    let ((left, left_rest), (right, right_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
+    for (a, b) in left.iter().zip(right) {
+        for at in 0..LANES {
+            lanes[at] += a[at] * b[at];
+        }
+    }
+    let rest = left_rest.iter().zip(right_rest).map(|(a, b)| a * b);
+    lanes.iter().copied().chain(rest).fold(0.0, |sum, product| sum + product)
+}
+
+#[inline(always)]
 fn to_fixed_body<const FUSED: bool>(values: &[f32], scale: f32, out: &mut [i32]) {
     const MOST: f32 = (1_u32 << 30) as f32;
     for (value, out) in values.iter().zip(out) {
         let scaled = (value * scale).round_ties_even();
         let scaled = if scaled > MOST { MOST } else { scaled };
-        let scaled = if scaled < -MOST { -MOST } else { scaled };
-        *out = scaled as i32;
+        // NaN is taken for the least: the comparison is false of it.
+        let scaled = if scaled >= -MOST { scaled } else { -MOST };
+        // SAFETY: a number within ±2³⁰ fits.
+        *out = unsafe { scaled.to_int_unchecked() };
     }
 }
 
@@ -160,6 +206,11 @@ mod tests {
                 let found = largest(path, &values).unwrap();
                 let value = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
                 prop_assert_eq!(found, (values.iter().position(|x| *x == value).unwrap(), value));
+                let mut places = Vec::new();
+                at_least(path, &values, value - 0.5, &mut places);
+                let plain = (0..values.len() as u32).filter(|at| values[*at as usize] >= value - 0.5);
+                prop_assert_eq!(places, plain.collect::<Vec<_>>());
+                let product = dot(path, &values[..width], &values[values.len() - width..]);
                 let mut fixed = vec![0; values.len()];
                 to_fixed(path, &values, scale, &mut fixed);
                 let plain = |x: &f32| (x * scale).round_ties_even().clamp(-1_073_741_824.0, 1_073_741_824.0) as i32;
@@ -172,7 +223,7 @@ mod tests {
                 let mut nearest = vec![0.5; rows];
                 lower_to_squared_distance(path, &unit, &values[..width], &mut nearest);
                 let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-                let all = (bits(&unit), bits(&nearest));
+                let all = (bits(&unit), bits(&nearest), product.to_bits());
                 prop_assert_eq!(expected.get_or_insert_with(|| all.clone()), &all);
                 for row in unit.chunks_exact(width) {
                     let norm: f64 = row.iter().map(|x| f64::from(*x) * f64::from(*x)).sum();

@@ -8,6 +8,7 @@ use arrow_array::{
 use arrow_schema::{DataType, Field};
 use proptest::prelude::*;
 use tamis_core::{BatchSummary, DocKey, Fingerprint, Input, Signal, Summary, column};
+use tamis_kernels::{Dtype, Path, dot, to_unit_length};
 
 use super::*;
 use crate::density::normalize;
@@ -250,4 +251,42 @@ fn the_signal_says_why_a_row_has_none() {
     assert_eq!(found.schema(), Arc::clone(&signal.info().schema));
     assert_eq!(found.column(0).as_primitive::<UInt32Type>().value(0), 1);
     assert!(found.column(0).is_null(1) && found.column(4).is_valid(1));
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(40))]
+    #[test]
+    fn integers_decide_nothing(
+        seed in any::<u64>(),
+        k in 1_usize..150,
+        dimension in 1_usize..200,
+        noise in prop_oneof![Just(0.0_f32), Just(1e-7), Just(1e-4), Just(0.02)],
+        outlier in any::<bool>(),
+    ) {
+        // Centroids so near each other that rounding could turn any decision, and rows on them.
+        let mut values = mixture(40, dimension, 4, seed);
+        let mut centroids = mixture(k, dimension, 3, seed ^ 1);
+        for (at, value) in centroids.iter_mut().enumerate() {
+            let shift = ((at as u64).wrapping_mul(0x9e37_79b9_7f4a_7c15) >> 40) as f32 / (1 << 24) as f32;
+            *value = values[at % dimension] * 0.5 + *value * 1e-3 + noise * shift;
+        }
+        if outlier {
+            values[0] = 50.0;
+            centroids[0] += 30.0;
+        }
+        normalize(&mut centroids, dimension);
+        let centroids = Centroids::new(Geometry::Spherical, dimension, centroids);
+        let floats = Assigner::by(&centroids, None).assign(values.clone());
+        for path in Path::supported().into_iter().filter(|path| path.dtype() == Dtype::Int8) {
+            prop_assert_eq!(&Assigner::by(&centroids, Some(path)).assign(values.clone()), &floats, "{}", path.name());
+        }
+        // The first of the nearest by the one product that decides.
+        let mut unit = values;
+        to_unit_length(Path::detect(Dtype::F32), &mut unit, dimension);
+        for (row, found) in unit.chunks_exact(dimension).zip(&floats) {
+            let product = |at: usize| dot(Path::detect(Dtype::F32), row, &centroids.values[at * dimension..][..dimension]);
+            let best = (0..k).fold(0, |best, at| if product(at) > product(best) { at } else { best });
+            prop_assert_eq!(found.cluster as usize, best);
+        }
+    }
 }

@@ -102,6 +102,24 @@ impl Packed {
         packed
     }
 
+    /// At most how far each output's weights are, as a vector, from what they were rounded to.
+    pub(super) fn errors(&self, path: Path, outputs: usize) -> Vec<f32> {
+        let groups = self.inputs.div_ceil(GROUP);
+        let mut errors = Vec::with_capacity(outputs);
+        for panel in panels(outputs, width(path)) {
+            let scales = &self.scales.as_slice()[panel.first * groups..][..panel.width * groups];
+            errors.extend((0..panel.outputs).map(|j| error(scales[j..].iter().step_by(panel.width))));
+        }
+        errors
+    }
+
+    /// The same of the rows that were last multiplied.
+    pub(super) fn row_errors(&self, rows: usize, scratch: &mut Scratch, errors: &mut [f32]) {
+        let groups = self.inputs.div_ceil(GROUP);
+        let scales = scratch.row_scales.at_least(rows * groups).chunks_exact(groups.max(1));
+        scales.zip(errors).for_each(|(scales, out)| *out = error(scales));
+    }
+
     /// The product for some of the outputs.
     pub(super) fn multiply(
         &self,
@@ -145,6 +163,13 @@ impl Packed {
             _ => portable::product(path.mode(), product),
         }
     }
+}
+
+/// A value is half a step away from its integer at most, and a little more by rounding before; rotation keeps lengths.
+fn error<'s>(scales: impl IntoIterator<Item = &'s f32>) -> f32 {
+    const HALF: f32 = 0.5001;
+    let squares = scales.into_iter().map(|scale| (HALF * scale) * (HALF * scale));
+    (GROUP as f32 * squares.sum::<f32>()).sqrt()
 }
 
 /// Outputs per panel.
