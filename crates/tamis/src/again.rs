@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 
 use tamis_core::Signal;
-use tamis_io::run::{CorpusVersion, ShardReceipt, ShardRecord, SignalDir};
+use tamis_io::run::{CorpusVersion, Frozen, ShardReceipt, ShardRecord, SignalDir};
 
 use crate::map::{MapReport, Worker};
 use crate::project::Project;
@@ -118,7 +118,7 @@ impl Project {
             }
         );
         let name = &signal.record().name;
-        let hint = match self.run.has_sketch(signal.full_name())? {
+        let hint = match self.run.has_frozen(Frozen::Sketch, signal.full_name())? {
             true => format!(
                 "add --retry-failed: `tamis score {name} --retry-failed` computes what changed against the sketch as it is, \
                  `--refit` makes a new one"

@@ -45,9 +45,11 @@ impl Project {
     /// [`Error::Waiting`] where such a signal is not whole.
     pub(crate) fn all_rows(&self, shards: &[ShardRecord], inputs: &[&SignalDir]) -> Result<Digest> {
         let mut text = String::new();
+        let mut inputs = inputs.to_vec();
+        inputs.sort_by_key(|input| input.full_name());
         for shard in shards {
             text.push_str(&part_name(shard));
-            for input in inputs {
+            for input in &inputs {
                 let receipt = input.receipt(shard)?.ok_or_else(|| Error::Waiting {
                     missing: 1,
                     shards: shards.len(),

@@ -93,8 +93,8 @@ fn unknown_names_come_with_the_nearest_known_one() {
             "{error:?}"
         );
     }
-    run.write_sketch("density", b"bytes").unwrap();
-    let error = run.read_sketch("denisty").unwrap_err();
+    run.write_frozen(Frozen::Sketch, "density", b"bytes").unwrap();
+    let error = run.read_frozen(Frozen::Sketch, "denisty").unwrap_err();
     assert_eq!(error.hint().unwrap(), "did you mean `density`?");
     let error = run.selection("x").unwrap_err();
     assert_eq!(error.to_string(), "there is no selection `x` in this run, which has none yet");
@@ -375,7 +375,7 @@ fn hostile_names_do_not_leave_the_run() {
         let mut other = exact();
         other.name = name.to_owned();
         assert!(matches!(run.open_signal(&other, Beside::Allow), Err(RunError::Name { .. })), "{name}");
-        assert!(matches!(run.write_sketch(name, b""), Err(RunError::Name { .. })), "{name}");
+        assert!(matches!(run.write_frozen(Frozen::Sketch, name, b""), Err(RunError::Name { .. })), "{name}");
         assert!(matches!(run.open_selection(name, &fingerprint()), Err(RunError::Name { .. })), "{name}");
         assert!(run.resolve(name).is_err());
     }
@@ -463,12 +463,12 @@ fn audit_records_are_new_files_without_secrets() {
 #[test]
 fn sketches_are_stored_once_and_never_replaced() {
     let (_folder, run, _) = local_run(3);
-    assert_eq!(run.write_sketch("density@0a1b2c3d", b"one").unwrap(), Created::New);
-    assert_eq!(run.write_sketch("density@0a1b2c3d", b"one").unwrap(), Created::Existed);
-    let error = run.write_sketch("density@0a1b2c3d", b"two").unwrap_err();
+    assert_eq!(run.write_frozen(Frozen::Sketch, "density@0a1b2c3d", b"one").unwrap(), Created::New);
+    assert_eq!(run.write_frozen(Frozen::Sketch, "density@0a1b2c3d", b"one").unwrap(), Created::Existed);
+    let error = run.write_frozen(Frozen::Sketch, "density@0a1b2c3d", b"two").unwrap_err();
     assert!(matches!(error, RunError::Conflict { .. }), "{error}");
-    assert_eq!(&run.read_sketch("density@0a1b2c3d").unwrap()[..], b"one");
-    assert_eq!(run.sketches().unwrap(), ["density@0a1b2c3d"]);
+    assert_eq!(&run.read_frozen(Frozen::Sketch, "density@0a1b2c3d").unwrap()[..], b"one");
+    assert_eq!(run.frozen(Frozen::Sketch).unwrap(), ["density@0a1b2c3d"]);
 }
 
 #[derive(Debug, PartialEq, Serialize, Deserialize)]

@@ -356,7 +356,7 @@ fn partials_stay_while_anyone_holds_them() {
     assert_eq!(first.read(one).unwrap().unwrap(), &b"what it holds"[..]);
     assert!(first.has(one).unwrap() && !first.has(two).unwrap());
     assert!(first.location(one).ends_with(&format!("sketches/.parts/density-1/{one}.part")));
-    assert!(run.sketches().unwrap().is_empty(), "a partial is no sketch");
+    assert!(run.frozen(Frozen::Sketch).unwrap().is_empty(), "a partial is no sketch");
     let made = first.try_lock(two).unwrap();
     assert!(made.is_some());
     let second = run.partials("density-1").unwrap();

@@ -27,6 +27,8 @@ macro_rules! each_signal {
             ask_llm: AskLlm(AskOptions),
             embed: Embed(EmbedOptions),
             density: Density(DensityOptions),
+            clusters: Clusters(ClustersOptions),
+            semdedup: Semdedup(SemdedupOptions),
             perplexity: Perplexity(PerplexityOptions),
             ngram: Ngram(NgramOptions),
             copies: Copies(CopiesOptions),
@@ -311,10 +313,12 @@ macro_rules! register {
 each_signal!(register);
 
 pub use self::ask_llm::Long;
+pub use self::clusters::Geometry;
 pub(crate) use self::column::stored_as;
 pub use self::density::{DensityKernel, DensityProjection};
 pub use self::ngram::NgramWords;
 pub use self::perplexity::{Objective, checkpoints};
+pub use self::semdedup::KeepOrder;
 
 /// Key in a signal's notes under which its options are stored, for calls that go on with it.
 pub(crate) const OPTIONS_NOTE: &str = "options";
@@ -330,6 +334,16 @@ pub(crate) fn stored_options_of(record: &SignalRecord) -> Option<SignalOptions> 
         *dtype = path;
     }
     Some(options)
+}
+
+/// Values of an embedding, by the description of its signal.
+pub(crate) fn dimension(record: &SignalRecord) -> Result<u32> {
+    let fixed = |kind: &str| {
+        kind.strip_prefix("fixed-size-list<")?.strip_suffix('>')?.rsplit_once(", ")?.1.parse().ok()
+    };
+    record.schema.iter().find_map(|column| fixed(&column.data_type)).ok_or_else(|| {
+        Error::state(format!("signal `{}` holds no embeddings", record.name), "this is a bug of tamis")
+    })
 }
 
 /// Options as a stored signal has them.

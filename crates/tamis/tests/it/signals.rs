@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, ColumnOptions, CopiesOptions, CorpusOptions, CountsOptions, DensityOptions, EmbedOptions,
-    NgramOptions, Objective, PerplexityOptions, SelectOptions, SignalOptions, TokensOptions,
+    AskOptions, ClustersOptions, ColumnOptions, CopiesOptions, CorpusOptions, CountsOptions, DensityOptions,
+    EmbedOptions, NgramOptions, Objective, PerplexityOptions, SelectOptions, SemdedupOptions, SignalOptions,
+    TokensOptions,
 };
 use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, Scorer, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -35,6 +36,8 @@ pub(crate) enum Depends {
     OnFrozen,
     /// All rows of the inventory, so that a corpus that has grown has other values everywhere.
     OnInventory,
+    /// All rows of signals that are computed first.
+    OnAllRows,
 }
 
 /// Where a signal comes from.
@@ -198,6 +201,26 @@ pub(crate) const TABLE: &[Row] = &[
         depends: Depends::OnFrozen,
     },
     Row {
+        name: "clusters",
+        made: Made::Asked {
+            options: || SignalOptions::Clusters(clusters()),
+            changed: || SignalOptions::Clusters(ClustersOptions { iterations: 2, ..clusters() }),
+            changes: &["iterations"],
+        },
+        select: Some(("similarity", Rule::Top)),
+        depends: Depends::OnFrozen,
+    },
+    Row {
+        name: "semdedup",
+        made: Made::Asked {
+            options: || SignalOptions::Semdedup(semdedup()),
+            changed: || SignalOptions::Semdedup(SemdedupOptions { probe: 2, ..semdedup() }),
+            changes: &["probe"],
+        },
+        select: Some(("score", Rule::Top)),
+        depends: Depends::OnAllRows,
+    },
+    Row {
         name: "ask-llm",
         made: Made::Asked {
             options: || SignalOptions::AskLlm(ask_server()),
@@ -278,6 +301,14 @@ fn t5_perplexity() -> PerplexityOptions {
 
 pub(crate) fn density() -> DensityOptions {
     DensityOptions { embed: embed(), repetitions: 100, buckets: Some(512), ..DensityOptions::default() }
+}
+
+fn clusters() -> ClustersOptions {
+    ClustersOptions { embed: embed(), clusters: Some(7), iterations: 3, ..ClustersOptions::default() }
+}
+
+fn semdedup() -> SemdedupOptions {
+    SemdedupOptions { clusters: clusters(), ..SemdedupOptions::default() }
 }
 
 pub(crate) fn column(name: &str) -> SignalOptions {

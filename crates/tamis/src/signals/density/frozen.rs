@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use tamis_core::{FingerprintChange, Sharded};
-use tamis_io::run::{RunError, SignalDir, SignalRecord};
+use tamis_io::run::{Frozen, RunError, SignalDir, SignalRecord};
 use tamis_samplers::{RaceParameters, RaceSketch};
 
 use super::passes::rule_options;
@@ -166,7 +166,7 @@ impl Project {
                 }
                 continue;
             }
-            if !self.run.has_sketch(directory.full_name())? {
+            if !self.run.has_frozen(Frozen::Sketch, directory.full_name())? {
                 continue;
             }
             let sketch = self.read_sketch(&directory, &then)?;
@@ -181,7 +181,7 @@ impl Project {
 
     /// A sketch, which may be as large as its options allowed and no larger.
     fn read_sketch(&self, directory: &SignalDir, then: &DensityOptions) -> Result<Sharded<RaceSketch>> {
-        let bytes = self.run.read_sketch(directory.full_name())?;
+        let bytes = self.run.read_frozen(Frozen::Sketch, directory.full_name())?;
         let allowed = rule_options(then).largest_sketch_bytes();
         Ok(Sharded::decode_with(&bytes, |inner| RaceSketch::decode_within(inner, allowed))?)
     }

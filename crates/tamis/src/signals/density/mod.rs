@@ -160,7 +160,7 @@ impl Definition for DensityOptions {
         stored: Option<&SignalDir>,
         options: ScoreOptions,
     ) -> Result<Option<SignalRecord>> {
-        passes::check_parameters(self, passes::dimension(first)?)?;
+        passes::check_parameters(self, super::dimension(first)?)?;
         if let Some(embedding) = stored
             && !options.beside
             && !options.refit

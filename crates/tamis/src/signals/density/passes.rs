@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use tamis_core::{Digest, Fingerprint, Sharded, Signal, SignalInfo};
-use tamis_io::run::{CorpusVersion, Partials, Repeatability, ShardRecord, SignalDir, SignalRecord};
+use tamis_io::run::{CorpusVersion, Frozen, Partials, Repeatability, ShardRecord, SignalDir};
 use tamis_samplers::{
     ChosenParameters, Density, DensityDiagnostics, EmbeddingSample, Kernel, Membership, NeighbourProbe,
     Preset, Projection, RaceParameters, RaceSketch, default_parameters,
@@ -17,7 +17,7 @@ use crate::fold::{Inputs, Kept};
 use crate::map::Worker;
 use crate::project::Project;
 use crate::scoring::{ScoreOptions, ScoreReport};
-use crate::signals::{DensityKernel, DensityOptions, DensityProjection, SignalOptions};
+use crate::signals::{DensityKernel, DensityOptions, DensityProjection, SignalOptions, dimension};
 use crate::{Error, Result};
 
 /// Documents from which parameters are chosen.
@@ -103,7 +103,11 @@ impl Project {
         }
         // The sketch first: a signal without one could never be completed.
         let info = member.info();
-        self.run.write_sketch(&format!("{}@{}", info.name, info.fingerprint.short()), &sketch.encode())?;
+        self.run.write_frozen(
+            Frozen::Sketch,
+            &format!("{}@{}", info.name, info.fingerprint.short()),
+            &sketch.encode(),
+        )?;
         let directory = self.open_signal_of(
             member.info(),
             Some(&asked),
@@ -260,16 +264,6 @@ pub(crate) fn check_parameters(density: &DensityOptions, dimension: u32) -> Resu
         seed: options.seed,
     };
     Ok(draft.validate()?)
-}
-
-/// Values of an embedding, by the description of its signal.
-pub(crate) fn dimension(record: &SignalRecord) -> Result<u32> {
-    let fixed = |kind: &str| {
-        kind.strip_prefix("fixed-size-list<")?.strip_suffix('>')?.rsplit_once(", ")?.1.parse().ok()
-    };
-    record.schema.iter().find_map(|column| fixed(&column.data_type)).ok_or_else(|| {
-        Error::state(format!("signal `{}` holds no embeddings", record.name), "this is a bug of tamis")
-    })
 }
 
 /// What the signal says of itself before there is a sketch; all but its fingerprint.

@@ -12,9 +12,7 @@ use arrow_array::types::{Float32Type, UInt32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, Float64Array, RecordBatch, UInt32Array};
 use arrow_schema::{DataType, Field};
 use serde::{Deserialize, Serialize};
-use tamis_core::{
-    Direction, Fingerprint, Input, Parallelism, Ranking, Rule, SignalInfo, column,
-};
+use tamis_core::{Direction, Fingerprint, Input, Parallelism, Ranking, Rule, SignalInfo, column};
 use tamis_io::run::{ALL_ROWS, CorpusVersion, RunDirectory, ShardRecord, SignalDir, SignalRecord};
 use tamis_samplers::RecallReport;
 
@@ -97,7 +95,8 @@ impl SemdedupOptions {
     }
 
     fn info(&self, inputs: Option<(&SignalDir, &SignalDir)>) -> SignalInfo {
-        let (mut fingerprint, mut input) = (self.fingerprint(), Input { documents: false, signals: Vec::new() });
+        let (mut fingerprint, mut input) =
+            (self.fingerprint(), Input { documents: false, signals: Vec::new() });
         if let Some((embedding, clusters)) = inputs {
             for (role, signal) in [(EMBEDDING, embedding), (CLUSTERS, clusters)] {
                 fingerprint = fingerprint.with_input(role, &signal.record().fingerprint());
@@ -253,7 +252,7 @@ impl Project {
         }
         let map = self.whole_report(version, &directory, computed, began)?;
         if map.unfinished_shards == 0 {
-            findings.extend(self.describe_alike(version, &directory)?);
+            findings.push(self.describe_alike(version, &directory)?);
             let recall = self.cluster_recall(version, &directory, (semdedup.above(), semdedup.probe))?;
             findings.push(in_words(&recall, semdedup));
         }
@@ -270,13 +269,17 @@ fn in_words(recall: &RecallReport, semdedup: &SemdedupOptions) -> String {
     };
     match (recall.recall, recall.interval, recall.pair_recall) {
         (Some(share), Some((low, high)), Some(pair_share)) => format!(
-            "of {queries} documents held against the whole corpus {with_near} have another within epsilon {}: {:.1} % of these              (95 % interval {:.1} to {:.1}) have one in {of}, as have {:.1} % of the {pairs} pairs{}",
+            "of {queries} documents held against the whole corpus {with_near} have another within epsilon {}: {:.1} % of these (95 % interval {:.1} to {:.1}) have one in {of}, as have {:.1} % of the {pairs} pairs{}",
             semdedup.epsilon,
             100.0 * share,
             100.0 * low,
             100.0 * high,
             100.0 * pair_share,
-            if semdedup.probe == 1 && low < 0.9 { "; --probe 2 looks into the second nearest cluster too" } else { "" }
+            if semdedup.probe == 1 && low < 0.9 {
+                "; --probe 2 looks into the second nearest cluster too"
+            } else {
+                ""
+            }
         ),
         _ => format!(
             "of {queries} documents held against the whole corpus none has another within epsilon {}",
@@ -287,7 +290,7 @@ fn in_words(recall: &RecallReport, semdedup: &SemdedupOptions) -> String {
 
 /// Values of an embedding, and whether they are stored in 16 bits.
 fn embedding_shape(record: &SignalRecord) -> Result<(usize, bool)> {
-    let dimension = super::density::dimension(record)? as usize;
+    let dimension = super::dimension(record)? as usize;
     let half = record.schema.iter().any(|column| column.data_type.contains("f16"));
     Ok((dimension, half))
 }

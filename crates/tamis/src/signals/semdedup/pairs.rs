@@ -9,7 +9,7 @@ use arrow_array::{
 };
 use arrow_schema::{DataType, Field, Schema};
 use half::f16;
-use tamis_core::{DocKey, EmbeddingBatch, Fingerprint, Input, InputSignal, ScoreBatch, column};
+use tamis_core::{DocKey, EmbeddingBatch, Fingerprint, Input, InputSignal, ScoreBatch};
 use tamis_io::run::{RunDirectory, ShardRecord, SignalDir};
 use tamis_samplers::{NearestEarlier, OrderedTile, UniformDraws, clusters};
 
@@ -196,9 +196,13 @@ impl Grouping for ClusterPairs<'_> {
                 let mut result = [0; RESULT_BYTES];
                 result[..4].copy_from_slice(&best.cosine.to_le_bytes());
                 result[20..28].copy_from_slice(&NOBODY.to_le_bytes());
-                result[28..40].copy_from_slice(&members.payload(at)[..ORDER_BYTES].iter().chain(
-                    &members.payload(at)[ORDER_BYTES + KEY_BYTES..HEAD],
-                ).copied().collect::<Vec<u8>>());
+                result[28..40].copy_from_slice(
+                    &members.payload(at)[..ORDER_BYTES]
+                        .iter()
+                        .chain(&members.payload(at)[ORDER_BYTES + KEY_BYTES..HEAD])
+                        .copied()
+                        .collect::<Vec<u8>>(),
+                );
                 results.push((members.place(at), *best, result));
             }
             // Who the nearest ones are, tile by tile.
@@ -244,7 +248,8 @@ impl Grouping for ClusterPairs<'_> {
         let of = |row: usize| best[row];
         let word = |bytes: &[u8]| u64::from_le_bytes(bytes.try_into().expect("8 bytes"));
         let link = |row: usize| of(row).map(|result| word(&result[20..28])).filter(|place| *place != NOBODY);
-        let nearest = (0..rows).map(|row| of(row).filter(|_| link(row).is_some()).map(|result| &result[4..20]));
+        let nearest =
+            (0..rows).map(|row| of(row).filter(|_| link(row).is_some()).map(|result| &result[4..20]));
         let columns: Vec<ArrayRef> = vec![
             Arc::new((0..rows).map(|row| of(row).map(cosine)).collect::<Float32Array>()),
             Arc::new(
@@ -286,6 +291,3 @@ pub(super) fn links(values: &RecordBatch, above: f32) -> Result<Vec<Option<u64>>
     let link = |at: usize| links.is_valid(at).then(|| links.value(at)).filter(|_| cosines.value(at) > above);
     Ok((0..values.num_rows()).map(link).collect())
 }
-
-/// Names of columns that rows of the inventory are put beside.
-pub(super) const KEYS: [&str; 2] = [column::ROW, column::DOC_KEY];

@@ -32,9 +32,10 @@ fn documents(batch: &RecordBatch, probe: usize) -> CoreResult<Vec<Document>> {
     let of_clusters = Input::of_role(batch, CLUSTERS)?;
     let number = |name: &str| {
         let column = of_clusters.column_by_name(name);
-        column.and_then(|column| column.as_primitive_opt::<UInt32Type>()).cloned().ok_or_else(|| {
-            tamis_core::Error::MissingColumn { column: name.to_owned() }
-        })
+        column
+            .and_then(|column| column.as_primitive_opt::<UInt32Type>())
+            .cloned()
+            .ok_or_else(|| tamis_core::Error::MissingColumn { column: name.to_owned() })
     };
     let (own, second) = (number(clusters::CLUSTER)?, number(clusters::SECOND)?);
     let mut documents = Vec::with_capacity(batch.num_rows());
