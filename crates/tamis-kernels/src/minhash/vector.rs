@@ -33,7 +33,11 @@ macro_rules! of_512_bits {
         /// The first V vectors of permutations; V.
         #[inline]
         #[target_feature(enable = $features)]
-        fn $block<const V: usize>(multipliers: &[[u64; 8]], hashes: &[u64], minima: &mut [[u64; 8]]) -> usize {
+        fn $block<const V: usize>(
+            multipliers: &[[u64; 8]],
+            hashes: &[u64],
+            minima: &mut [[u64; 8]],
+        ) -> usize {
             let one = _mm512_set1_epi64(ONE);
             let mut m = [_mm512_setzero_si512(); V];
             let mut smallest = [_mm512_setzero_pd(); V];
@@ -92,7 +96,8 @@ pub(super) fn avx2(multipliers: &[u64], hashes: &[u64], minima: &mut [u64]) {
             let hash_upper = _mm256_set1_epi64x((hash >> 32).cast_signed());
             let hash = _mm256_set1_epi64x(hash.cast_signed());
             for v in 0..2 {
-                let cross = _mm256_add_epi64(_mm256_mul_epu32(upper[v], hash), _mm256_mul_epu32(m[v], hash_upper));
+                let cross =
+                    _mm256_add_epi64(_mm256_mul_epu32(upper[v], hash), _mm256_mul_epu32(m[v], hash_upper));
                 let product = _mm256_add_epi64(_mm256_mul_epu32(m[v], hash), _mm256_slli_epi64::<32>(cross));
                 let image = _mm256_or_si256(_mm256_and_si256(product, mask), one);
                 smallest[v] = _mm256_min_pd(smallest[v], _mm256_castsi256_pd(image));
