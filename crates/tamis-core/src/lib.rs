@@ -53,6 +53,8 @@ pub mod reason {
     pub const NO_TOKENS: &str = "no-tokens";
     /// The document is one token long and nothing precedes it: there is nothing to predict.
     pub const ONE_TOKEN: &str = "one-token";
+    /// The document has no letter and no digit: no word of it could be compared with another's.
+    pub const NO_WORDS: &str = "no-words";
     /// A column that the corpus carries has no value in this row.
     pub const MISSING_OR_NULL: &str = "missing-or-null";
     /// A column that the corpus carries holds no finite number in this row.
@@ -62,6 +64,6 @@ pub mod reason {
     /// be a server's or a model's, and passes when that is mended.
     #[must_use]
     pub fn is_the_documents_own(reason: &str) -> bool {
-        [NO_TOKENS, ONE_TOKEN, MISSING_OR_NULL, NOT_A_NUMBER].contains(&reason)
+        [NO_TOKENS, ONE_TOKEN, NO_WORDS, MISSING_OR_NULL, NOT_A_NUMBER].contains(&reason)
     }
 }

@@ -1,4 +1,5 @@
-//! Numeric kernels of tamis: packed matrix products, fused row loops, attention and the hashing of the density sketch.
+//! Numeric kernels of tamis: packed matrix products, fused row loops, attention, the hashing of the density sketch and the minima
+//! of near-duplicate signatures.
 //!
 //! Every kernel is chosen at run time by a [`Path`], the instruction set and number format in which a score was
 //! computed. A path is part of a signal's fingerprint, so it is resolved once and passed in; nothing here switches
@@ -9,7 +10,7 @@
 //!   on the inner dimension alone: not on the number of rows, a row's position, its neighbours in a pack, or the kernel
 //!   height that happens to handle it.
 //! * **[`lsh`] is the same on every machine.** Its portable and vector forms agree bit for bit, since pass 1 and pass 2
-//!   of the density sketch may run on different machines.
+//!   of the density sketch may run on different machines. So is [`minhash`].
 //! * Between two paths of the matrix and row kernels nothing is promised but accuracy. (Those that fuse multiply and add in f32,
 //!   on x86 and on ARM, do agree bit for bit; their names are recorded apart all the same.)
 //!
@@ -45,6 +46,7 @@ mod view;
 
 pub mod bf16;
 pub mod lsh;
+pub mod minhash;
 
 pub use attention::{Attention, AttentionInput, KeyValueCache, Mask, QueryRows, RelativeBias};
 pub use error::{Error, Result};
