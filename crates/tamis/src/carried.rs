@@ -228,23 +228,29 @@ impl Project {
         self.stratum(version, band).map(drop)
     }
 
+    /// A column of the corpus, which is carried from now on where the run does not carry it yet.
+    ///
+    /// # Errors
+    /// A column that the corpus has not.
+    pub(crate) fn carried_now(&self, version: &CorpusVersion, name: &str) -> Result<Carried> {
+        if let Some(carried) = self.carried(version, name)? {
+            return Ok(carried);
+        }
+        self.check_columns(&[name], "")?;
+        self.carry(version, name)?;
+        self.carried(version, name)?.ok_or_else(|| {
+            let message = format!("column `{name}` is not complete, though it was just read");
+            Error::state(message, "run the command again")
+        })
+    }
+
     /// The column of the strata, which is made where the run does not carry it yet.
     ///
     /// # Errors
     /// A column that the corpus has not, that is null in every document, or that has more values than there may be strata.
     pub(crate) fn stratum(&self, version: &CorpusVersion, band: &BandOptions) -> Result<Option<Strata>> {
         let Some(name) = &band.stratum else { return Ok(None) };
-        let carried = match self.carried(version, name)? {
-            Some(carried) => carried,
-            None => {
-                self.check_columns(&[name.as_str()], "")?;
-                self.carry(version, name)?;
-                self.carried(version, name)?.ok_or_else(|| {
-                    let message = format!("column `{name}` is not complete, though it was just read");
-                    Error::state(message, "run the command again")
-                })?
-            }
-        };
+        let carried = self.carried_now(version, name)?;
         let (mut values, mut nulls): (BTreeSet<String>, u64) = (BTreeSet::new(), 0);
         for shard in &version.shards {
             for batch in carried.read(self, shard)? {

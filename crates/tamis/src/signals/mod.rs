@@ -31,6 +31,7 @@ macro_rules! each_signal {
             semdedup: Semdedup(SemdedupOptions),
             perplexity: Perplexity(PerplexityOptions),
             ngram: Ngram(NgramOptions),
+            minhash: Minhash(MinhashOptions),
             copies: Copies(CopiesOptions),
             counts: Counts(CountsOptions),
             tokens: Tokens(TokensOptions),
@@ -316,6 +317,7 @@ pub use self::ask_llm::Long;
 pub use self::clusters::Geometry;
 pub(crate) use self::column::stored_as;
 pub use self::density::{DensityKernel, DensityProjection};
+pub use self::minhash::Stays;
 pub use self::ngram::NgramWords;
 pub use self::perplexity::{Objective, checkpoints};
 pub use self::semdedup::KeepOrder;
