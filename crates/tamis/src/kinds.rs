@@ -48,6 +48,19 @@ impl Project {
 }
 
 impl Kinds {
+    /// From pairs of row numbers.
+    pub(crate) fn of_pairs(version: &CorpusVersion, pairs: &[(u64, u64)]) -> Self {
+        let mut labels = UnionFind::new(version.documents());
+        pairs.iter().for_each(|(a, b)| labels.join(*a, *b));
+        labels.settle();
+        let starts = version.shards.iter().scan(0, |next, shard| {
+            let start = *next;
+            *next += shard.documents;
+            Some(start)
+        });
+        Self { labels, starts: starts.collect() }
+    }
+
     /// What the kind of the `row`-th document after `first` is called.
     pub(crate) fn of(&self, first: Position, row: usize) -> u64 {
         self.labels.label(self.starts[first.shard] + (first.document + row) as u64)

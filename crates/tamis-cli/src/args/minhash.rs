@@ -19,6 +19,10 @@ pub(crate) struct Flags {
     /// Which of a group stands first, and so stays: `longest`, `first-by:SIGNAL` or `newest:COLUMN` [default: longest].
     #[arg(long, value_name = "ORDER")]
     pub keep: Option<String>,
+    /// Jaccard similarity of the shingles that near-duplicates must have by their texts, which are read once more for it, such as
+    /// 0.7 [default: to agree in a band is enough].
+    #[arg(long, value_name = "SIMILARITY")]
+    pub verify: Option<f64>,
     /// Column within whose values documents are near-duplicates, such as a dump; carried from then on [default: the whole
     /// corpus].
     #[arg(long, value_name = "COLUMN")]
@@ -50,6 +54,7 @@ impl super::Flags for Flags {
             rows,
             seed: own.permutation_seed.unwrap_or(default.seed),
             stays: own.keep.as_deref().map(stays).transpose()?.unwrap_or(default.stays),
+            verify: own.verify,
             within: own.within.clone(),
         }])
     }

@@ -139,7 +139,7 @@ fn workers_together_give_the_bytes_of_one() {
         let expected = match row.depends {
             Depends::OnRow | Depends::OnInventory => 1,
             Depends::OnFrozen => 2,
-            Depends::OnAllRows => 3,
+            Depends::OnAllRows { rounds } => rounds,
         };
         assert_eq!(rounds, expected, "{}", row.name);
         assert_eq!(computed, version.documents(), "{}", row.name);

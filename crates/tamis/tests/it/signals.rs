@@ -4,8 +4,8 @@ use std::path::Path;
 
 use tamis::options::{
     AskOptions, ClustersOptions, ColumnOptions, CopiesOptions, CorpusOptions, CountsOptions, DensityOptions,
-    EmbedOptions, NgramOptions, Objective, PerplexityOptions, SelectOptions, SemdedupOptions, SignalOptions,
-    TokensOptions,
+    EmbedOptions, MinhashOptions, NgramOptions, Objective, PerplexityOptions, SelectOptions, SemdedupOptions,
+    SignalOptions, TokensOptions,
 };
 use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, Scorer, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -36,8 +36,8 @@ pub(crate) enum Depends {
     OnFrozen,
     /// All rows of the inventory, so that a corpus that has grown has other values everywhere.
     OnInventory,
-    /// All rows of signals that are computed first.
-    OnAllRows,
+    /// All rows of signals that are computed first, in so many rounds with its own.
+    OnAllRows { rounds: usize },
 }
 
 /// Where a signal comes from.
@@ -85,6 +85,16 @@ pub(crate) const TABLE: &[Row] = &[
         },
         select: Some(("copies", Rule::Top)),
         depends: Depends::OnInventory,
+    },
+    Row {
+        name: "minhash",
+        made: Made::Asked {
+            options: || SignalOptions::Minhash(minhash()),
+            changed: || SignalOptions::Minhash(MinhashOptions { verify: Some(0.6), ..minhash() }),
+            changes: &["verify"],
+        },
+        select: Some(("rank", Rule::Top)),
+        depends: Depends::OnAllRows { rounds: 2 },
     },
     Row {
         name: "tokens",
@@ -218,7 +228,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["probe"],
         },
         select: Some(("score", Rule::Top)),
-        depends: Depends::OnAllRows,
+        depends: Depends::OnAllRows { rounds: 3 },
     },
     Row {
         name: "ask-llm",
@@ -305,6 +315,10 @@ pub(crate) fn density() -> DensityOptions {
 
 fn clusters() -> ClustersOptions {
     ClustersOptions { embed: embed(), clusters: Some(7), iterations: 3, ..ClustersOptions::default() }
+}
+
+fn minhash() -> MinhashOptions {
+    MinhashOptions { ngram: 2, bands: 6, rows: 2, verify: Some(0.4), ..MinhashOptions::default() }
 }
 
 fn semdedup() -> SemdedupOptions {

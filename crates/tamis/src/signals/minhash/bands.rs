@@ -22,11 +22,13 @@ pub(super) const LINKS: &str = "links";
 
 /// Documents by band.
 ///
-/// Every member of a group is linked to its first; what is linked is a component, whichever the first is. Documents whose text is
-/// the same agree in all bands, and one link of them is kept.
+/// Every member of a group is linked to its first; what is linked is a component, whichever the first is. Where links are looked at
+/// one by one, members stand by the keys of their documents, and each is linked to the one before it too: of three documents the
+/// last may be near the second and not the first. Copies agree in all bands, and one link of them is kept.
 pub(super) struct Bands<'a> {
     signatures: &'a SignalDir,
     within: Option<&'a Carried>,
+    one_by_one: bool,
     info: GroupingInfo,
 }
 
@@ -34,7 +36,7 @@ impl<'a> Bands<'a> {
     pub(super) fn new(
         signatures: &'a SignalDir,
         within: Option<&'a Carried>,
-        bands: usize,
+        (bands, one_by_one): (usize, bool),
         fingerprint: Fingerprint,
     ) -> Self {
         let links = DataType::List(Arc::new(Field::new_list_field(DataType::UInt64, true)));
@@ -44,11 +46,11 @@ impl<'a> Bands<'a> {
             fingerprint,
             schema: Arc::new(Schema::new(vec![Field::new(LINKS, links, true)])),
             pairs_a_row: bands as u64,
-            payload_bytes: 0,
+            payload_bytes: if one_by_one { 16 } else { 0 },
             result_bytes: 8,
             tile_rows: 1 << 14,
         };
-        Self { signatures, within, info }
+        Self { signatures, within, one_by_one, info }
     }
 }
 
@@ -88,6 +90,8 @@ impl Grouping for Bands<'_> {
         let missing = || tamis_core::Error::MissingColumn { column: BANDS.to_owned() };
         let bands = batch.column_by_name(BANDS).and_then(|column| column.as_fixed_size_list_opt());
         let bands = bands.ok_or_else(missing)?;
+        let documents =
+            batch.column_by_name(tamis_core::column::DOC_KEY).ok_or_else(missing)?.as_fixed_size_binary();
         let scopes = batch.column_by_name(SCOPE).map(|column| column.as_string::<i32>().clone());
         for at in (0..batch.num_rows()).filter(|&at| bands.is_valid(at)) {
             let keys = bands.value(at);
@@ -101,7 +105,8 @@ impl Grouping for Bands<'_> {
                 bytes[..8].copy_from_slice(&key.to_le_bytes());
                 bytes[8..16].copy_from_slice(&(band as u64).to_le_bytes());
                 bytes[16..].copy_from_slice(&scope.to_le_bytes());
-                pairs.push(at, &xxh3_128(&bytes).to_le_bytes(), &[]);
+                let payload = if self.one_by_one { documents.value(at) } else { &[] };
+                pairs.push(at, &xxh3_128(&bytes).to_le_bytes(), payload);
             }
         }
         Ok(())
@@ -112,14 +117,18 @@ impl Grouping for Bands<'_> {
             return Ok(());
         }
         let mut tile = Tile::default();
-        let mut first = None;
+        let (mut first, mut last) = (None, None);
         for number in 0..group.tiles() {
             group.tile(number, &mut tile)?;
             for at in 0..tile.len() {
                 let place = tile.place(at);
-                match first {
-                    None => first = Some(group.number(place)),
-                    Some(first) => group.give(place, &first.to_be_bytes())?,
+                let own = group.number(place);
+                let first: u64 = *first.get_or_insert(own);
+                if first != own {
+                    group.give(place, &first.to_be_bytes())?;
+                }
+                if let Some(last) = last.replace(own).filter(|last: &u64| self.one_by_one && *last != first) {
+                    group.give(place, &last.to_be_bytes())?;
                 }
             }
         }

@@ -2,6 +2,7 @@
 
 mod bands;
 mod members;
+mod verify;
 
 use std::collections::BTreeMap;
 use std::time::Instant;
@@ -21,6 +22,7 @@ use crate::again::generations_text;
 use crate::alike::{self, Alike, RANK};
 use crate::explain::split_score;
 use crate::groups::Keep;
+use crate::kinds::Kinds;
 use crate::planned::SignalPlan;
 use crate::project::Project;
 use crate::scoring::{ScoreOptions, ScoreReport};
@@ -43,7 +45,7 @@ pub enum Stays {
 }
 
 /// Near-duplicates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct MinhashOptions {
     /// Words a shingle (characters, in scripts that are written without spaces).
@@ -56,6 +58,9 @@ pub struct MinhashOptions {
     pub seed: u64,
     /// Which of a group stays.
     pub stays: Stays,
+    /// Jaccard similarity of the shingles, from 0 to 1, that documents must have by their texts; `None`: to agree in a band is
+    /// enough.
+    pub verify: Option<f64>,
     /// Carried column within whose values documents are near-duplicates, such as a dump; `None`: the whole corpus.
     pub within: Option<String>,
 }
@@ -69,6 +74,7 @@ impl Default for MinhashOptions {
             rows: hasher.banding.rows(),
             seed: hasher.seed,
             stays: Stays::Longest,
+            verify: None,
             within: None,
         }
     }
@@ -116,6 +122,12 @@ impl Definition for MinhashOptions {
 
     fn check(&self, project: &Project) -> Result<()> {
         self.signature()?;
+        if self.verify.is_some_and(|least| !(0.0..=1.0).contains(&least)) {
+            return Err(Error::usage(
+                "a Jaccard similarity lies between 0 and 1",
+                "write --verify 0.7, or leave it out to take candidates as they are",
+            ));
+        }
         if let Stays::FirstBy(by) = &self.stays {
             project.ordering(by)?;
         }
@@ -212,6 +224,7 @@ impl Project {
             .fingerprint
             .with_input(SIGNATURE, &hasher.info().fingerprint)
             .with("stays", stays_text(&minhash.stays))
+            .with("verify", minhash.verify.map_or_else(|| "no".to_owned(), |least| least.to_string()))
             .with("within", minhash.within.as_deref().unwrap_or("the corpus"));
         let mut inputs = vec![&signatures];
         info.input = info.input.and(SIGNATURE, signatures.full_name());
@@ -225,10 +238,24 @@ impl Project {
         info.fingerprint = fingerprint.with(ALL_ROWS, self.all_rows(&version.shards, &inputs)?);
         let directory = self.begin_whole(asked, &info, options)?;
         let mut computed = 0;
+        let mut findings = Vec::new();
         if !self.is_complete(version, &directory)? {
-            let bands = Bands::new(&signatures, within.as_ref(), minhash.bands, info.fingerprint.clone());
+            let shape = (minhash.bands, minhash.verify.is_some());
+            let bands = Bands::new(&signatures, within.as_ref(), shape, info.fingerprint.clone());
             let found = self.grouped(version, &bands, Keep::InRun)?;
-            let kinds = self.kinds(version, &found, links)?;
+            let kinds = match minhash.verify {
+                None => self.kinds(version, &found, links)?,
+                Some(least) => {
+                    let shingles = hasher.hasher().shingles();
+                    let verified = self.verified_pairs(version, (&found, &signatures), shingles, least)?;
+                    findings.push(format!(
+                        "of {} candidate pairs {} have a Jaccard similarity of {least} or more",
+                        verified.candidates,
+                        verified.pairs.len()
+                    ));
+                    Kinds::of_pairs(version, &verified.pairs)
+                }
+            };
             let permutations = minhash.bands * minhash.rows;
             let members = NearDuplicates { signatures: &signatures, permutations, order, kinds };
             let alike = Alike::new(&info.name, info.fingerprint.clone(), members);
@@ -236,7 +263,6 @@ impl Project {
             computed = self.lay_beside(version, &directory, &grouped, options.worker)?;
         }
         let map = self.whole_report(version, &directory, computed, began)?;
-        let mut findings = Vec::new();
         if map.unfinished_shards == 0 {
             findings.push(self.describe_alike(version, &directory)?);
             findings.extend(hasher.info().notes.get("candidates").map(|text| format!("candidates: {text}")));
