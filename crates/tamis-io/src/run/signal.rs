@@ -404,7 +404,12 @@ fn tell_apart(records: &[SignalRecord]) -> Vec<Candidate> {
     let differs = |field: &String| {
         records.windows(2).any(|pair| pair[0].fingerprint.get(field) != pair[1].fingerprint.get(field))
     };
-    let distinct: Vec<&String> = fields.into_iter().filter(|field| differs(field)).collect();
+    let distinct = fields.into_iter().filter(|field| differs(field));
+    let mut distinct: Vec<&String> = distinct.collect();
+    // What was read says nothing to a person, unless nothing else does.
+    if distinct.len() > 1 {
+        distinct.retain(|field| *field != ALL_ROWS);
+    }
     let value = |record: &SignalRecord, field: &String| {
         (field.clone(), record.fingerprint.get(field).map_or("nothing", String::as_str).to_owned())
     };

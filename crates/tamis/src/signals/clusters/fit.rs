@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tamis_core::Signal;
 use tamis_core::{Digest, EmbeddingBatch, Fingerprint, Sharded, SignalInfo, Summary};
-use tamis_io::run::{CorpusVersion, REVISION_NOTE, Repeatability, ShardRecord, SignalDir, SignalRecord};
+use tamis_io::run::{Beside, CorpusVersion, REVISION_NOTE, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::EmbeddingSample;
 use tamis_samplers::clusters::{
@@ -64,6 +64,8 @@ impl Project {
                 let corpus = directory.record().fingerprint.get("corpus_documents");
                 let corpus = corpus.and_then(|text| text.parse().ok()).unwrap_or(centroids.documents);
                 let signal = signal_of(&centroids, &embedding, corpus);
+                // Opened, it is cleared of what a call that was stopped left behind.
+                let directory = self.run.open_signal(directory.record(), Beside::Allow)?;
                 (directory, signal, Vec::new())
             }
             None => self.fit_clusters(version, asked, options, &embedding, how)?,
@@ -145,7 +147,7 @@ impl Project {
         record.notes.insert(REVISION_NOTE.to_owned(), revision.to_string());
         // The centroids first: a signal without them could never be completed.
         self.run.write_frozen(CENTROIDS, &record.full_name, &centroids.encode())?;
-        let directory = self.run.open_signal(&record, tamis_io::run::Beside::Allow)?;
+        let directory = self.run.open_signal(&record, Beside::Allow)?;
         drop(partials);
         let findings = vec![format!("fitted in {seconds:.1} s")];
         Ok((directory, signal, findings))
@@ -205,10 +207,20 @@ impl Project {
                 }
             };
             let name = |iteration: u32| Digest::of(format!("centroids {rows} {seed} {iteration}").as_bytes());
-            let done = (1..=asked.iterations).rev().find_map(|iteration| {
-                let stored = kept.partials.read(name(iteration)).ok()??;
-                Centroids::decode(&stored).ok()
-            });
+            let mut done = None;
+            for iteration in (1..=asked.iterations).rev() {
+                let Some(bytes) = kept.partials.read(name(iteration))? else { continue };
+                match Centroids::decode(&bytes) {
+                    Ok(centroids) => done = Some(centroids),
+                    Err(error) => {
+                        let file = kept.partials.location(name(iteration));
+                        self.observer.warn(&format!("`{file}`: {error}; the pass before it is gone on from"));
+                        kept.partials.discard(name(iteration))?;
+                        continue;
+                    }
+                }
+                break;
+            }
             let mut centroids = match done {
                 Some(centroids) => centroids,
                 None => begin(),

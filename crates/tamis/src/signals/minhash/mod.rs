@@ -223,6 +223,8 @@ impl Project {
         let mut fingerprint = info
             .fingerprint
             .with_input(SIGNATURE, &hasher.info().fingerprint)
+            .with("shingle", minhash.ngram)
+            .with("bands", format!("{}x{}", minhash.bands, minhash.rows))
             .with("stays", stays_text(&minhash.stays))
             .with("verify", minhash.verify.map_or_else(|| "no".to_owned(), |least| least.to_string()))
             .with("within", minhash.within.as_deref().unwrap_or("the corpus"));
