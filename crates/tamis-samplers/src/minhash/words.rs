@@ -48,14 +48,27 @@ pub fn each_unit(text: &str, mut each: impl FnMut(&[u8])) {
     let bytes = text.as_bytes();
     let mut unit = Unit::default();
     let mut at = 0;
+    let mut short = [0; LONGEST_UNIT];
     while at < bytes.len() {
         let byte = bytes[at];
         if byte < 0x80 {
-            let lower = ASCII[usize::from(byte)];
-            if lower == 0 {
-                unit.end(&mut each);
-            } else {
-                unit.letter_ascii(lower, &mut each);
+            if unit.characters == 0 {
+                // Most of most text: words that are ASCII to their end.
+                let mut length = 0;
+                let lower = |&byte: &u8| Some(ASCII[usize::from(byte)]).filter(|&lower| lower != 0);
+                for (to, lower) in short.iter_mut().zip(bytes[at..].iter().map_while(lower)) {
+                    *to = lower;
+                    length += 1;
+                }
+                if length > 0 && bytes.get(at + length).is_none_or(|&next| next < 0x80) {
+                    each(&short[..length]);
+                    at += length;
+                    continue;
+                }
+            }
+            match ASCII[usize::from(byte)] {
+                0 => unit.end(&mut each),
+                lower => unit.ascii(lower, &mut each),
             }
             at += 1;
             continue;
@@ -92,9 +105,9 @@ enum Kind {
     Other,
 }
 
-/// Lower case of a letter or digit of ASCII, 0 for any other.
-const ASCII: [u8; 128] = {
-    let mut table = [0; 128];
+/// Lower case of a letter or digit of ASCII, 0 for any other byte.
+const ASCII: [u8; 256] = {
+    let mut table = [0; 256];
     let mut byte = 0_u8;
     while byte < 128 {
         if byte.is_ascii_alphanumeric() {
@@ -161,7 +174,7 @@ struct Unit {
 
 impl Unit {
     #[inline]
-    fn letter_ascii(&mut self, lower: u8, each: &mut impl FnMut(&[u8])) {
+    fn ascii(&mut self, lower: u8, each: &mut impl FnMut(&[u8])) {
         if self.alone || self.characters == LONGEST_UNIT {
             self.end(each);
         }
