@@ -10,7 +10,7 @@
 //!   on the inner dimension alone: not on the number of rows, a row's position, its neighbours in a pack, or the kernel
 //!   height that happens to handle it.
 //! * **[`lsh`] is the same on every machine.** Its portable and vector forms agree bit for bit, since pass 1 and pass 2
-//!   of the density sketch may run on different machines. So is [`minhash`].
+//!   of the density sketch may run on different machines. So are [`ascii`] and [`minhash`].
 //! * Between two paths of the matrix and row kernels nothing is promised but accuracy. (Those that fuse multiply and add in f32,
 //!   on x86 and on ARM, do agree bit for bit; their names are recorded apart all the same.)
 //!
@@ -44,6 +44,7 @@ mod scratch;
 mod tiles;
 mod view;
 
+pub mod ascii;
 pub mod bf16;
 pub mod lsh;
 pub mod minhash;

@@ -20,7 +20,7 @@ pub(super) const MOST_UNITS: usize = 64;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Shingles {
     n: usize,
-    /// BASEⁿ, what the unit that leaves the window counts for.
+    /// M to the power of n, what the unit that leaves the window counts for.
     leaving: u64,
 }
 
