@@ -2,7 +2,8 @@
 # Figures of this machine, ours and the peers' in one run, kept raw under bench/results/ and written as a table into
 # docs/benchmarks.md.
 #
-#   bench/run.sh [ROUNDS] [PART ...]     five rounds and all parts by default; parts: models t5 data ngram minhash costs threads
+#   bench/run.sh [ROUNDS] [PART ...]     five rounds and all parts by default; parts: models t5 data ngram minhash
+#                                        clusters costs threads
 #
 # A part is bench/PART.sh; it gets the rounds and the file to which its raw lines are appended:
 #   NAME VALUE UNIT ROUND                NAME without spaces; lines that begin with # say the setting
@@ -12,7 +13,7 @@ cd "$(dirname "$0")/.."
 rounds="${1:-5}"
 [ $# -gt 0 ] && shift
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(models t5 data ngram minhash costs threads)
+[ ${#parts[@]} -gt 0 ] || parts=(models t5 data ngram minhash clusters costs threads)
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export TAMIS_CACHE="${TAMIS_CACHE:-$CARGO_TARGET_DIR/models}"
 export BENCH_VENV="${BENCH_VENV:-$CARGO_TARGET_DIR/bench/venv}"

@@ -8,6 +8,7 @@ mod support;
 
 mod signals;
 
+mod alike;
 mod architecture;
 mod carry;
 mod density;
