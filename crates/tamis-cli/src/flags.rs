@@ -254,11 +254,14 @@ mod tests {
         }
         let kinds = |flag| kinds_of(flag, Command::Score).unwrap_or_default();
         assert_eq!(kinds("hashes"), ["density"]);
-        assert_eq!(kinds("embedder"), ["embed", "density"]);
+        let of_embeddings = ["embed", "density", "clusters", "semdedup"];
+        assert_eq!(kinds("embedder"), of_embeddings);
+        assert_eq!(kinds("clusters"), ["clusters", "semdedup"]);
+        assert_eq!(kinds("bands"), ["minhash"]);
         assert_eq!(kinds("model"), ["ask-llm", "perplexity"]);
-        assert_eq!(kinds("tokenizer"), ["ask-llm", "embed", "density", "tokens"]);
+        assert_eq!(kinds("tokenizer"), ["ask-llm", "embed", "density", "clusters", "semdedup", "tokens"]);
         assert_eq!(kinds("beside").len(), SignalOptions::ALL.len());
-        assert_eq!(kinds("wait"), ["density"]);
+        assert_eq!(kinds("wait"), ["density", "clusters", "semdedup", "minhash"]);
         assert!(kinds_of("wait", Command::Select).is_none());
         let given = Given(["hashes".to_owned()].into());
         assert!(refuse_of_other_signals(&given, "no signal", Command::Score).is_ok());

@@ -1,4 +1,4 @@
-//! A small labelled corpus, the packaged models, three samplers, and how each did: the first thing to run.
+//! A small labelled corpus, the packaged models, four samplers, and how each did: the first thing to run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -15,7 +15,7 @@ use crate::evaluation::{Bootstrap, Estimate, auc_with_interval, baselines};
 use crate::map::MapReport;
 use crate::scoring::ScoreOptions;
 use crate::select_options::SelectOptions;
-use crate::signals::{AskOptions, DensityOptions, SignalOptions, TokensOptions};
+use crate::signals::{AskOptions, DensityOptions, MinhashOptions, Named, SignalOptions, TokensOptions};
 use crate::{Error, Observer, Project, Result};
 
 /// The corpus: 571 documents with labels, copies among them; sources and licences in `demo/README.md`.
@@ -36,7 +36,7 @@ struct Document {
 /// How one sampler did.
 #[derive(Clone, Debug)]
 pub struct DemoRow {
-    /// `Ask-LLM`, `Density`, `Random`.
+    /// `Ask-LLM`, `Density`, `MinHash` (no near-duplicate of a kept document), `Random`.
     pub sampler: &'static str,
     /// Documents kept.
     pub documents: u64,
@@ -46,7 +46,7 @@ pub struct DemoRow {
     pub bad: f64,
     /// Share of them that repeats another kept document, exactly or nearly, in [0, 1].
     pub duplicates: f64,
-    /// AUC of the score, in keep order, against the labels; `None` for Random.
+    /// AUC of the score, in keep order, against the labels; `None` for MinHash and Random, which are no scores.
     pub auc: Option<Estimate>,
     /// Seconds of scoring.
     pub seconds: f64,
@@ -63,7 +63,7 @@ pub struct DemoReport {
     pub bad: f64,
     /// Share of them that repeats another one.
     pub duplicates: f64,
-    /// One row a sampler: Ask-LLM where the judge is done, Density, Random.
+    /// One row a sampler: Ask-LLM where the judge is done, Density, MinHash, Random.
     pub rows: Vec<DemoRow>,
     /// Best trivial count: its name and direction, and its AUC on the same documents.
     pub baseline: (String, Estimate),
@@ -114,6 +114,8 @@ pub fn demo(
     let (_, embed_report) =
         project.score(&version, &SignalOptions::Embed(DensityOptions::default().embed), score)?;
     let (density, density_report) = project.score(&version, &density, score)?;
+    let near = MinhashOptions::default().into();
+    let (minhash, near_report) = project.score(&version, &near, score)?;
     let density_map = MapReport {
         tokens: embed_report.map.tokens,
         seconds: embed_report.map.seconds + density_report.map.seconds,
@@ -148,7 +150,7 @@ pub fn demo(
         let target =
             report.manifest.targets.first().ok_or_else(|| Error::state("demo: nothing selected", ""))?;
         let kept = kept_ids(&folder)?;
-        let auc = match named {
+        let auc = match named.filter(|(signal, _)| signal.record().name != MinhashOptions::NAME) {
             Some((signal, column)) => {
                 let scores = keep_scores(&project, &version, signal, column, &distinct)?;
                 Some(auc_with_interval(&scores, &good, bootstrap)?)
@@ -175,6 +177,7 @@ pub fn demo(
         duplicates,
         rows: vec![
             row("Density", "density", Some(&density), &density_map)?,
+            row("MinHash", "minhash", Some(&minhash), &near_report.map)?,
             row("Random", "random", None, &MapReport::default())?,
         ],
         baseline,
