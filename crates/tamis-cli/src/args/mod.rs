@@ -345,8 +345,8 @@ pub(crate) struct Score {
     pub corpus: CorpusArgs,
     #[command(flatten)]
     pub run: RunArgs,
-    /// Fit a new sketch on the corpus as it is now instead of using the frozen one.
-    #[arg(long, help_heading = "Density")]
+    /// Fit a new sketch, or new clusters, to the corpus as it is now instead of using the frozen ones.
+    #[arg(long, help_heading = "Run")]
     pub refit: bool,
     /// Score only a sample, e.g. 1%, with the prompt or judge at hand, and compare it with the stored scores; writes no
     /// scores.
