@@ -153,7 +153,8 @@ pub use audit::{Started, without_secrets};
 pub use check::{CheckOptions, CheckReport, CheckedJudge, Half, KindOfBad, Verdict, check_model};
 pub use error::{Error, Result};
 pub use explain::{
-    Decision, Identity, Order, ShowReport, ShownDocument, SignalValues, WhyReport, split_score,
+    ClusterReport, ClustersReport, Decision, Identity, Order, ShowReport, ShownDocument, SignalValues,
+    WhyReport, split_score,
 };
 pub use failures::UnreadableRow;
 pub use map::{MapReport, Worker};

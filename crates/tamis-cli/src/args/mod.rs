@@ -386,6 +386,9 @@ pub(crate) struct Show {
     /// Show documents around a percentile, e.g. 50%.
     #[arg(long, value_name = "PERCENTILE", conflicts_with = "disagree")]
     pub around: Option<String>,
+    /// List the clusters instead, the largest first: documents, typical words, ids of the documents nearest to the centroid.
+    #[arg(long, conflicts_with_all = ["by", "top", "bottom", "around", "disagree"])]
+    pub clusters: bool,
     /// Show documents on which two signals disagree most, e.g. ask-llm,density.
     #[arg(long, value_name = "A,B", value_delimiter = ',')]
     pub disagree: Vec<String>,

@@ -1,15 +1,21 @@
 //! `tamis show`
 
-use tamis::{Order, ShowReport};
+use tamis::{ClustersReport, Order, ShowReport};
 
 use super::{Context, Outcome, Writes};
 use crate::args::Show;
 use crate::options;
-use crate::output::snippet;
+use crate::output::{snippet, table};
 use crate::printable::one_line;
 use crate::progress::count;
 
 pub(crate) fn run(context: &Context<'_>, args: &Show) -> anyhow::Result<Outcome> {
+    if args.clusters {
+        let project = context.open(None, &args.run, Writes::Nothing)?;
+        let report = project.clusters()?;
+        context.print_report(&report, || text_of_clusters(&report, args.number))?;
+        return Ok(Outcome::Done);
+    }
     let (order, number) = match (args.top, args.bottom, &args.around, args.disagree.as_slice()) {
         (Some(n), ..) => (Order::Top, n),
         (_, Some(n), ..) => (Order::Bottom, n),
@@ -59,6 +65,37 @@ fn text_of(report: &ShowReport, characters: usize) -> String {
         if characters > 0 {
             lines.push(format!("    {}", snippet(&document.text, characters)));
         }
+    }
+    lines.join("\n")
+}
+
+fn text_of_clusters(report: &ClustersReport, number: usize) -> String {
+    let rows: Vec<Vec<String>> = report
+        .clusters
+        .iter()
+        .take(number)
+        .map(|one| {
+            vec![
+                one.cluster.to_string(),
+                count(one.documents),
+                format!("{:.3}", one.similarity),
+                one.words.join(" "),
+                one.nearest.join(" "),
+            ]
+        })
+        .collect();
+    let mut lines = vec![
+        format!(
+            "{}: {} clusters with documents, words of {} of these",
+            report.signal,
+            report.clusters.len(),
+            count(report.sampled)
+        ),
+        String::new(),
+        table(&["cluster", "documents", "similarity", "typical words", "nearest documents"], &rows),
+    ];
+    if report.clusters.len() > number {
+        lines.push(format!("and {} smaller ones; -n shows more", report.clusters.len() - number));
     }
     lines.join("\n")
 }

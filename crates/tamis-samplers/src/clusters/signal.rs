@@ -69,7 +69,7 @@ impl Clusters {
             ranking: Some(Ranking {
                 column: SIMILARITY.to_owned(),
                 direction: Direction::LowerIsBetter,
-                rule: Rule::Top,
+                rule: Rule::Bottom,
             }),
             part_bytes: 64 << 20,
             notes: BTreeMap::new(),

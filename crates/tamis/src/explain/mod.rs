@@ -4,6 +4,7 @@
 //! They are mid-ranks over the documents that have a score, so equal scores share one. Memory: 16 bytes a document and signal,
 //! and 24 bytes a document while `show` puts them in order.
 
+mod clusters;
 mod show;
 mod why;
 
@@ -12,6 +13,7 @@ use tamis_core::{Direction, DocKey, ScoreBatch, column};
 use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::SidecarColumns;
 
+pub use clusters::{ClusterReport, ClustersReport};
 pub use show::{Order, ShowReport, ShownDocument};
 pub use why::{Decision, SignalValues, WhyReport};
 

@@ -45,7 +45,7 @@ fn info() -> SignalInfo {
         ranking: Some(Ranking {
             column: COPIES.to_owned(),
             direction: Direction::LowerIsBetter,
-            rule: Rule::Top,
+            rule: Rule::Bottom,
         }),
         part_bytes: 1 << 20,
         notes: BTreeMap::new(),

@@ -332,3 +332,27 @@ fn a_fit_has_the_same_clusters_in_memory_and_pass_by_pass() {
     }
     assert_ne!(fit(1 << 30, None), fit(1 << 30, Some(100)));
 }
+
+#[test]
+fn a_selection_by_default_keeps_the_first_of_each_group_and_what_is_rare() {
+    let [corpus, run] = [folder(), folder()];
+    let mut documents = corpus::documents(3, 60);
+    for at in 0..20 {
+        documents[at + 20].text = documents[at].text.clone();
+    }
+    corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&documents));
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    for (by, alone) in [("minhash", 40), ("copies", 20)] {
+        let options = selecting(by, None, vec![tamis::Target::Documents(alone)]);
+        let report = project.run_selection(&options, ScoreOptions::default()).unwrap();
+        let version = project.inventory().unwrap();
+        let kept = read::decisions(&project, &version, &report.name);
+        let kept: BTreeSet<&str> =
+            kept.iter().filter(|row| row.reason == "kept").map(|row| row.id.as_str()).collect();
+        let pairs = (0..20).filter(|at| {
+            kept.contains(documents[*at].id.as_str()) && kept.contains(documents[at + 20].id.as_str())
+        });
+        assert_eq!(pairs.count(), 0, "{by}");
+        assert_eq!(kept.len() as u64, alone);
+    }
+}

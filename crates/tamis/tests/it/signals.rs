@@ -83,7 +83,7 @@ pub(crate) const TABLE: &[Row] = &[
             changed: || SignalOptions::Copies(CopiesOptions {}),
             changes: &[],
         },
-        select: Some(("copies", Rule::Top)),
+        select: Some(("copies", Rule::Bottom)),
         depends: Depends::OnInventory,
     },
     Row {
@@ -93,7 +93,7 @@ pub(crate) const TABLE: &[Row] = &[
             changed: || SignalOptions::Minhash(MinhashOptions { verify: Some(0.6), ..minhash() }),
             changes: &["verify"],
         },
-        select: Some(("rank", Rule::Top)),
+        select: Some(("rank", Rule::Bottom)),
         depends: Depends::OnAllRows { rounds: 2 },
     },
     Row {
@@ -217,7 +217,7 @@ pub(crate) const TABLE: &[Row] = &[
             changed: || SignalOptions::Clusters(ClustersOptions { iterations: 2, ..clusters() }),
             changes: &["iterations"],
         },
-        select: Some(("similarity", Rule::Top)),
+        select: Some(("similarity", Rule::Bottom)),
         depends: Depends::OnFrozen,
     },
     Row {
@@ -227,7 +227,7 @@ pub(crate) const TABLE: &[Row] = &[
             changed: || SignalOptions::Semdedup(SemdedupOptions { probe: 2, ..semdedup() }),
             changes: &["probe"],
         },
-        select: Some(("score", Rule::Top)),
+        select: Some(("score", Rule::Bottom)),
         depends: Depends::OnAllRows { rounds: 3 },
     },
     Row {

@@ -107,7 +107,7 @@ impl MinhashOptions {
             ranking: Some(Ranking {
                 column: RANK.to_owned(),
                 direction: Direction::LowerIsBetter,
-                rule: Rule::Top,
+                rule: Rule::Bottom,
             }),
             part_bytes: 1 << 20,
             notes: BTreeMap::new(),

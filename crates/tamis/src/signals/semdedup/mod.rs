@@ -112,7 +112,7 @@ impl SemdedupOptions {
             ranking: Some(Ranking {
                 column: column::SCORE.to_owned(),
                 direction: Direction::LowerIsBetter,
-                rule: Rule::Top,
+                rule: Rule::Bottom,
             }),
             part_bytes: 1 << 20,
             notes: BTreeMap::new(),
