@@ -112,7 +112,8 @@ def datatrove(corpus, work):
     reader = lambda: JsonlReader(corpus, glob_pattern="*.jsonl.zst")
 
     def run(tasks, *pipeline):
-        LocalPipelineExecutor(list(pipeline), tasks=tasks, workers=min(2, tasks), skip_completed=False).run()
+        logs = at("logs/%d" % len(os.listdir(work)))
+        LocalPipelineExecutor(list(pipeline), tasks=tasks, workers=min(2, tasks), logging_dir=logs, skip_completed=False).run()
 
     each = len(shards(corpus))
     run(each, reader(), minhash.MinhashDedupSignature(output_folder=at("signatures"), config=config))

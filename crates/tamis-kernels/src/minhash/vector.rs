@@ -93,8 +93,8 @@ pub(super) fn avx2(multipliers: &[u64], hashes: &[u64], minima: &mut [u64]) {
         }
         let upper = m.map(|m| _mm256_srli_epi64::<32>(m));
         for &hash in hashes {
-            let hash_upper = _mm256_set1_epi64x((hash >> 32).cast_signed());
             let hash = _mm256_set1_epi64x(hash.cast_signed());
+            let hash_upper = _mm256_srli_epi64::<32>(hash);
             for v in 0..2 {
                 let cross =
                     _mm256_add_epi64(_mm256_mul_epu32(upper[v], hash), _mm256_mul_epu32(m[v], hash_upper));
