@@ -3,6 +3,8 @@
 //! `cargo run --release --example clusters -- FILE N D K ITERATIONS THREADS`: FILE has N × D little-endian f32 values. Prints
 //! `NAME VALUE UNIT` a line.
 
+#![expect(clippy::print_stdout, reason = "a program that prints its measurements")]
+
 use std::sync::Mutex;
 use std::time::Instant;
 

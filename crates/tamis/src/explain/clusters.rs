@@ -100,6 +100,9 @@ impl Gathered {
     }
 }
 
+/// What all shards have: clusters, words, and sampled documents by cluster.
+type Found = (BTreeMap<u32, Gathered>, Words, BTreeMap<u32, u64>);
+
 /// Documents of the sample that a word is in, by cluster.
 type Words = HashMap<String, BTreeMap<u32, u64>>;
 
@@ -113,7 +116,7 @@ impl Project {
         let signal = self.run.resolve("clusters")?;
         let rate = SAMPLED / version.documents().max(1) as f64;
         let draws = UniformDraws::new(0, "cluster-words");
-        let found: Mutex<(BTreeMap<u32, Gathered>, Words, BTreeMap<u32, u64>)> = Mutex::default();
+        let found: Mutex<Found> = Mutex::default();
         self.observer.begin("read clusters", version.documents());
         pool::map(version.shards.iter().collect(), self.threads, |shard: &ShardRecord| {
             self.go_on()?;

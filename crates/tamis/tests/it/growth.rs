@@ -6,7 +6,7 @@ use std::path::Path;
 use tamis::options::{DensityOptions, EmbedOptions, SignalOptions};
 use tamis::{ScoreOptions, Silent, Worker};
 
-use crate::signals::{Depends, TABLE, asked, density, embed, open};
+use crate::signals::{On, TABLE, asked, density, embed, open};
 use crate::support::folder;
 use crate::support::observers::Watch;
 use crate::support::snapshot::{assert_same, snapshot};
@@ -40,7 +40,7 @@ fn a_shard_that_comes_later_is_scored_alone() {
         assert_eq!(version.number, before.number + 1);
         assert_eq!(watch.documents("read corpus"), 37, "{}", row.name);
         let report = row.score(&project, &version, Worker::ALONE);
-        let of_all = matches!(row.depends, Depends::OnInventory | Depends::OnAllRows { .. });
+        let of_all = matches!(row.depends, On::Inventory | On::AllRows { .. });
         let computed = if of_all { version.documents() } else { 37 };
         assert_eq!((report.computed, report.unfinished_shards), (computed, 0), "{}", row.name);
         assert_eq!(watch.documents(&row.stage()), computed);
@@ -257,7 +257,7 @@ fn rewrite_unseen(path: &Path, from: &str, to: &str) {
 
 #[test]
 fn a_shard_that_changed_under_its_time_and_size_is_never_scored_as_the_one_that_was_listed() {
-    for row in TABLE.iter().filter(|row| row.depends != Depends::OnInventory) {
+    for row in TABLE.iter().filter(|row| row.depends != On::Inventory) {
         let [corpus, run] = [folder(), folder()];
         corpus::mixed(corpus.path());
         let project = open(corpus.path(), run.path(), 2, &Silent);
@@ -282,7 +282,7 @@ fn a_shard_that_changed_under_its_time_and_size_is_never_scored_as_the_one_that_
 
 #[test]
 fn documents_that_vanish_from_the_end_of_a_shard_leave_no_part_behind() {
-    for row in TABLE.iter().filter(|row| row.depends != Depends::OnInventory) {
+    for row in TABLE.iter().filter(|row| row.depends != On::Inventory) {
         let [corpus, run, whole] = [folder(), folder(), folder()];
         corpus::mixed(corpus.path());
         row.complete(&open(corpus.path(), whole.path(), 2, &Silent));

@@ -5,7 +5,7 @@ use std::path::Path;
 use tamis::options::{SelectOptions, SignalOptions};
 use tamis::{Error, ScoreOptions, Silent, Target, Worker};
 
-use crate::signals::{Depends, TABLE, density, open, rates, selecting};
+use crate::signals::{On, TABLE, density, open, rates, selecting};
 use crate::support::corpus;
 use crate::support::folder;
 use crate::support::snapshot::{assert_same, snapshot, snapshot_of};
@@ -46,7 +46,7 @@ fn a_run_in_an_object_store_has_the_bytes_of_one_in_a_folder() {
 fn workers_that_wait_for_each_other_give_the_bytes_of_one() {
     let corpus = folder();
     corpus::mixed(corpus.path());
-    for row in TABLE.iter().filter(|row| row.depends != Depends::OnRow) {
+    for row in TABLE.iter().filter(|row| row.depends != On::Row) {
         let alone = folder();
         row.complete(&open(corpus.path(), alone.path(), 2, &Silent));
         let run = folder();
@@ -78,7 +78,7 @@ fn tasks_done_anywhere_in_any_order_by_one_load_give_the_bytes_of_one_call() {
         let run = folder();
         let here = open(corpus.path(), run.path(), 2, &Silent);
         let version = here.inventory().unwrap();
-        if row.depends != Depends::OnRow {
+        if row.depends != On::Row {
             assert!(row.scorer(&here, &version).unwrap_err().is_usage(), "{}", row.name);
             continue;
         }
@@ -137,9 +137,9 @@ fn workers_together_give_the_bytes_of_one() {
         }
         // What needs all of another signal takes a second round, what needs all of one that does a third.
         let expected = match row.depends {
-            Depends::OnRow | Depends::OnInventory => 1,
-            Depends::OnFrozen => 2,
-            Depends::OnAllRows { rounds } => rounds,
+            On::Row | On::Inventory => 1,
+            On::Frozen => 2,
+            On::AllRows { rounds } => rounds,
         };
         assert_eq!(rounds, expected, "{}", row.name);
         assert_eq!(computed, version.documents(), "{}", row.name);

@@ -24,20 +24,20 @@ pub(crate) struct Row {
     /// Column to select by and rule, where it is a score.
     pub(crate) select: Option<(&'static str, Rule)>,
     /// What a value depends on.
-    pub(crate) depends: Depends,
+    pub(crate) depends: On,
 }
 
 /// What a value depends on.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Depends {
+pub(crate) enum On {
     /// The row, so that a worker can do its share alone.
-    OnRow,
+    Row,
     /// The row, and what is fitted once to what all workers make first.
-    OnFrozen,
+    Frozen,
     /// All rows of the inventory, so that a corpus that has grown has other values everywhere.
-    OnInventory,
+    Inventory,
     /// All rows of signals that are computed first, in so many rounds with its own.
-    OnAllRows { rounds: usize },
+    AllRows { rounds: usize },
 }
 
 /// Where a signal comes from.
@@ -64,7 +64,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &[],
         },
         select: Some(("score", Rule::Top)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "counts",
@@ -74,7 +74,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &[],
         },
         select: Some(("stop_word_share", Rule::Top)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "copies",
@@ -84,7 +84,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &[],
         },
         select: Some(("copies", Rule::Bottom)),
-        depends: Depends::OnInventory,
+        depends: On::Inventory,
     },
     Row {
         name: "minhash",
@@ -94,7 +94,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["verify"],
         },
         select: Some(("rank", Rule::Bottom)),
-        depends: Depends::OnAllRows { rounds: 2 },
+        depends: On::AllRows { rounds: 2 },
     },
     Row {
         name: "tokens",
@@ -104,7 +104,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["tokenizer"],
         },
         select: Some(("tokens", Rule::Bottom)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "embed",
@@ -116,7 +116,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: None,
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "ask-llm",
@@ -126,7 +126,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("score", Rule::Top)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "perplexity",
@@ -136,7 +136,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["stride_tokens"],
         },
         select: Some(("nll_per_byte", Rule::Band)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "ngram",
@@ -146,7 +146,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("perplexity", Rule::Bottom)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "perplexity:late",
@@ -162,7 +162,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("perplexity", Rule::Bottom)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "ask-llm",
@@ -172,7 +172,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("score", Rule::Top)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "perplexity",
@@ -188,7 +188,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["objective"],
         },
         select: Some(("perplexity", Rule::Bottom)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "embed",
@@ -198,7 +198,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model", "dimension"],
         },
         select: None,
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "density",
@@ -208,7 +208,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["seed"],
         },
         select: Some(("score", Rule::Ips)),
-        depends: Depends::OnFrozen,
+        depends: On::Frozen,
     },
     Row {
         name: "clusters",
@@ -218,7 +218,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["iterations"],
         },
         select: Some(("similarity", Rule::Bottom)),
-        depends: Depends::OnFrozen,
+        depends: On::Frozen,
     },
     Row {
         name: "semdedup",
@@ -228,7 +228,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["probe"],
         },
         select: Some(("score", Rule::Bottom)),
-        depends: Depends::OnAllRows { rounds: 3 },
+        depends: On::AllRows { rounds: 3 },
     },
     Row {
         name: "ask-llm",
@@ -240,7 +240,7 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["model"],
         },
         select: Some(("score", Rule::Top)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "embed",
@@ -250,19 +250,19 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["precision"],
         },
         select: None,
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "blend",
         made: Made::Own { scorer: |project, version, worker| blend(project, version, worker, false) },
         select: Some(("score", Rule::Top)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
     Row {
         name: "blend-documents",
         made: Made::Own { scorer: |project, version, worker| blend(project, version, worker, true) },
         select: Some(("score", Rule::Ips)),
-        depends: Depends::OnRow,
+        depends: On::Row,
     },
 ];
 

@@ -153,8 +153,8 @@ impl Grouping for ClusterPairs<'_> {
         let (own, second) = (number(clusters::CLUSTER)?, number(clusters::SECOND)?);
         let mut embedding = vec![0.0; self.dimension];
         let mut payload = vec![0; self.info.payload_bytes];
-        for at in 0..batch.num_rows() {
-            let Some(similarity) = similarities[at].filter(|_| embeddings.is_valid(at)) else { continue };
+        for (at, similarity) in similarities.into_iter().enumerate() {
+            let Some(similarity) = similarity.filter(|_| embeddings.is_valid(at)) else { continue };
             embeddings.read_into(at, &mut embedding);
             let key = embeddings.doc_key(at);
             payload[..ORDER_BYTES].copy_from_slice(&self.order(key, similarity).to_be_bytes());
