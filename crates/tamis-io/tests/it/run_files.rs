@@ -9,8 +9,8 @@ use proptest::prelude::*;
 use serde::{Deserialize, Serialize};
 use tamis_core::Fingerprint;
 use tamis_io::run::{
-    Beside, CorpusVersion, KeepText, Quarantined, Repeatability, RunDirectory, RunError, SignalRecord,
-    inventory_rows,
+    Beside, CorpusVersion, Frozen, KeepText, Quarantined, Repeatability, RunDirectory, RunError,
+    SignalRecord, inventory_rows,
 };
 use tamis_io::sidecar::{SidecarColumns, SidecarReader, SidecarWriter, zip_aligned};
 use tamis_io::store::{Created, Store};

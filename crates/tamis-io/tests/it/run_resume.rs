@@ -8,8 +8,8 @@ use object_store::memory::InMemory;
 use proptest::prelude::*;
 use tamis_core::Digest;
 use tamis_io::run::{
-    Beside, CorpusVersion, KeepText, Quarantined, Repeatability, RowSpan, RunDirectory, RunError, RunResult,
-    ShardRecord, SignalDir,
+    Beside, CorpusVersion, Frozen, KeepText, Quarantined, Repeatability, RowSpan, RunDirectory, RunError,
+    RunResult, ShardRecord, SignalDir,
 };
 use tamis_io::sidecar::{SidecarColumns, SidecarReader};
 use tamis_io::store::{Created, Store};
