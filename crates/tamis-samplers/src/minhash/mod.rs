@@ -19,6 +19,7 @@
 //! Letters: n units a shingle, B bands, R rows a band, P = B · R permutations, N documents.
 
 mod banding;
+mod characters;
 mod components;
 mod error;
 mod jaccard;
