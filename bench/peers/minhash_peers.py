@@ -113,7 +113,10 @@ def datatrove(corpus, work):
 
     def run(tasks, *pipeline):
         logs = at("logs/%d" % len(os.listdir(work)))
-        LocalPipelineExecutor(list(pipeline), tasks=tasks, workers=min(2, tasks), logging_dir=logs, skip_completed=False).run()
+        # Forked, its workers are children whose processor time is counted.
+        LocalPipelineExecutor(
+            list(pipeline), tasks=tasks, workers=min(2, tasks), logging_dir=logs, skip_completed=False, start_method="fork"
+        ).run()
 
     each = len(shards(corpus))
     run(each, reader(), minhash.MinhashDedupSignature(output_folder=at("signatures"), config=config))

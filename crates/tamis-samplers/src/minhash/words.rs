@@ -27,8 +27,9 @@
 //! crate. Both are in the fingerprint of the signal; between Unicode versions they differ in newly assigned characters only.
 
 use tamis_kernels::ascii::{BLOCK, Block};
-use unicode_normalization::char::is_combining_mark;
-use unicode_normalization::{IsNormalized, UnicodeNormalization, is_nfc_quick};
+use unicode_normalization::UnicodeNormalization;
+
+use super::characters::{Character, Kind};
 
 /// Name and version of the rule; raised when a unit changes.
 pub const NORMALISATION: &str = "words-1";
@@ -58,22 +59,16 @@ pub fn each_unit(text: &str, mut each: impl FnMut(&[u8])) {
                 continue;
             }
         }
-        // Character by character while a unit is open or what comes is not ASCII.
-        while at < bytes.len()
-            && (unit.characters > 0 || bytes[at] >= 0x80 || ASCII[usize::from(bytes[at])] != 0)
-        {
-            if bytes[at] < 0x80 {
-                match ASCII[usize::from(bytes[at])] {
-                    0 => unit.end(&mut each),
-                    lower => unit.ascii(lower, &mut each),
-                }
-                at += 1;
-            } else {
-                let c = text[at..].chars().next().expect("`at` is a boundary below the end");
-                at += c.len_utf8();
-                unit.take(c, &mut each);
+        // Character by character, until no unit is open and ASCII comes.
+        let mut characters = text[at..].chars();
+        while let Some(c) = characters.next() {
+            unit.take(c, &mut each);
+            let rest = characters.as_str().as_bytes();
+            if unit.characters == 0 && rest.first().is_none_or(|&next| next < 0x80) {
+                break;
             }
         }
+        at = bytes.len() - characters.as_str().len();
     }
     unit.end(&mut each);
 }
@@ -108,74 +103,6 @@ fn ascii_words(bytes: &[u8], each: &mut impl FnMut(&[u8])) -> (usize, bool) {
     (limit.min(bytes.len()), limit < BLOCK)
 }
 
-/// What a character is to its neighbours.
-#[derive(Clone, Copy, PartialEq, Eq, Debug)]
-enum Kind {
-    /// Goes on with a word or begins one.
-    Letter,
-    /// A unit by itself.
-    Alone,
-    /// Belongs to what is before it.
-    Mark,
-    /// Passed over.
-    Ignored,
-    /// Ends a word.
-    Other,
-}
-
-/// Lower case of a letter or digit of ASCII, 0 for any other byte.
-const ASCII: [u8; 256] = {
-    let mut table = [0; 256];
-    let mut byte = 0_u8;
-    while byte < 128 {
-        if byte.is_ascii_alphanumeric() {
-            table[byte as usize] = byte.to_ascii_lowercase();
-        }
-        byte += 1;
-    }
-    table
-};
-
-fn kind(c: char) -> Kind {
-    match c {
-        // Unified ideographs, the most of all text that has no spaces, are letters without a look.
-        '\u{3400}'..='\u{4dbf}' | '\u{4e00}'..='\u{9fff}' => Kind::Alone,
-        '\u{ad}' | '\u{200c}' | '\u{200d}' | '\u{2060}' | '\u{feff}' => Kind::Ignored,
-        _ if c >= '\u{300}' && is_combining_mark(c) => Kind::Mark,
-        _ if !c.is_alphanumeric() => Kind::Other,
-        _ if is_unspaced(c) => Kind::Alone,
-        _ => Kind::Letter,
-    }
-}
-
-/// Whether a letter belongs to a script that is written without spaces between words. By the blocks of those scripts (Unicode
-/// 17), of which only letters, and numerals of Han, are asked for.
-fn is_unspaced(c: char) -> bool {
-    match c {
-        // Han: 々 〇 and numerals, ideographs and their compatibility forms, all of planes 2 and 3.
-        '\u{3005}'..='\u{3007}'
-        | '\u{3021}'..='\u{3029}'
-        | '\u{3031}'..='\u{3035}'
-        | '\u{3038}'..='\u{303c}' => true,
-        '\u{3400}'..='\u{4dbf}'
-        | '\u{4e00}'..='\u{9fff}'
-        | '\u{f900}'..='\u{faff}'
-        | '\u{20000}'..='\u{3ffff}' => true,
-        // Hiragana and Katakana with their long-vowel marks, halfwidth forms and supplements.
-        '\u{3041}'..='\u{30ff}'
-        | '\u{31f0}'..='\u{31ff}'
-        | '\u{ff66}'..='\u{ff9f}'
-        | '\u{1aff0}'..='\u{1b16f}' => true,
-        // Thai, Lao, Tibetan, Myanmar and its extensions, Khmer: letters only.
-        '\u{e00}'..='\u{109f}'
-        | '\u{a9e0}'..='\u{a9ff}'
-        | '\u{aa60}'..='\u{aa7f}'
-        | '\u{116d0}'..='\u{116ff}' => !c.is_numeric(),
-        '\u{1780}'..='\u{17ff}' => !c.is_numeric(),
-        _ => false,
-    }
-}
-
 /// The unit that is being read.
 #[derive(Default)]
 struct Unit {
@@ -183,8 +110,10 @@ struct Unit {
     text: Vec<u8>,
     /// Characters as they were read; 0 where no unit is open.
     characters: usize,
-    /// Whether all of it is ASCII is known by this being false.
+    /// Whether it may not be composed as it is.
     composes: bool,
+    /// Canonical combining class of the last character.
+    class: u8,
     /// Whether no letter may follow.
     alone: bool,
     composed: String,
@@ -192,52 +121,47 @@ struct Unit {
 
 impl Unit {
     /// The next character, whatever it is.
+    #[inline]
     fn take(&mut self, c: char, each: &mut impl FnMut(&[u8])) {
-        match kind(c) {
-            Kind::Letter => self.letter(c, each),
+        let character = Character::of(c);
+        match character.kind {
+            Kind::Letter => {
+                if self.alone || self.characters == LONGEST_UNIT {
+                    self.end(each);
+                }
+                self.push(c, character);
+            }
             Kind::Alone => {
                 self.end(each);
-                self.letter(c, each);
+                self.push(c, character);
                 self.alone = true;
             }
-            Kind::Mark => self.mark(c, each),
+            Kind::Mark => {
+                if self.characters == LONGEST_UNIT {
+                    self.end(each);
+                }
+                if self.characters > 0 {
+                    self.push(c, character);
+                }
+            }
             Kind::Ignored => {}
             Kind::Other => self.end(each),
         }
     }
 
     #[inline]
-    fn ascii(&mut self, lower: u8, each: &mut impl FnMut(&[u8])) {
-        if self.alone || self.characters == LONGEST_UNIT {
-            self.end(each);
-        }
-        self.text.push(lower);
+    fn push(&mut self, c: char, character: Character) {
         self.characters += 1;
-    }
-
-    fn letter(&mut self, c: char, each: &mut impl FnMut(&[u8])) {
-        if self.alone || self.characters == LONGEST_UNIT {
-            self.end(each);
+        // As the quick check for NFC goes: composed characters, marks in the order of their classes.
+        self.composes |= !character.composed || (character.class != 0 && character.class < self.class);
+        self.class = character.class;
+        match character.lower {
+            Some(lower) => self.text.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes()),
+            None => {
+                c.to_lowercase()
+                    .for_each(|lower| self.text.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes()));
+            }
         }
-        self.push(c);
-    }
-
-    fn mark(&mut self, c: char, each: &mut impl FnMut(&[u8])) {
-        if self.characters == LONGEST_UNIT {
-            self.end(each);
-        }
-        if self.characters > 0 {
-            self.push(c);
-        }
-    }
-
-    fn push(&mut self, c: char) {
-        for lower in c.to_lowercase() {
-            let lower = if lower == 'ς' { 'σ' } else { lower };
-            self.text.extend_from_slice(lower.encode_utf8(&mut [0; 4]).as_bytes());
-        }
-        self.composes = true;
-        self.characters += 1;
     }
 
     #[inline]
@@ -249,19 +173,15 @@ impl Unit {
                 each(&self.text);
             }
             self.text.clear();
-            (self.characters, self.composes, self.alone) = (0, false, false);
+            (self.characters, self.class, self.composes, self.alone) = (0, 0, false, false);
         }
     }
 
     fn compose(&mut self, each: &mut impl FnMut(&[u8])) {
         let text = std::str::from_utf8(&self.text).expect("characters were written");
-        if is_nfc_quick(text.chars()) == IsNormalized::Yes {
-            each(&self.text);
-        } else {
-            self.composed.clear();
-            self.composed.extend(text.nfc());
-            each(self.composed.as_bytes());
-        }
+        self.composed.clear();
+        self.composed.extend(text.nfc());
+        each(self.composed.as_bytes());
     }
 }
 
