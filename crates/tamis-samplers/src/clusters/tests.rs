@@ -19,7 +19,7 @@ fn mixture(n: usize, dimension: usize, k: usize, seed: u64) -> Vec<f32> {
     use rand_chacha::rand_core::{RngCore, SeedableRng};
     let mut random = ChaCha8Rng::seed_from_u64(seed);
     let mut normal = move || {
-        let sum: f64 = (0..12).map(|_| random.next_u32() as f64 / f64::from(u32::MAX)).sum();
+        let sum: f64 = (0..12).map(|_| f64::from(random.next_u32()) / f64::from(u32::MAX)).sum();
         (sum - 6.0) as f32
     };
     let centres: Vec<f32> = (0..k * dimension).map(|_| normal()).collect();
@@ -180,7 +180,7 @@ fn empty_clusters_take_half_of_the_largest() {
 
 #[test]
 fn odd_inputs_have_a_place() {
-    let one = vec![0.6, 0.8];
+    let one = [0.6, 0.8];
     for k in [1, 3, 70] {
         // More clusters than distinct documents.
         let values = one.repeat(100);

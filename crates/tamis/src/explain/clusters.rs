@@ -254,13 +254,11 @@ fn typical(words: &Words, counted: &BTreeMap<u32, u64>) -> BTreeMap<u32, Vec<Str
         let prior = PRIOR * everywhere / all.max(1.0);
         for (cluster, here) in clusters.iter().filter(|(_, here)| **here > 1) {
             let (here, of) = (*here as f64, counted.get(cluster).copied().unwrap_or(0) as f64);
-            let odds = |count: f64, of: f64| {
-                let count = count + prior;
-                (count / (of + PRIOR - count).max(0.5)).ln()
-            };
-            let elsewhere = everywhere - here;
-            let error = (1.0 / (here + prior) + 1.0 / (elsewhere + prior)).sqrt();
-            let beyond = (odds(here, of) - odds(elsewhere, all - of)) / error;
+            // Documents with the word and without it, the prior's among them.
+            let table = |count: f64, of: f64| [count + prior, (of - count + PRIOR - prior).max(0.5)];
+            let (own, other) = (table(here, of), table(everywhere - here, all - of));
+            let error = own.iter().chain(&other).map(|count| 1.0 / count).sum::<f64>().sqrt();
+            let beyond = ((own[0] / own[1]).ln() - (other[0] / other[1]).ln()) / error;
             if beyond > BEYOND_CHANCE {
                 best.entry(*cluster).or_default().push((beyond, word));
             }
