@@ -15,9 +15,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
 use std::hint::black_box;
 
-use tamis_samplers::minhash::{
-    Banding, Components, MinHashOptions, MinHasher, ShingleSet, Shingles, estimate, words,
-};
+use tamis_samplers::UnionFind;
+use tamis_samplers::minhash::{Banding, MinHashOptions, MinHasher, ShingleSet, Shingles, estimate, words};
 
 type Pairs = BTreeSet<(u32, u32)>;
 
@@ -186,11 +185,15 @@ fn pairs(texts: &[&str], lines: &str) -> Result<(), Box<dyn Error>> {
                 .iter()
                 .filter(|(a, b)| keys[*a as usize].iter().any(|key| keys[*b as usize].contains(key)));
             let candidates = candidates.count();
-            let mut components = Components::new(texts.len() as u64)?;
-            groups.values().for_each(|group| components.join_group(group));
-            let labels = components.into_labels();
-            let together = wanted.iter().filter(|(a, b)| labels[*a as usize] == labels[*b as usize]).count();
-            let sizes = Components::sizes(&labels);
+            let mut components = UnionFind::new(texts.len() as u64);
+            let pairs = groups.values().flat_map(|group| group.windows(2));
+            pairs.for_each(|pair| components.join(pair[0].into(), pair[1].into()));
+            components.settle();
+            let label = |at: u32| components.label(at.into());
+            let together = wanted.iter().filter(|(a, b)| label(*a) == label(*b)).count();
+            let mut sizes: BTreeMap<u64, u64> = BTreeMap::new();
+            (0..texts.len() as u64).for_each(|at| *sizes.entry(components.label(at)).or_default() += 1);
+            sizes.retain(|_, size| *size > 1);
             let share = |count: usize| count as f64 / wanted.len() as f64;
             println!(
                 "{ngram}-grams {bands}x{rows}: candidates {:.3}, in one component {:.3}; {} components of two and more, \
@@ -198,8 +201,8 @@ fn pairs(texts: &[&str], lines: &str) -> Result<(), Box<dyn Error>> {
                 share(candidates),
                 share(together),
                 sizes.len(),
-                sizes.iter().map(|&(_, size)| size).max().unwrap_or(0),
-                sizes.iter().map(|&(_, size)| size - 1).sum::<u64>(),
+                sizes.values().max().unwrap_or(&0),
+                sizes.values().map(|size| size - 1).sum::<u64>(),
             );
         }
     }

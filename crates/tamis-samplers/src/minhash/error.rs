@@ -25,12 +25,4 @@ pub enum MinHashError {
         /// The most permutations that there can be.
         most: usize,
     },
-    /// More documents than numbers of 32 bits.
-    #[error("`{found}` documents are too many to be joined in memory: expected at most {most}")]
-    TooManyDocuments {
-        /// How many there are.
-        found: u64,
-        /// The most that there can be.
-        most: u64,
-    },
 }

@@ -8,7 +8,7 @@
 //! - [`words`] cuts a text into units, [`Shingles`] makes n-grams of them, [`MinHasher`] a [`Signature`] of those.
 //! - [`MinHashSignal`] gives every document its band keys and a compact signature of a byte a permutation.
 //! - [`estimate`] compares two compact signatures, [`ShingleSet`] two texts exactly.
-//! - [`Components`] joins documents in memory, [`propagation`] where they do not fit.
+//! - [`crate::UnionFind`] makes components of the pairs.
 //!
 //! Candidates are pairs in a band. Two of them are not yet alike, and a component joins what no pair of its ends has in common:
 //! a caller that removes documents should look at the similarity to the one that stays.
@@ -36,10 +36,8 @@
 
 mod banding;
 mod characters;
-mod components;
 mod error;
 mod jaccard;
-pub mod propagation;
 mod shingles;
 mod signal;
 mod signature;
@@ -48,7 +46,6 @@ mod tests;
 pub mod words;
 
 pub use banding::Banding;
-pub use components::Components;
 pub use error::MinHashError;
 pub use jaccard::{JaccardEstimate, ShingleSet, estimate};
 pub use shingles::Shingles;

@@ -1,4 +1,4 @@
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
@@ -10,7 +10,6 @@ use rand::seq::SliceRandom;
 use rand::{Rng, SeedableRng};
 use tamis_core::{DocumentBatch, Signal, column, reason};
 
-use super::shingles::mix;
 use super::*;
 
 fn hasher(ngram: usize, bands: usize, rows: usize, seed: u64) -> MinHasher {
@@ -362,108 +361,6 @@ fn hostile_texts_have_signatures_or_none() {
     assert_eq!(shingles(&format!("a{}", "\u{300}".repeat(1_000_000))), Some(1));
     assert_eq!(shingles(&"a ".repeat(1_000_000)), Some(999_996));
     assert_eq!(shingles(&"中".repeat(100_000)), Some(99_996));
-}
-
-fn by_breadth_first_search(documents: usize, edges: &[(u32, u32)]) -> Vec<u32> {
-    let mut neighbours = vec![Vec::new(); documents];
-    for &(a, b) in edges {
-        neighbours[a as usize].push(b);
-        neighbours[b as usize].push(a);
-    }
-    let mut labels = vec![u32::MAX; documents];
-    for start in 0..documents as u32 {
-        if labels[start as usize] == u32::MAX {
-            let mut queue = VecDeque::from([start]);
-            labels[start as usize] = start;
-            while let Some(document) = queue.pop_front() {
-                for &next in &neighbours[document as usize] {
-                    if labels[next as usize] == u32::MAX {
-                        labels[next as usize] = start;
-                        queue.push_back(next);
-                    }
-                }
-            }
-        }
-    }
-    labels
-}
-
-fn joined(documents: usize, edges: &[(u32, u32)]) -> Components {
-    let mut components = Components::new(documents as u64).unwrap();
-    for &(a, b) in edges {
-        components.join(a, b);
-    }
-    components
-}
-
-proptest! {
-    #[test]
-    fn components_depend_on_the_edges_alone(
-        edges in proptest::collection::vec((0_u32..60, 0_u32..60), 0..70), seed: u64,
-    ) {
-        let expected = by_breadth_first_search(60, &edges);
-        let mut shuffled: Vec<(u32, u32)> = edges.iter().map(|&(a, b)| (b, a)).chain(edges.clone()).collect();
-        shuffled.shuffle(&mut StdRng::seed_from_u64(seed));
-        prop_assert_eq!(&joined(60, &edges).into_labels(), &expected);
-        prop_assert_eq!(&joined(60, &shuffled).into_labels(), &expected);
-        // Groups are edges, and propagation is union–find.
-        let groups: Vec<Vec<u64>> = edges.iter().map(|&(a, b)| vec![u64::from(a), u64::from(b)]).collect();
-        let mut labels: Vec<u64> = (0..60).collect();
-        loop {
-            let (next, changed) = propagation::round(&labels, groups.iter().map(Vec::as_slice));
-            labels = next;
-            if !changed {
-                break;
-            }
-        }
-        prop_assert!(labels.iter().zip(&expected).all(|(&a, &b)| a == u64::from(b)));
-        // The representative is the best of the component, wherever it is.
-        let rank = |document: u32| mix(u64::from(document) ^ seed) % 7;
-        for (document, &best) in joined(60, &shuffled).into_representatives(rank).iter().enumerate() {
-            prop_assert_eq!(expected[document], expected[best as usize]);
-            let members = (0_u32..60).filter(|&other| expected[other as usize] == expected[document]);
-            prop_assert_eq!(Some(best), members.min_by_key(|&member| (rank(member), member)));
-        }
-    }
-
-    #[test]
-    fn a_group_is_lowered_to_its_smallest(mut labels in proptest::collection::vec(any::<u64>(), 0..20)) {
-        let smallest = labels.iter().min().copied();
-        let unequal = labels.iter().any(|&label| Some(label) != smallest);
-        prop_assert_eq!(propagation::lower_group(&mut labels), unequal);
-        prop_assert!(labels.iter().all(|&label| Some(label) == smallest));
-        prop_assert!(!propagation::lower_group(&mut labels));
-    }
-}
-
-#[test]
-fn long_chains_are_joined_in_any_order() {
-    const N: u32 = 1_000_000;
-    let forwards: Vec<(u32, u32)> = (1..N).map(|at| (at - 1, at)).collect();
-    let backwards: Vec<(u32, u32)> = forwards.iter().rev().copied().collect();
-    // Every second edge first, then what joins the pieces.
-    let combed: Vec<(u32, u32)> =
-        forwards.iter().step_by(2).chain(forwards.iter().skip(1).step_by(2)).copied().collect();
-    let mut shuffled = forwards.clone();
-    shuffled.shuffle(&mut StdRng::seed_from_u64(1));
-    for edges in [forwards, backwards, combed, shuffled] {
-        let labels = joined(N as usize, &edges).into_labels();
-        assert!(labels.iter().all(|&label| label == 0));
-        assert_eq!(Components::sizes(&labels), [(0, u64::from(N))]);
-    }
-    let mut components = Components::new(u64::from(N)).unwrap();
-    components.join_group(&(0..N).rev().collect::<Vec<_>>());
-    assert_eq!(components.find(N - 1), 0);
-    assert!(!components.join(3, N - 2));
-}
-
-#[test]
-fn too_many_documents_are_refused_before_memory_is() {
-    let error = Components::new(u64::MAX).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "`18446744073709551615` documents are too many to be joined in memory: expected at most 4294967296"
-    );
 }
 
 #[test]
