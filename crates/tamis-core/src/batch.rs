@@ -6,6 +6,7 @@ use arrow_array::cast::AsArray;
 use arrow_array::types::{Float16Type, Float32Type, UInt64Type};
 use arrow_array::{Array, ArrayRef, FixedSizeBinaryArray, RecordBatch, StringArray, UInt64Array};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use half::slice::HalfFloatSliceExt;
 
 use crate::{DocKey, Error, Result};
 
@@ -215,9 +216,7 @@ impl EmbeddingBatch {
             Some(values) => out.copy_from_slice(&values.values()[from..from + out.len()]),
             None => {
                 let values = list.values().as_primitive::<Float16Type>();
-                for (to, value) in out.iter_mut().zip(&values.values()[from..from + self.dimension()]) {
-                    *to = value.to_f32();
-                }
+                values.values()[from..from + self.dimension()].convert_to_f32_slice(out);
             }
         }
     }
