@@ -13,7 +13,8 @@ python="${BENCH_VENV:-$target/bench/venv}/bin/python"
 work="$target/bench/clusters"
 mkdir -p "$work"
 say() { tee -a "$result"; }
-lines() { sed -n "s|^\([a-z]* [^ ]* [^ ]*\)$|$1/\1 $2|p"; }
+# PART PROGRAM ROUND: a section of each measure, an entry of each program.
+lines() { sed -n "s|^\([a-z]*\) \([^ ]* [^ ]*\)$|$1-\1/$2 \2 $3|p"; }
 
 [ -x "$python" ] || { echo "# clusters: skipped, $python is not there" | say; exit 0; }
 [ -f "$work/rows" ] || "$python" bench/peers/rows.py "$work/rows" 100000 384 3000
@@ -27,17 +28,17 @@ done
 echo "# clusters: rows x values x clusters x iterations x threads: $shape; faiss by OPENBLAS_CORETYPE=$best" | say
 for round in $(seq "$rounds"); do
     "$example" "$work/rows" $shape > "$work/ours"
-    lines clusters/tamis "$round" < "$work/ours" | say
+    lines clusters tamis "$round" < "$work/ours" | say
     OPENBLAS_CORETYPE=$best "$python" bench/peers/clusters_faiss.py "$work/rows" $shape > "$work/theirs"
-    lines clusters/faiss "$round" < "$work/theirs" | say
+    lines clusters faiss "$round" < "$work/theirs" | say
     grep '^#' "$work/theirs" | say
     awk -v round="$round" 'FNR == NR && $1 == "fit" { ours = $2 } FNR == NR && $1 == "semdedup" { compared = $2 } FNR != NR && $1 == "fit" { theirs = $2 }
-        END { printf "clusters/faiss-by-tamis %.3f times %d\nclusters/semdedup-by-fit %.3f times %d\n", theirs / ours, round, compared / ours, round }' \
+        END { printf "clusters-ratio/faiss-by-tamis %.3f times %d\nclusters-ratio/semdedup-by-fit %.3f times %d\n", theirs / ours, round, compared / ours, round }' \
         "$work/ours" "$work/theirs" | say
 done
-if [ -n "${BENCH_LARGE:-1}" ]; then
+if [ -n "${BENCH_LARGE-1}" ]; then
     "$python" bench/peers/rows.py "$work/large" 1000000 768 30000
     echo "# clusters: 1000000 768 10000 1 2" | say
-    "$example" "$work/large" 1000000 768 10000 1 2 | lines clusters-large/tamis 1 | say
+    "$example" "$work/large" 1000000 768 10000 1 2 | lines clusters-large tamis 1 | say
     rm -f "$work/large"
 fi
