@@ -8,9 +8,10 @@
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use tamis_core::Signal;
-use tamis_core::{Digest, EmbeddingBatch, Fingerprint, Sharded, SignalInfo, Summary};
-use tamis_io::run::{Beside, CorpusVersion, REVISION_NOTE, Repeatability, ShardRecord, SignalDir, SignalRecord};
+use tamis_core::{Digest, EmbeddingBatch, Fingerprint, Sharded, Signal, SignalInfo, Summary};
+use tamis_io::run::{
+    Beside, CorpusVersion, REVISION_NOTE, Repeatability, ShardRecord, SignalDir, SignalRecord,
+};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::EmbeddingSample;
 use tamis_samplers::clusters::{
