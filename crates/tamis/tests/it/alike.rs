@@ -356,3 +356,28 @@ fn a_selection_by_default_keeps_the_first_of_each_group_and_what_is_rare() {
         assert_eq!(kept.len() as u64, alone);
     }
 }
+
+#[test]
+fn memory_decides_nothing_about_who_is_alike() {
+    let corpus = folder();
+    corpus::mixed(corpus.path());
+    let clusters = ClustersOptions { embed: embed(), clusters: Some(4), ..ClustersOptions::default() };
+    for asked in [
+        SignalOptions::from(CopiesOptions {}),
+        SemdedupOptions { clusters: clusters.clone(), probe: 2, epsilon: 0.2, ..SemdedupOptions::default() }
+            .into(),
+        MinhashOptions { ngram: 2, bands: 8, rows: 2, ..MinhashOptions::default() }.into(),
+    ] {
+        let found = [1, 5_000, 1 << 30].map(|memory| {
+            let run = folder();
+            let project = open(corpus.path(), run.path(), 2, &Silent).with_grouping_memory(memory);
+            let version = project.inventory().unwrap();
+            let (signal, _) = project.score(&version, &asked, ScoreOptions::default()).unwrap();
+            let digests =
+                version.shards.iter().map(|shard| signal.receipt(shard).unwrap().unwrap().row_digest);
+            (signal.full_name().to_owned(), digests.collect::<Vec<_>>())
+        });
+        assert_eq!(found[0], found[2], "{}", asked.user_name());
+        assert_eq!(found[1], found[2], "{}", asked.user_name());
+    }
+}
