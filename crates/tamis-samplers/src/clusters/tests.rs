@@ -290,3 +290,57 @@ proptest! {
         }
     }
 }
+
+/// Files of `tests/fixtures/kmeans`, made by `make_kmeans.py` there with scikit-learn 1.9.1.
+#[test]
+fn iterations_are_those_of_scikit_learn() {
+    let numbers =
+        |line: &str| line.split('\t').map(|value| value.parse::<f64>().unwrap()).collect::<Vec<_>>();
+    let rows: Vec<f32> = include_str!("../../tests/fixtures/kmeans/rows.tsv")
+        .lines()
+        .flat_map(|line| line.split('\t').map(|value| value.parse::<f32>().unwrap()).collect::<Vec<_>>())
+        .collect();
+    let mut lines = include_str!("../../tests/fixtures/kmeans/expected.tsv").lines();
+    let mut centroids = Centroids::new(Geometry::Euclidean, 6, rows[..7 * 6].to_vec());
+    while let Some(head) = lines.next() {
+        let head: Vec<&str> = head.split(' ').collect();
+        let (iterations, inertia): (u32, f64) = (head[1].parse().unwrap(), head[3].parse().unwrap());
+        while centroids.iterations < iterations {
+            centroids = pass(&rows, &centroids, 32).finish(&centroids);
+        }
+        let clusters = numbers(lines.next().unwrap());
+        let found = Assigner::new(&centroids).assign(rows.clone());
+        let sum = pass(&rows, &centroids, 32).objective() * 120.0;
+        assert!((sum / inertia - 1.0).abs() < 1e-6, "{sum} for {inertia} after {iterations}");
+        for (found, expected) in found.iter().zip(clusters) {
+            assert_eq!(f64::from(found.cluster), expected);
+        }
+        for centroid in centroids.values.chunks_exact(6) {
+            for (found, expected) in centroid.iter().zip(numbers(lines.next().unwrap())) {
+                assert!((f64::from(*found) - expected).abs() < 2e-6, "{found} for {expected}");
+            }
+        }
+    }
+    assert_eq!(centroids.iterations, 50);
+}
+
+/// The same on every machine: whoever changes these bits changes what is selected.
+#[test]
+fn a_small_fit_is_pinned() {
+    let mut state = 1_u64;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 24) as f32 - 0.5
+    };
+    let rows: Vec<f32> = (0..900 * 140).map(|_| next()).collect();
+    for (geometry, pinned) in [
+        (Geometry::Spherical, "3d2d0159c722954017c0b9f2feb28b77"),
+        (Geometry::Euclidean, "5efd182f12dd34841d417df1aa5c274c"),
+    ] {
+        let mut centroids = seed_centroids(rows.clone(), 140, geometry, 100, 3);
+        for _ in 0..3 {
+            centroids = pass(&rows, &centroids, 64).finish(&centroids);
+        }
+        assert_eq!(centroids.digest(), pinned, "{geometry}");
+    }
+}
