@@ -32,7 +32,7 @@ pub use recall::{ClusterRecall, Queries, Reach, RecallReport};
 pub use selection::{
     Candidate, Cut, InvalidScore, MOST_STRATA, MidRanks, ParseRateError, Pass, PoissonSearch,
     PoissonThreshold, Priority, Quantile, Quantiles, Ranker, Rate, SELECTION_STAGE, Sums, Target, Threshold,
-    ThresholdSearch, UniformDraws, find_thresholds, priority, smallest, unit_interval,
+    ThresholdSearch, UniformDraws, find_thresholds, ordered_image, priority, smallest, unit_interval,
 };
 pub use semantic::{NearestEarlier, OrderedTile};
 pub use union_find::UnionFind;

@@ -268,7 +268,7 @@ impl Project {
     }
 
     /// A stored signal of this name with other settings, and in what they differ.
-    fn other_settings(&self, asked: &SignalOptions) -> Result<Option<(String, Vec<String>)>> {
+    pub(crate) fn other_settings(&self, asked: &SignalOptions) -> Result<Option<(String, Vec<String>)>> {
         for signal in self.run.signals()? {
             if signal.record().name == asked.stored_name() {
                 let unknown = || vec!["its options are not known to this tamis".to_owned()];

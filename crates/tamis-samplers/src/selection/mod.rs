@@ -14,7 +14,7 @@ mod uniform;
 
 pub use mid_ranks::{MOST_STRATA, MidRanks, Quantile, Quantiles};
 pub use poisson::{PoissonSearch, PoissonThreshold};
-pub use priority::{Candidate, InvalidScore, Priority, Ranker, priority};
+pub use priority::{Candidate, InvalidScore, Priority, Ranker, ordered_image, priority};
 pub use rate::{ParseRateError, Rate};
 pub use smallest::smallest;
 pub use threshold::{Cut, Pass, Sums, Target, Threshold, ThresholdSearch, find_thresholds};

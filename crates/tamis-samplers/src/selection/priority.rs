@@ -156,7 +156,11 @@ impl fmt::Debug for Priority {
 }
 
 /// An integer that orders as the number does. −0 is 0.
-pub(super) fn ordered_image(value: f64) -> u64 {
+///
+/// # Panics
+/// For NaN, which has no place in an order.
+#[must_use]
+pub fn ordered_image(value: f64) -> u64 {
     assert!(!value.is_nan(), "a priority is never NaN: scores are checked before");
     let bits = (value + 0.0).to_bits();
     if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }

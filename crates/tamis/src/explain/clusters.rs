@@ -4,6 +4,7 @@
 //! once a document. Typical is what is said in a cluster more often than elsewhere beyond chance: log odds with a prior of all documents,
 //! divided by their standard error (Monroe, Colaresi & Quinn 2008, DOI 10.1093/pan/mpn018).
 
+use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Mutex, PoisonError};
 
@@ -15,7 +16,7 @@ use tamis_core::{DocKey, column};
 use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::clusters::{CLUSTER, SIMILARITY};
-use tamis_samplers::{UniformDraws, minhash};
+use tamis_samplers::{UniformDraws, minhash, ordered_image};
 
 use crate::project::Project;
 use crate::{Result, pool};
@@ -65,28 +66,17 @@ struct Gathered {
     /// In units of 2⁻³⁰, so that their order does not matter.
     similarity: i128,
     /// The nearest by similarity, then key.
-    nearest: BTreeSet<(Falling, DocKey)>,
-}
-
-/// Orders numbers from the largest on.
-#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Falling(u64);
-
-impl Falling {
-    fn of(value: f64) -> Self {
-        let bits = (value + 0.0).to_bits();
-        Self(!(if bits >> 63 == 0 { bits | 1 << 63 } else { !bits }))
-    }
+    nearest: BTreeSet<(Reverse<u64>, DocKey)>,
 }
 
 impl Gathered {
     fn add(&mut self, similarity: f64, key: DocKey) {
         self.documents += 1;
         self.similarity += (similarity * f64::from(1 << 30)) as i128;
-        self.offer(Falling::of(similarity), key);
+        self.offer(Reverse(ordered_image(similarity)), key);
     }
 
-    fn offer(&mut self, similarity: Falling, key: DocKey) {
+    fn offer(&mut self, similarity: Reverse<u64>, key: DocKey) {
         self.nearest.insert((similarity, key));
         while self.nearest.len() > NAMED_DOCUMENTS {
             self.nearest.pop_last();
@@ -151,7 +141,7 @@ impl Project {
                     .collect(),
             })
             .collect();
-        clusters.sort_by_key(|one| (std::cmp::Reverse(one.documents), one.cluster));
+        clusters.sort_by_key(|one| (Reverse(one.documents), one.cluster));
         let sampled = counted.values().sum();
         Ok(ClustersReport { signal: signal.full_name().to_owned(), sampled, clusters })
     }

@@ -381,3 +381,56 @@ fn memory_decides_nothing_about_who_is_alike() {
         assert_eq!(found[1], found[2], "{}", asked.user_name());
     }
 }
+
+#[test]
+fn every_option_that_decides_a_value_makes_another_signal() {
+    let [corpus, run] = [folder(), folder()];
+    let mut documents = corpus::documents(5, 120);
+    for at in 0..20 {
+        documents[at + 20].text = format!("{} {}", documents[at].text, corpus::word(at));
+    }
+    corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&documents));
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let version = project.inventory().unwrap();
+    let beside = ScoreOptions { beside: true, ..ScoreOptions::default() };
+    project.score(&version, &crate::signals::column("quality"), beside).unwrap();
+    let clusters =
+        || ClustersOptions { embed: embed(), clusters: Some(6), iterations: 2, ..ClustersOptions::default() };
+    let semdedup = || SemdedupOptions { clusters: clusters(), ..SemdedupOptions::default() };
+    let minhash = || MinhashOptions { ngram: 2, bands: 6, rows: 2, ..MinhashOptions::default() };
+    let asked: Vec<SignalOptions> = vec![
+        clusters().into(),
+        ClustersOptions { clusters: Some(5), ..clusters() }.into(),
+        ClustersOptions { geometry: tamis::options::Geometry::Euclidean, ..clusters() }.into(),
+        ClustersOptions { iterations: 1, ..clusters() }.into(),
+        ClustersOptions { fit_documents: Some(60), ..clusters() }.into(),
+        ClustersOptions { seed: 1, ..clusters() }.into(),
+        semdedup().into(),
+        SemdedupOptions { clusters: ClustersOptions { seed: 1, ..clusters() }, ..semdedup() }.into(),
+        SemdedupOptions { keep: KeepOrder::Nearest, ..semdedup() }.into(),
+        SemdedupOptions { keep: KeepOrder::Seed, ..semdedup() }.into(),
+        SemdedupOptions { keep: KeepOrder::Seed, seed: 1, ..semdedup() }.into(),
+        SemdedupOptions { epsilon: 0.2, ..semdedup() }.into(),
+        SemdedupOptions { probe: 2, ..semdedup() }.into(),
+        minhash().into(),
+        MinhashOptions { ngram: 3, ..minhash() }.into(),
+        MinhashOptions { bands: 5, ..minhash() }.into(),
+        MinhashOptions { rows: 3, ..minhash() }.into(),
+        MinhashOptions { seed: 1, ..minhash() }.into(),
+        MinhashOptions { verify: Some(0.5), ..minhash() }.into(),
+        MinhashOptions { verify: Some(0.6), ..minhash() }.into(),
+        MinhashOptions { within: Some("quality".to_owned()), ..minhash() }.into(),
+        MinhashOptions { stays: Stays::Newest("quality".to_owned()), ..minhash() }.into(),
+        MinhashOptions { stays: Stays::FirstBy("column:quality".to_owned()), ..minhash() }.into(),
+    ];
+    let mut names = BTreeSet::new();
+    for asked in asked {
+        let (signal, _) = project.score(&version, &asked, beside).unwrap();
+        assert!(names.insert(signal.full_name().to_owned()), "{asked:?} is `{}` too", signal.full_name());
+    }
+    // How much memory a fit may take decides nothing.
+    let (same, _) = project
+        .score(&version, &ClustersOptions { fit_memory_bytes: 1, ..clusters() }.into(), beside)
+        .unwrap();
+    assert!(names.contains(same.full_name()));
+}

@@ -26,7 +26,6 @@ use crate::planned::{SignalPlan, Standing, anew};
 use crate::project::Project;
 use crate::scoring::{ScoreOptions, ScoreReport};
 use crate::signals::{OPTIONS_NOTE, SignalOptions, dimension, options_text, stored_options_of};
-use crate::standing::differences;
 use crate::{Error, Result, pool};
 
 /// Rows of a part.
@@ -306,21 +305,11 @@ impl Project {
                 SignalPlan { standing: refused, ..anew(read, name, None, how) }
             }
             _ => {
-                let mut other = None;
-                let mut same = None;
-                for signal in self.run.signals()?.into_iter().filter(|signal| signal.record().name == name) {
-                    let unknown = || vec!["its options are not known to this tamis".to_owned()];
-                    let found = differences(options, signal.record()).unwrap_or_else(unknown);
-                    if found.is_empty() {
-                        same = Some(signal);
-                    } else {
-                        other = other.or_else(|| Some((signal.full_name().to_owned(), found)));
-                    }
-                }
+                let same = self.same_settings(options, ScoreOptions { beside: true, ..how })?;
                 match same {
                     Some(stored) if !how.refit => self.going_on(read, &stored, how)?,
                     Some(stored) => anew(read, name, Some((stored.full_name().to_owned(), Vec::new())), how),
-                    None => anew(read, name, other, how),
+                    None => anew(read, name, self.other_settings(options)?, how),
                 }
             }
         };

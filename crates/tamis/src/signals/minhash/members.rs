@@ -10,6 +10,7 @@ use tamis_core::{Direction, ScoreBatch, column};
 use tamis_io::run::{RunDirectory, ShardRecord, SignalDir, inventory_column};
 use tamis_io::sidecar::{SidecarColumns, zip_aligned};
 use tamis_samplers::minhash::{COMPACT, estimate};
+use tamis_samplers::ordered_image;
 
 use crate::Result;
 use crate::alike::Members;
@@ -113,10 +114,12 @@ impl Members for NearDuplicates<'_> {
                 Order::Signal { direction, .. } => {
                     let values = column(VALUE).as_primitive::<arrow_array::types::Float64Type>();
                     // Who has no score comes last.
-                    let image = match values.is_valid(at) {
-                        true => image_of(values.value(at), *direction),
-                        false => u64::MAX,
-                    };
+                    let value =
+                        Some(values.value(at)).filter(|value| values.is_valid(at) && value.is_finite());
+                    let image = value.map_or(u64::MAX, |value| match direction {
+                        Direction::LowerIsBetter => ordered_image(value),
+                        Direction::HigherIsBetter => !ordered_image(value),
+                    });
                     payload[..8].copy_from_slice(&image.to_be_bytes());
                 }
                 Order::Newest(_) => {
@@ -172,14 +175,4 @@ impl Members for NearDuplicates<'_> {
 
 pub(super) fn fields() -> Vec<Field> {
     vec![Field::new(SIMILARITY, DataType::Float64, true)]
-}
-
-/// An integer that is smaller where a value is better.
-fn image_of(value: f64, direction: Direction) -> u64 {
-    let bits = (value + 0.0).to_bits();
-    let rising = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
-    match direction {
-        Direction::LowerIsBetter => rising,
-        Direction::HigherIsBetter => !rising,
-    }
 }

@@ -11,7 +11,7 @@ use arrow_schema::{DataType, Field, Schema};
 use half::f16;
 use tamis_core::{DocKey, EmbeddingBatch, Fingerprint, Input, InputSignal, ScoreBatch};
 use tamis_io::run::{RunDirectory, ShardRecord, SignalDir};
-use tamis_samplers::{NearestEarlier, OrderedTile, UniformDraws, clusters};
+use tamis_samplers::{NearestEarlier, OrderedTile, UniformDraws, clusters, ordered_image};
 
 use super::KeepOrder;
 use crate::Result;
@@ -98,11 +98,9 @@ impl<'a> ClusterPairs<'a> {
 
     /// The place in the order of a cluster: smaller is earlier.
     fn order(&self, key: DocKey, similarity: f64) -> u64 {
-        let image = (similarity + 0.0).to_bits();
-        let rising = if image >> 63 == 0 { image | 1 << 63 } else { !image };
         match self.keep {
-            KeepOrder::Farthest => rising,
-            KeepOrder::Nearest => !rising,
+            KeepOrder::Farthest => ordered_image(similarity),
+            KeepOrder::Nearest => !ordered_image(similarity),
             KeepOrder::Seed => self.draws.bits(key),
         }
     }
