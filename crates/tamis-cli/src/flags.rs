@@ -65,6 +65,7 @@ const COMMON: &[(&str, For)] = &[
     ("no_text", All),
     ("run", All),
     ("beside", Scored),
+    ("on", All),
     ("dry_run", All),
     // Refused where nothing is asked again, in words of its own.
     ("retry_failed", All),
@@ -78,6 +79,7 @@ const COMMON: &[(&str, For)] = &[
     ("rule", All),
     ("around", All),
     ("stratum", All),
+    ("filter", All),
     ("at_most", All),
     ("at_least", All),
     ("rate", All),

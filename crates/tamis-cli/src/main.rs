@@ -36,6 +36,8 @@ fn main() -> ExitCode {
     let result = match &cli.command {
         Command::Select(select) => commands::select::run(&context, select),
         Command::Score(score) => commands::score::run(&context, score),
+        Command::Apply(args) => commands::apply::run(&context, args),
+        Command::Init(args) => commands::init::run(&context, args),
         Command::TrainNgram(train) => commands::train_ngram::run(&context, train),
         Command::Show(show) => commands::show::run(&context, show),
         Command::Why(why) => commands::why::run(&context, why),

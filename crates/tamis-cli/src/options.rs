@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use tamis::options::{
-    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Ids, ScoreLimits, SelectOptions,
+    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Filter, Ids, ScoreLimits, SelectOptions,
     SignalOptions, TrainNgramOptions,
 };
 use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, ScoreOptions, Target, Worker};
@@ -120,9 +120,9 @@ pub(crate) fn targets(args: &Select) -> Result<Vec<Target>> {
     targets.extend(positive("--documents", args.documents)?.map(Target::Documents));
     targets.extend(positive("--tokens", args.tokens)?.map(Target::Tokens));
     targets.extend(args.bytes.as_deref().map(|text| size("--bytes", text)).transpose()?.map(Target::Bytes));
-    if targets.is_empty() && args.at_most.is_none() && args.at_least.is_none() {
-        let hint =
-            "add one of --rate 20%, --documents N, --tokens N --tokenizer M, --bytes N, or --at-most SCORE";
+    let keeps_all = args.at_most.is_some() || args.at_least.is_some() || !args.filter.is_empty();
+    if targets.is_empty() && !keeps_all {
+        let hint = "add one of --rate 20%, --documents N, --tokens N --tokenizer M, --bytes N, or --at-most SCORE or --filter alone";
         return Err(Error::usage("nothing says how much to keep", hint));
     }
     Ok(targets)
@@ -161,7 +161,9 @@ pub(crate) fn select(args: &Select, given: &Given) -> Result<SelectOptions> {
             around: around.transpose()?.unwrap_or(Quantile::MIDDLE),
             stratum: args.stratum.clone(),
         },
+        on: args.run.on.clone(),
         limits: ScoreLimits { at_least: args.at_least, at_most: args.at_most },
+        filters: args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?,
         targets: targets(args)?,
         tokenizer: args.tokenizer.clone(),
         seed: args.seed,
@@ -176,6 +178,7 @@ pub(crate) fn select(args: &Select, given: &Given) -> Result<SelectOptions> {
         vetoes: args.veto.clone(),
         out: args.out.clone(),
         name: args.name.clone(),
+        stem: None,
         decide_only: args.decide_only,
     })
 }

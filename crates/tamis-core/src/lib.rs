@@ -55,6 +55,8 @@ pub mod reason {
     pub const ONE_TOKEN: &str = "one-token";
     /// The document has no letter and no digit: no word of it could be compared with another's.
     pub const NO_WORDS: &str = "no-words";
+    /// The signal was not computed for this document: it is none of those that it was asked for.
+    pub const NOT_ASKED: &str = "not-asked";
     /// A column that the corpus carries has no value in this row.
     pub const MISSING_OR_NULL: &str = "missing-or-null";
     /// A column that the corpus carries holds no finite number in this row.
@@ -64,6 +66,6 @@ pub mod reason {
     /// be a server's or a model's, and passes when that is mended.
     #[must_use]
     pub fn is_the_documents_own(reason: &str) -> bool {
-        [NO_TOKENS, ONE_TOKEN, NO_WORDS, MISSING_OR_NULL, NOT_A_NUMBER].contains(&reason)
+        [NO_TOKENS, ONE_TOKEN, NO_WORDS, NOT_ASKED, MISSING_OR_NULL, NOT_A_NUMBER].contains(&reason)
     }
 }

@@ -30,9 +30,10 @@ pub use density::{
 };
 pub use recall::{ClusterRecall, Queries, Reach, RecallReport};
 pub use selection::{
-    Candidate, Cut, InvalidScore, MOST_STRATA, MidRanks, ParseRateError, Pass, PoissonSearch,
-    PoissonThreshold, Priority, Quantile, Quantiles, Ranker, Rate, SELECTION_STAGE, Sums, Target, Threshold,
-    ThresholdSearch, UniformDraws, find_thresholds, ordered_image, priority, smallest, unit_interval,
+    Bounds, Candidate, Cut, Hold, InvalidScore, MOST_STRATA, MidRanks, ParseRateError, Pass, PoissonSearch,
+    PoissonThreshold, Priority, Quantile, Quantiles, QuotaError, Ranker, Rate, RepeatError, RepeatRates,
+    RepeatShape, SELECTION_STAGE, Sums, Target, Threshold, ThresholdSearch, UniformDraws, check_quotas,
+    find_thresholds, fix_quotas, ordered_image, priority, smallest, unit_interval,
 };
 pub use semantic::{NearestEarlier, OrderedTile};
 pub use union_find::UnionFind;

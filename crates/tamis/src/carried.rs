@@ -162,7 +162,7 @@ impl Project {
     /// everywhere.
     pub(crate) fn carry_asked(&self, version: &CorpusVersion, unsure: &[String]) -> Result<()> {
         let mut names = self.later.clone();
-        for signal in self.run.signals()? {
+        for signal in self.run.of_all().signals()? {
             names.extend(
                 carries(signal.record()).filter(|name| !names.iter().any(|n| n == name)).map(str::to_owned),
             );
@@ -184,17 +184,18 @@ impl Project {
     fn carry(&self, version: &CorpusVersion, name: &str) -> Result<()> {
         let signal = CarriedColumn::new(name);
         let record = SignalRecord::new(signal.info(), Repeatability::Exact);
-        if !self.has_signal(&record.name)? {
+        let project = self.without_gate();
+        if !project.has_signal(&record.name)? {
             self.observer.note(&format!(
                 "column `{name}` is carried from now on: the corpus is read for it, and no score is computed again"
             ));
         }
-        let directory = self.run.open_signal(&record, Beside::Refuse)?;
+        let directory = project.run.open_signal(&record, Beside::Refuse)?;
         if self.is_complete(version, &directory)? {
             return Ok(());
         }
         let shards: Vec<&ShardRecord> = version.shards.iter().collect();
-        self.also_reading(name).map(version, &shards, &signal, &directory, Worker::ALONE)?;
+        project.also_reading(name).map(version, &shards, &signal, &directory, Worker::ALONE)?;
         Ok(())
     }
 
@@ -208,7 +209,7 @@ impl Project {
         let begun = &version.columns.carry;
         let mut found: Vec<Carried> =
             begun.iter().map(|name| Carried { name: name.clone(), sidecar: None }).collect();
-        for signal in self.run.signals()? {
+        for signal in self.run.of_all().signals()? {
             let Some(name) = carries(signal.record()).filter(|name| !begun.iter().any(|begun| begun == name))
             else {
                 continue;
@@ -286,7 +287,7 @@ impl Project {
     /// Columns that were asked for or carried before, and would have to be read from the corpus; those that a run begins with
     /// are read with its documents.
     pub(crate) fn columns_to_carry(&self) -> Result<Vec<String>> {
-        let stored = self.run.signals()?;
+        let stored = self.run.of_all().signals()?;
         let of = |name: &str| stored.iter().find(|signal| carries(signal.record()) == Some(name));
         let mut names = self.later.clone();
         names.extend(stored.iter().filter_map(|signal| carries(signal.record())).map(str::to_owned));

@@ -92,7 +92,7 @@ impl Project {
         if self.run.latest_corpus()?.is_none() {
             names.extend(self.columns.carry.iter().map(String::as_str));
         }
-        let signals = self.run.signals()?;
+        let signals = self.run.of_all().signals()?;
         let is_there = |name: &str| signals.iter().any(|signal| carries(signal.record()) == Some(name));
         names.extend(self.later.iter().map(String::as_str).filter(|name| !is_there(name)));
         self.unsure_columns(&names, "")
@@ -101,7 +101,7 @@ impl Project {
     /// Whether the run carries a column or is to.
     pub(crate) fn is_asked_for(&self, name: &str) -> Result<bool> {
         let named = |names: &[String]| names.iter().any(|other| other == name);
-        let stored = self.run.signals()?.iter().any(|signal| carries(signal.record()) == Some(name));
+        let stored = self.run.of_all().signals()?.iter().any(|signal| carries(signal.record()) == Some(name));
         Ok(stored || named(&self.columns.carry) || named(&self.later))
     }
 

@@ -99,6 +99,8 @@ pub mod evaluation;
 mod explain;
 mod failures;
 mod fold;
+mod gate;
+mod gated;
 mod groups;
 mod inputs;
 mod inventory;
@@ -118,6 +120,7 @@ mod prefetch;
 mod project;
 mod prompt;
 mod ready;
+mod recipe;
 mod same_rows;
 mod sample;
 mod samplers;
@@ -143,7 +146,9 @@ mod whole;
 pub mod options {
     pub use crate::corpus_options::{CorpusOptions, Ids};
     pub use crate::model_options::{Device, Dtype, Engine, ServerOptions};
-    pub use crate::select_options::{BandOptions, DuplicateIds, ExactDuplicates, ScoreLimits, SelectOptions};
+    pub use crate::select_options::{
+        BandOptions, DuplicateIds, ExactDuplicates, Filter, ScoreLimits, SelectOptions,
+    };
     pub use crate::signals::*;
     pub use crate::train_ngram::TrainNgramOptions;
 }
@@ -164,6 +169,10 @@ pub use places::{refuse_output_inside_corpus, refuse_shared_folder};
 pub use plan::{By, Plan};
 pub use project::Project;
 pub use prompt::show_prompt;
+pub use recipe::{
+    ApplyReport, Recipe, RecipeColumns, RecipeCorpus, RecipeSelection, RecipeSignal, Stage, StageKind,
+    recipe_for,
+};
 pub use sample::{SampleOptions, SampleReport};
 pub use samplers::{PaperSampler, paper_samplers};
 pub use scoring::{ScoreOptions, ScoreReport};

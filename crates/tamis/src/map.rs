@@ -20,6 +20,7 @@ use tamis_io::run::{CorpusVersion, ShardLock, ShardRecord, SignalDir};
 
 use crate::backlog::Backlog;
 use crate::cutter::{Part, PartCutter};
+use crate::gate;
 use crate::pool::{self, Feed};
 use crate::project::Project;
 use crate::same_rows::SameRows;
@@ -228,6 +229,7 @@ impl Project {
     ) -> Result<Vec<&'s ShardRecord>> {
         let (workers, part_bytes) = (self.calls(signal.info().parallelism), signal.info().part_bytes);
         let busy = std::sync::Mutex::new(Vec::new());
+        let elsewhere = self.run.same_elsewhere(directory.record())?;
         let counted = Arc::new(());
         let schedule = Schedule::new(workers, part_bytes, shards.iter().map(|shard| all_of(shard)).sum());
         pool::run_through(
@@ -251,7 +253,7 @@ impl Project {
                     _lock: lock,
                     _counted: Arc::clone(&counted),
                 });
-                self.produce(&open, share, &signal.info().input, directory, feed)
+                self.produce(&open, share, &signal.info().input, (directory, &elsewhere), feed)
             },
             |work| self.compute(&work, signal, directory, totals),
         )?;
@@ -263,7 +265,7 @@ impl Project {
         open: &Arc<OpenShard<'s>>,
         mut share: ShardShare<'_>,
         Input { documents, signals }: &Input,
-        directory: &SignalDir,
+        (directory, elsewhere): (&SignalDir, &[SignalDir]),
         feed: &Feed<'_, Work<'s>>,
     ) -> Result<()> {
         let shard = open.shard;
@@ -290,23 +292,24 @@ impl Project {
             if let Some(first) = cutter.wanted_from() {
                 let mut same = SameRows::of(self, shard, first)?;
                 let mut beside = self.beside_documents(signals, directory, shard)?;
+                let mut known = self.known_of(shard, directory, elsewhere)?;
                 let mut to_the_end = true;
                 self.documents_from(shard, first, |documents| {
                     same.check(documents)?;
                     let bytes = |documents: &DocumentBatch| -> u64 {
                         documents.texts().iter().flatten().map(|text| text.len() as u64).sum()
                     };
-                    let rows = beside.attach(documents.as_arrow())?;
-                    let documents = match asked.among(&rows)? {
-                        None => DocumentBatch::new(rows)?,
-                        Some(some) => {
-                            let some = DocumentBatch::new(some)?;
-                            self.observer.skip(bytes(documents) - bytes(&some));
-                            some
-                        }
-                    };
+                    let before = bytes(documents);
+                    let (rows, open) = known.attach(beside.attach(documents.as_arrow())?)?;
+                    let is_open = |at: usize| open.as_ref().is_none_or(|open| open[at]);
+                    let documents = DocumentBatch::new(asked.among(&rows)?.unwrap_or(rows))?;
                     let texts = documents.texts();
-                    let parts = cutter.push(documents.as_arrow(), |at| texts.value(at).len() as u64);
+                    let cost = |at: usize| {
+                        if is_open(at) { texts.value(at).len() as u64 } else { gate::CLOSED_ROW_BYTES }
+                    };
+                    let left: u64 = (0..documents.len()).map(cost).sum();
+                    self.observer.skip(before.saturating_sub(left));
+                    let parts = cutter.push(documents.as_arrow(), cost);
                     to_the_end = send(parts) && cutter.wanted_from().is_some();
                     Ok(to_the_end)
                 })?;
@@ -362,15 +365,13 @@ impl Project {
         let (part, shard) = (&work.part, work.open.shard);
         let info = signal.info();
         let schema = ScoreBatch::sidecar_schema(&info.schema);
+        let mut computed = 0;
         let batch = match part.slices.first() {
             None => RecordBatch::new_empty(schema),
             Some(first) => {
                 let input = concat_batches(&first.schema(), &part.slices).map_err(tamis_core::Error::from)?;
-                let values = signal.annotate(&input)?;
-                if values.num_rows() != input.num_rows() {
-                    let problem = format!("{} rows in, {} out", input.num_rows(), values.num_rows());
-                    return Err(tamis_core::Error::Corrupt { what: "signal output", problem }.into());
-                }
+                let (values, rows) = gate::values_of(signal, &input)?;
+                computed = rows as u64;
                 let keys = [column::ROW, column::DOC_KEY].map(|name| {
                     Arc::clone(input.column_by_name(name).expect("keyed batches have rows and keys"))
                 });
@@ -380,9 +381,9 @@ impl Project {
         };
         directory.commit_part(shard, part.span, &batch)?;
         let tokens = tokens_of(&batch);
-        totals.computed.fetch_add(batch.num_rows() as u64, Ordering::Relaxed);
+        totals.computed.fetch_add(computed, Ordering::Relaxed);
         totals.tokens.fetch_add(tokens, Ordering::Relaxed);
-        self.observer.advance(batch.num_rows() as u64, tokens, part.bytes);
+        self.observer.advance(computed, tokens, part.bytes);
         self.finish_part(&work.open, directory)
     }
 

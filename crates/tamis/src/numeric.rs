@@ -186,7 +186,7 @@ impl Project {
     ) -> Result<Option<NumericPath>> {
         let name = asked.stored_name();
         let stored: Vec<_> =
-            self.run.signals()?.into_iter().filter(|signal| signal.record().name == name).collect();
+            self.run.own_signals()?.into_iter().filter(|signal| signal.record().name == name).collect();
         let mut followed = None;
         let mut lacked = None;
         for signal in &stored {

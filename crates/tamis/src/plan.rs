@@ -151,7 +151,7 @@ impl Project {
         self.check_options(asked)?;
         let name = asked.stored_name();
         let mut first = None;
-        for stored in self.run.signals()?.into_iter().filter(|signal| signal.record().name == name) {
+        for stored in self.run.own_signals()?.into_iter().filter(|signal| signal.record().name == name) {
             let found = differences(asked, stored.record())
                 .unwrap_or_else(|| vec!["its options are not known to this tamis".to_owned()]);
             if found.is_empty() {

@@ -10,6 +10,7 @@ use tamis_io::run::{CorpusColumns, CorpusVersion, IdColumn, Repeatability, RunDi
 use tamis_io::store::Store;
 
 use crate::corpus_options::CorpusOptions;
+use crate::gate::Gate;
 use crate::places::{
     refuse_inside_corpus, refuse_inside_pattern, refuse_output_inside_corpus, refuse_run_among_kept,
     refuse_shared_folder, store_at, tell_fleeting,
@@ -45,6 +46,8 @@ pub struct Project {
     /// See [`crate::fold`].
     pub(crate) span_documents: u64,
     pub(crate) observer: Arc<dyn Observer>,
+    /// Which documents alone are asked; `None`: all. See [`crate::gate`].
+    pub(crate) gate: Option<Arc<Gate>>,
     /// For the next computation.
     pub(crate) held: Mutex<Option<Held>>,
 }
@@ -177,6 +180,7 @@ impl Project {
             keep_text: true,
             span_documents: SPAN_DOCUMENTS,
             observer,
+            gate: None,
             held: Mutex::default(),
         };
         if let Some(begun) = &begun {
@@ -217,14 +221,20 @@ impl Project {
     /// The same project that also reads a column from the corpus, for a signal that needs it. Which rows are documents stays
     /// as it is.
     pub(crate) fn also_reading(&self, name: &str) -> Self {
-        let mut columns = self.columns.clone();
-        if !columns.carry.iter().any(|carried| carried == name) {
-            columns.also.push(name.to_owned());
+        let mut project = self.again();
+        if !project.columns.carry.iter().any(|carried| carried == name) {
+            project.columns.also.push(name.to_owned());
         }
+        project.later.clear();
+        project
+    }
+
+    /// The same project once more, without the signal that is held for the next computation.
+    pub(crate) fn again(&self) -> Self {
         Project {
             corpus: self.corpus.clone(),
-            columns,
-            later: Vec::new(),
+            columns: self.columns.clone(),
+            later: self.later.clone(),
             run: self.run.clone(),
             location: self.location.clone(),
             max_line_bytes: self.max_line_bytes,
@@ -233,6 +243,7 @@ impl Project {
             keep_text: self.keep_text,
             span_documents: self.span_documents,
             observer: Arc::clone(&self.observer),
+            gate: self.gate.clone(),
             held: Mutex::default(),
         }
     }

@@ -88,14 +88,14 @@ impl Project {
                     "this is a bug of tamis",
                 )
             })?;
-            return Ok(Foreseen { record: SignalRecord::new(&info, Repeatability::Exact), stored: None });
+            return Ok(Foreseen { record: self.record_of(&info, Repeatability::Exact), stored: None });
         }
         let own = self.settled(first.as_ref().unwrap_or(asked), options.beside)?;
         // The models of an earlier check make room first.
         drop(self.held.lock().unwrap_or_else(PoisonError::into_inner).take());
         let ready = own.definition().build(&*self.observer)?;
         let stored = self.refuse_other_settings(ready.signal.info(), &own, options, ready.repeatability)?;
-        let record = SignalRecord::new(ready.signal.info(), ready.repeatability);
+        let record = self.record_of(ready.signal.info(), ready.repeatability);
         if own.definition().is_held() {
             let Ready { signal, repeatability } = ready;
             let held = Held { asked: options_text(&own)?, signal, repeatability };
@@ -116,7 +116,8 @@ impl Project {
         options: ScoreOptions,
         repeatability: Repeatability,
     ) -> Result<Option<SignalDir>> {
-        if options.beside || !self.has_signal(&info.name)? {
+        let own = self.run.own_signals()?;
+        if options.beside || !own.iter().any(|signal| signal.record().name == info.name) {
             return Ok(None);
         }
         self.open_signal_of(info, Some(asked), false, repeatability).map(Some)

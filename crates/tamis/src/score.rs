@@ -3,9 +3,7 @@
 use std::collections::BTreeMap;
 
 use tamis_core::{Signal, SignalInfo};
-use tamis_io::run::{
-    ArchitectureNote, Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord,
-};
+use tamis_io::run::{ArchitectureNote, Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir};
 
 use crate::again::FailedRows;
 use crate::early::EarlyLook;
@@ -27,6 +25,7 @@ impl Project {
         signal: &SignalOptions,
         options: ScoreOptions,
     ) -> Result<(SignalDir, ScoreReport)> {
+        self.check_gate(version)?;
         signal.definition().score(self, version, signal, options)
     }
 
@@ -113,7 +112,7 @@ impl Project {
         beside: bool,
         repeatability: Repeatability,
     ) -> Result<SignalDir> {
-        let mut record = SignalRecord::new(info, repeatability);
+        let mut record = self.record_of(info, repeatability);
         if let Some(asked) = asked {
             record.notes.insert(OPTIONS_NOTE.to_owned(), options_text(asked)?);
         }
@@ -155,12 +154,15 @@ impl Project {
             return Ok((directory, Some(report)));
         }
         let directory = self.run.resolve(&name)?;
+        self.tell_gate(directory.record());
         if options.failed == FailedRows::Keep && self.is_complete(version, &directory)? {
             return Ok((directory, None));
         }
-        // Go on with the settings it was begun with.
+        // Go on with the settings it was begun with, for the documents that it was begun for.
         let begun = stored_options_of(directory.record()).map(|begun| begun.paced_as(asked));
-        let (directory, report) = self.score(version, begun.as_ref().unwrap_or(asked), options)?;
+        let home = self.home_of(directory.record())?;
+        let project = home.as_ref().unwrap_or(self);
+        let (directory, report) = project.score(version, begun.as_ref().unwrap_or(asked), options)?;
         Ok((directory, Some(report)))
     }
 
@@ -203,7 +205,9 @@ impl Project {
             return Ok((directory, None));
         }
         let asked = self.stored_options(full_name)?;
-        let (computed, report) = self.score(version, &asked, ScoreOptions { beside: true, ..options })?;
+        let home = self.home_of(directory.record())?;
+        let project = home.as_ref().unwrap_or(self);
+        let (computed, report) = project.score(version, &asked, ScoreOptions { beside: true, ..options })?;
         if computed.full_name() != directory.full_name() {
             let message = format!(
                 "`{}` cannot be completed: its options now give `{}`, which was computed beside it",
@@ -234,12 +238,25 @@ impl Project {
             return Ok(Some(self.score(version, &asked, options)?.0));
         }
         let mut stored = Vec::new();
-        for signal in self.run.signals()? {
-            if signal.record().name == "tokens" && self.is_complete(version, &signal)? {
+        for signal in self.stored_counts_of_tokens()? {
+            if self.is_complete(version, &signal)? {
                 stored.push(signal);
             }
         }
         Ok(if stored.len() == 1 { stored.pop() } else { None })
+    }
+
+    /// Counts of tokens that say something of every document that is asked.
+    pub(crate) fn stored_counts_of_tokens(&self) -> Result<Vec<SignalDir>> {
+        let counts = |run: &tamis_io::run::RunDirectory| -> Result<Vec<SignalDir>> {
+            let mut signals = run.own_signals()?;
+            signals.retain(|signal| signal.record().name == "tokens");
+            Ok(signals)
+        };
+        match counts(&self.run)? {
+            own if own.is_empty() => counts(&self.run.of_all()),
+            own => Ok(own),
+        }
     }
 
     pub(crate) fn has_signal(&self, name: &str) -> Result<bool> {

@@ -89,6 +89,45 @@ impl ScoreLimits {
     }
 }
 
+/// What a candidate has to pass.
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Filter {
+    /// A signal with an optional column, as [`SelectOptions::by`] names one.
+    pub by: String,
+    /// Values that pass. None: a document passes that the signal does not veto.
+    #[serde(default)]
+    pub limits: ScoreLimits,
+    /// What `by` is called in the reasons of decisions; `None`: itself.
+    #[serde(default)]
+    pub name: Option<String>,
+}
+
+impl Filter {
+    /// `NAME>=X`, `NAME<=X`, or a name alone.
+    ///
+    /// # Errors
+    /// A limit that is no number.
+    pub fn parse(text: &str) -> Result<Self> {
+        let number = |limit: &str| {
+            limit.trim().parse::<f64>().ok().filter(|limit| !limit.is_nan()).ok_or_else(|| {
+                Error::usage(
+                    format!("`{limit}` in the filter `{text}` is no number"),
+                    "write a limit as in 'ask-llm>=0.5'",
+                )
+            })
+        };
+        let (by, limits) = if let Some((by, least)) = text.split_once(">=") {
+            (by, ScoreLimits { at_least: Some(number(least)?), at_most: None })
+        } else if let Some((by, most)) = text.split_once("<=") {
+            (by, ScoreLimits { at_least: None, at_most: Some(number(most)?) })
+        } else {
+            (text, ScoreLimits::default())
+        };
+        Ok(Self { by: by.trim().to_owned(), limits, name: None })
+    }
+}
+
 /// How to select.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -104,8 +143,13 @@ pub struct SelectOptions {
     pub rule: Option<Rule>,
     /// For the rule `band`.
     pub band: BandOptions,
+    /// A finished selection of the run, or NAME:LABEL of one with several rates: what it keeps are the candidates, and what is
+    /// missing of the signals is computed for these alone.
+    pub on: Option<String>,
     /// Documents with other scores are dropped before any are ranked: rates are of the others.
     pub limits: ScoreLimits,
+    /// What else a candidate has to pass, in this order.
+    pub filters: Vec<Filter>,
     /// One or more rates, or exactly one other budget. None: all within the limits, where there are any.
     pub targets: Vec<Target>,
     /// Model source whose tokenizer counts tokens.
@@ -122,6 +166,8 @@ pub struct SelectOptions {
     pub out: Option<PathBuf>,
     /// Name under `selections/`; `None` makes one from the signal and the selection's fingerprint.
     pub name: Option<String>,
+    /// Where no name is given: what its name begins with, instead of that of the signal.
+    pub stem: Option<String>,
     /// Decide and record, write no documents.
     pub decide_only: bool,
 }
@@ -134,7 +180,9 @@ impl Default for SelectOptions {
             exactly: false,
             rule: None,
             band: BandOptions::default(),
+            on: None,
             limits: ScoreLimits::default(),
+            filters: Vec::new(),
             targets: Vec::new(),
             tokenizer: None,
             seed: 0,
@@ -143,6 +191,7 @@ impl Default for SelectOptions {
             vetoes: Vec::new(),
             out: None,
             name: None,
+            stem: None,
             decide_only: false,
         }
     }

@@ -16,12 +16,12 @@ use arrow_select::concat::concat_batches;
 use tamis_core::{Digest, ScoreBatch, SignalInfo, column};
 use tamis_io::run::{
     ALL_ROWS, Beside, CorpusVersion, REVISION_NOTE, Repeatability, RunDirectory, ShardRecord, SignalDir,
-    SignalRecord,
 };
 use tamis_io::sidecar::{SidecarColumns, SidecarReader};
 
 use crate::cutter::{Part, PartCutter};
 use crate::fold::part_name;
+use crate::gate::only_inside;
 use crate::groups::{Grouped, Rows};
 use crate::map::{MapReport, Worker};
 use crate::planned::{SignalPlan, Standing, anew};
@@ -87,7 +87,7 @@ impl Project {
         options: ScoreOptions,
     ) -> Result<Option<SignalDir>> {
         let mut other = None;
-        for signal in self.run.signals()? {
+        for signal in self.run.own_signals()? {
             if signal.record().name != asked.stored_name() {
                 continue;
             }
@@ -119,7 +119,7 @@ impl Project {
         options: ScoreOptions,
     ) -> Result<SignalDir> {
         let stored = self.same_settings(asked, options)?;
-        let mut record = SignalRecord::new(info, Repeatability::Exact);
+        let mut record = self.record_of(info, Repeatability::Exact);
         // Settings that come to the same are spelt as they were: revisions are known by that.
         let spelt = stored.as_ref().and_then(|stored| stored_options_of(stored.record()));
         record.notes.insert(OPTIONS_NOTE.to_owned(), options_text(spelt.as_ref().unwrap_or(asked))?);
@@ -194,6 +194,7 @@ impl Project {
             let schedule = Schedule::new(1, ROWS_OF_A_PART, Amount::default());
             let mut cutter = PartCutter::new(missing, schedule.shard(Amount::default()));
             let mut keys = Keys::of(&self.run, shard)?;
+            let mut inside = self.gate.as_ref().map(|gate| gate.of_shard(shard)).transpose()?;
             let schema = ScoreBatch::sidecar_schema(grouped.schema());
             let mut commit = |parts: Vec<Part>| {
                 for part in parts {
@@ -208,6 +209,11 @@ impl Project {
             };
             grouped.read(at, |values| {
                 let keys = keys.take(values.num_rows())?;
+                let inside = inside.as_mut().map(|inside| inside.of(&keys)).transpose()?;
+                let values = match &inside {
+                    Some(inside) => only_inside(values, inside)?,
+                    None => values.clone(),
+                };
                 let columns = keys.columns().iter().chain(values.columns()).cloned().collect();
                 let rows = RecordBatch::try_new(std::sync::Arc::clone(&schema), columns)
                     .map_err(tamis_core::Error::from)?;
@@ -269,7 +275,7 @@ impl Project {
 
     /// A stored signal of this name with other settings, and in what they differ.
     pub(crate) fn other_settings(&self, asked: &SignalOptions) -> Result<Option<(String, Vec<String>)>> {
-        for signal in self.run.signals()? {
+        for signal in self.run.own_signals()? {
             if signal.record().name == asked.stored_name() {
                 let unknown = || vec!["its options are not known to this tamis".to_owned()];
                 let found = differences(asked, signal.record()).unwrap_or_else(unknown);

@@ -1,5 +1,6 @@
 //! Command-line flags as clap parses them. Validation is elsewhere: `options.rs` turns these into the library's options.
 
+mod recipe;
 mod shared;
 mod train_ngram;
 
@@ -10,6 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tamis::options::{Dtype, Named, SignalOptions};
 use tamis::{Result, Rule};
 
+pub(crate) use recipe::{Apply, Init};
 pub(crate) use shared::{
     COMPUTED, EngineArg, JUDGED, ModelArgs, OF_MODEL, PACE, SERVED, ServerArgs, dtype, engine, server,
 };
@@ -57,6 +59,11 @@ pub(crate) enum Command {
     /// Compute one signal for every document.
     #[command(after_help = score_help())]
     Score(Box<Score>),
+    /// Do what a recipe says: its signals, stage by stage, and its selections.
+    #[command(after_help = APPLY_EXAMPLES)]
+    Apply(Apply),
+    /// Look at a corpus and write a recipe for it.
+    Init(Init),
     /// Train an n-gram model on a reference corpus, for `score ngram`.
     #[command(after_help = TRAIN_NGRAM_EXAMPLES)]
     TrainNgram(Box<TrainNgram>),
@@ -86,6 +93,12 @@ const SCORE_EXAMPLES: &str = "Examples:
   tamis score perplexity data/ --run run/ --model early=ckpt/20k,late=ckpt/700k
   tamis score ask-llm --run run/ --sample 1% --prompt mine.txt
   tamis score density data/ --run run/ --hashes 12";
+
+const APPLY_EXAMPLES: &str = "Examples:
+  tamis init data/ --out recipe.toml
+  tamis apply recipe.toml
+  tamis apply recipes/small.toml data/ --run run/
+  tamis apply recipe.toml --worker 3/16";
 
 const TRAIN_NGRAM_EXAMPLES: &str = "Examples:
   tamis train-ngram reference/ --order 5 --prune 0 0 1 --out model.arpa.zst
@@ -137,6 +150,10 @@ pub(crate) struct RunArgs {
     /// Keep a signal that was computed with other settings, and compute this one beside it.
     #[arg(long)]
     pub beside: bool,
+    /// Ask only of the documents that a finished selection keeps; NAME:LABEL where it has several rates. The other documents are
+    /// not asked, and dropped.
+    #[arg(long, value_name = "SELECTION")]
+    pub on: Option<String>,
     /// Ask again for rows that failed, as after a server was mended; what has a value keeps it.
     #[arg(long)]
     pub retry_failed: bool,
@@ -292,6 +309,10 @@ pub(crate) struct Select {
     /// Only documents with at least this score are candidates; alone, all of them are kept.
     #[arg(long, value_name = "SCORE", allow_negative_numbers = true, help_heading = "Selection")]
     pub at_least: Option<f64>,
+    /// What a candidate has to pass: 'SIGNAL.COLUMN>=X', 'SIGNAL.COLUMN<=X', or the name of a signal that vetoes documents. May
+    /// be given several times.
+    #[arg(long, value_name = "FILTER", help_heading = "Selection")]
+    pub filter: Vec<String>,
     /// Share of the candidates to keep: 20% or 0.2; several give nested subsets.
     #[arg(long, value_name = "RATES", value_delimiter = ',', help_heading = "Selection")]
     pub rate: Vec<String>,

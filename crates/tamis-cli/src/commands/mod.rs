@@ -1,7 +1,9 @@
 //! One module a command.
 
+pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod init;
 pub(crate) mod models;
 pub(crate) mod samplers;
 pub(crate) mod score;

@@ -40,6 +40,10 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
     let score = ScoreOptions { refit: args.refit, ..options::scoring(&args.run)? };
     let run = options::run(args.run.run.as_ref(), None)?;
     let project = context.open(Some(&args.corpus), &run, Writes::unless(args.run.dry_run))?;
+    let project = match &args.run.on {
+        Some(on) => project.on(on)?,
+        None => project,
+    };
     if args.run.dry_run {
         let plan = |asked| -> tamis::Result<tamis::Plan> {
             project.check_planned_score(asked)?;

@@ -45,7 +45,11 @@ pub use quarantine::{KeepText, QuarantineWriter, Quarantined};
 pub use receipt::{AskedAgain, ShardReceipt};
 pub use segments::{SegmentWriter, Segments};
 pub use selection::{SelectionDir, SelectionPlan};
-pub use signal::{ALL_ROWS, Beside, ColumnRecord, REVISION_NOTE, Repeatability, SignalDir, SignalRecord};
+pub use signal::{
+    ALL_ROWS, Beside, ColumnRecord, GATE, REVISION_NOTE, Repeatability, SignalDir, SignalRecord,
+};
+
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
@@ -75,6 +79,8 @@ struct Mark {
 #[derive(Clone, Debug)]
 pub struct RunDirectory {
     store: Store,
+    /// See [`RunDirectory::within`].
+    gate: Option<Arc<str>>,
 }
 
 /// Whether a folder or prefix is marked as a run directory.
@@ -90,7 +96,7 @@ impl RunDirectory {
     /// [`RunError::NotARun`] when there is none; [`RunError::Newer`] when a later tamis made it.
     pub fn open(store: Store) -> RunResult<Self> {
         match json::read::<Mark>(&store, MARK)? {
-            Some(_) => Ok(Self { store }),
+            Some(_) => Ok(Self { store, gate: None }),
             None => Err(RunError::NotARun { location: store.location("") }),
         }
     }
@@ -106,7 +112,7 @@ impl RunDirectory {
             json::create(&store, MARK, &mark)?;
         }
         store.remove_stale_temporaries(Store::STALE)?;
-        Ok(Self { store })
+        Ok(Self { store, gate: None })
     }
 
     /// Opens a run directory that may not be there yet, to look and not to write: nothing is made.
@@ -115,7 +121,19 @@ impl RunDirectory {
     /// [`RunError::Newer`], or what the store says.
     pub fn peek(store: Store) -> RunResult<Self> {
         json::read::<Mark>(&store, MARK)?;
-        Ok(Self { store })
+        Ok(Self { store, gate: None })
+    }
+
+    /// The same run as those see it who ask only some of its documents: signals are those whose field [`GATE`] has this digest.
+    #[must_use]
+    pub fn within(&self, gate: &str) -> Self {
+        Self { store: self.store.clone(), gate: Some(gate.into()) }
+    }
+
+    /// The same run as those see it who ask all documents.
+    #[must_use]
+    pub fn of_all(&self) -> Self {
+        Self { store: self.store.clone(), gate: None }
     }
 
     /// Where it lies.

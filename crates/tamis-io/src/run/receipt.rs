@@ -84,7 +84,7 @@ impl ShardReceipt {
     }
 }
 
-/// Adds the reasons of a batch's `failed` column.
+/// Adds the reasons of a batch's `failed` column. A row that was not asked has not failed.
 pub(crate) fn count_failed(batch: &RecordBatch, counts: &mut BTreeMap<String, u64>) {
     let Some(reasons) = batch.column_by_name(column::FAILED).and_then(|array| array.as_string_opt::<i32>())
     else {
@@ -93,7 +93,7 @@ pub(crate) fn count_failed(batch: &RecordBatch, counts: &mut BTreeMap<String, u6
     if reasons.null_count() == reasons.len() {
         return;
     }
-    for reason in reasons.iter().flatten() {
+    for reason in reasons.iter().flatten().filter(|reason| *reason != tamis_core::reason::NOT_ASKED) {
         match counts.get_mut(reason) {
             Some(count) => *count += 1,
             None => {

@@ -86,6 +86,9 @@ pub(crate) fn columns_of(schema: &Schema) -> Vec<ColumnRecord> {
 /// Field of the fingerprint of a signal whose values depend on all rows of a corpus: what these are.
 pub const ALL_ROWS: &str = "all_rows";
 
+/// Field of the fingerprint of a signal that was computed for some documents alone: the digest of what says which.
+pub const GATE: &str = "gate";
+
 /// Note of such a signal: which one it is of those with the same settings, the first being 1.
 pub const REVISION_NOTE: &str = "revision";
 
@@ -272,8 +275,9 @@ impl RunDirectory {
                 }
                 Earlier::None => {}
             }
-            // Another process may have begun the same signal since.
-            others.retain(|other| other.full_name != record.full_name);
+            // Another process may have begun the same signal since. Signals of other documents are none to be mixed up with.
+            let gate = record.fingerprint.get(GATE);
+            others.retain(|other| other.full_name != record.full_name && other.fingerprint.get(GATE) == gate);
             if let (Beside::Refuse, Some(other)) = (beside, others.first_mut()) {
                 if other.architecture.is_none() {
                     other.architecture = self.architecture_of(&other.full_name)?;
@@ -345,18 +349,58 @@ impl RunDirectory {
         named.filter_map(|full| self.read_signal(full).transpose()).collect()
     }
 
-    /// All signals, by full name; of those whose values depend on all rows the latest revisions.
+    /// All signals, by full name; of those whose values depend on all rows the latest revisions. [Within](Self::within) a gate:
+    /// those of its documents alone.
     ///
     /// # Errors
     /// A store that cannot be listed, or a `signal.json` that was damaged or is newer.
     pub fn signals(&self) -> RunResult<Vec<SignalDir>> {
         let records = self.signal_names()?;
         let records = records.iter().filter_map(|full| self.read_signal(full).transpose());
-        let records = latest(records.collect::<RunResult<Vec<SignalRecord>>>()?);
+        let mut records = latest(records.collect::<RunResult<Vec<SignalRecord>>>()?);
+        if self.gate.is_some() {
+            records.retain(|record| self.is_within(record));
+        }
         Ok(records.into_iter().map(|record| SignalDir::read_back(self, record)).collect())
     }
 
+    /// As [`RunDirectory::signals`], but for all documents where that is what this run is seen for: those that a computation here may
+    /// be one of.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn own_signals(&self) -> RunResult<Vec<SignalDir>> {
+        let mut signals = self.signals()?;
+        signals.retain(|signal| self.is_within(&signal.record));
+        Ok(signals)
+    }
+
+    /// Signals that were computed as this one was, for other documents: the values of a document that several have are the same.
+    ///
+    /// # Errors
+    /// A store that cannot be listed, or a `signal.json` that was damaged or is newer.
+    pub fn same_elsewhere(&self, record: &SignalRecord) -> RunResult<Vec<SignalDir>> {
+        let apart_from_gate = |record: &SignalRecord| {
+            let mut fields = record.fingerprint.clone();
+            fields.remove(GATE);
+            fields
+        };
+        let mut same = self.signals_named(&record.name)?;
+        same.retain(|other| {
+            other.full_name != record.full_name
+                && other.schema == record.schema
+                && apart_from_gate(other) == apart_from_gate(record)
+        });
+        Ok(same.into_iter().map(|record| SignalDir::read_back(self, record)).collect())
+    }
+
+    fn is_within(&self, record: &SignalRecord) -> bool {
+        record.fingerprint.get(GATE).map(String::as_str) == self.gate.as_deref()
+    }
+
     /// The signal of a full name, or the only one of a short name (revisions that a later one took the place of do not count).
+    /// A short name is that of the signal of all documents, or where there is none, of those of some; [within](Self::within) a
+    /// gate, of its own before that.
     ///
     /// # Errors
     /// [`RunError::Ambiguous`] lists all of a short name with what tells them apart; [`RunError::Unknown`] has the nearest
@@ -364,7 +408,7 @@ impl RunDirectory {
     pub fn resolve(&self, name: &str) -> RunResult<SignalDir> {
         let mut found = match split_full_name(name) {
             Some(_) => self.read_signal(name)?.into_iter().collect(),
-            None => latest(self.signals_named(name)?),
+            None => self.nearest_gate(latest(self.signals_named(name)?)),
         };
         match (found.pop(), found.is_empty()) {
             (Some(record), true) => Ok(SignalDir::read_back(self, record)),
@@ -383,10 +427,27 @@ impl RunDirectory {
     }
 }
 
+impl RunDirectory {
+    /// Of the signals of one short name those that it stands for.
+    fn nearest_gate(&self, records: Vec<SignalRecord>) -> Vec<SignalRecord> {
+        let is_of_all = |record: &SignalRecord| !record.fingerprint.contains_key(GATE);
+        let own = |record: &SignalRecord| self.is_within(record);
+        let pick: &dyn Fn(&SignalRecord) -> bool =
+            match (records.iter().any(own), records.iter().any(is_of_all)) {
+                (true, _) => &own,
+                (false, true) => &is_of_all,
+                (false, false) => &|_| true,
+            };
+        let picked: Vec<bool> = records.iter().map(pick).collect();
+        records.into_iter().zip(picked).filter_map(|(record, picked)| picked.then_some(record)).collect()
+    }
+}
+
 /// Without the signals of all rows that a later revision took the place of.
 fn latest(records: Vec<SignalRecord>) -> Vec<SignalRecord> {
     let settings = |record: &SignalRecord| {
-        (record.name.clone(), record.notes.get(SETTINGS_NOTE).cloned().unwrap_or_default())
+        let gate = record.fingerprint.get(GATE).cloned();
+        (record.name.clone(), record.notes.get(SETTINGS_NOTE).cloned().unwrap_or_default(), gate)
     };
     let mut last = BTreeMap::new();
     for record in records.iter().filter(|record| record.revision() > 0) {

@@ -42,6 +42,12 @@ pub struct Quantile {
 }
 
 impl Quantile {
+    /// As a number in [0, 1].
+    #[must_use]
+    pub fn as_f64(self) -> f64 {
+        self.parts as f64 / WHOLE as f64
+    }
+
     /// The median.
     pub const MIDDLE: Self = Self { parts: WHOLE / 2 };
 

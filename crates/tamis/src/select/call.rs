@@ -26,6 +26,7 @@ impl SelectOptions {
     pub fn check(&self) -> Result<()> {
         super::label(self)?;
         self.limits.check()?;
+        self.filters.iter().try_for_each(crate::select_options::Filter::check)?;
         self.settings().map(drop)
     }
 
@@ -88,11 +89,15 @@ impl Project {
     /// Options that contradict each other, the corpus or the run; models that cannot be had; what stops a computation; files
     /// that cannot be written or hold something else.
     pub fn run_selection(&self, options: &SelectOptions, score: ScoreOptions) -> Result<SelectReport> {
+        if let Some(on) = &options.on {
+            return self.on(on)?.run_selection(&SelectOptions { on: None, ..options.clone() }, score);
+        }
         let settings = options.settings()?;
         let by = options.selected_by(settings.as_ref());
         self.check_select(options, &by, score)?;
         let prefetch = Prefetch::new(self.run.store(), options);
         let (version, _) = self.inventory_with(prefetch.as_ref())?;
+        self.check_gate(&version)?;
         let survey = self.survey(&version, options, Keep::InRun)?;
         self.tell_unreadable(&version)?;
         self.carry_stratum(&version, &options.band)?;
@@ -120,8 +125,10 @@ impl Project {
         for signal in by.iter().map(|(signal, _)| signal).chain(&tokens) {
             self.wait_for_whole(&version, signal, score.wait)?;
         }
+        let filters = self.open_filters(&version, options, score)?;
         let by = by.as_ref().map(|(signal, column): &(SignalDir, String)| (signal, column.as_str()));
-        self.select_with(&version, (by, tokens.as_ref()), options, (survey, prefetch.as_ref()), score)
+        let read = (survey, filters, prefetch.as_ref());
+        self.select_with(&version, (by, tokens.as_ref()), options, read, score)
     }
 
     /// What [`Project::run_selection`] would compute; refuses what it would refuse and can be known without a model, and
@@ -130,6 +137,9 @@ impl Project {
     /// # Errors
     /// As there, as far as neither models nor places decide it.
     pub fn plan_selection(&self, options: &SelectOptions, score: ScoreOptions) -> Result<Plan> {
+        if let Some(on) = &options.on {
+            return self.on(on)?.plan_selection(&SelectOptions { on: None, ..options.clone() }, score);
+        }
         let settings = options.settings()?;
         let by = options.selected_by(settings.as_ref());
         self.check_planned_select(options, &by, score)?;

@@ -4,7 +4,8 @@ use std::borrow::Cow;
 
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{Array, RecordBatch};
+use arrow_array::{Array, BooleanArray, RecordBatch};
+use tamis_core::reason::NOT_ASKED;
 use tamis_core::{DocKey, ScoreBatch, column};
 use tamis_io::run::{RunDirectory, ShardRecord, SignalDir, inventory_column};
 use tamis_io::sidecar::{SidecarColumns, zip_aligned};
@@ -12,10 +13,12 @@ use tamis_samplers::{Priority, Ranker};
 
 use super::band::Band;
 use super::duplicates::Duplicates;
+use super::filters::{OpenFilter, Passed};
 use super::reason;
 use super::vetoes::Vetoes;
 use crate::Result;
 use crate::carried::Strata;
+use crate::gate::Gate;
 use crate::select_options::ScoreLimits;
 
 /// What a document can still become.
@@ -24,7 +27,7 @@ pub(super) enum Fate {
     /// Its priority decides.
     Candidate(Priority),
     /// Dropped before ranking, with the reason.
-    Dropped(&'static str),
+    Dropped(Cow<'static, str>),
     /// It has no score.
     Failed(String),
 }
@@ -52,10 +55,31 @@ pub(super) struct Candidates<'a> {
     pub(super) limits: ScoreLimits,
     pub(super) vetoes: &'a Vetoes,
     pub(super) duplicates: &'a Duplicates,
+    /// Which documents alone are asked; `None`: all.
+    pub(super) gate: Option<&'a Gate>,
+    /// What else a candidate has to pass, in this order.
+    pub(super) filters: &'a [OpenFilter],
     /// Where ranks are taken within strata.
     pub(super) strata: Option<&'a Strata>,
     /// The fitted ranks of the rule `band`.
     pub(super) band: Option<&'a Band>,
+}
+
+/// Where a batch stands, and which of its rows are asked.
+struct BatchAt {
+    shard: usize,
+    before: usize,
+    inside: Option<BooleanArray>,
+}
+
+/// What becomes of a document that a signal says nothing of.
+pub(super) fn without_value(batch: &ScoreBatch, at: usize) -> Fate {
+    let failed = batch.failed();
+    match failed.is_valid(at).then(|| failed.value(at)) {
+        Some(NOT_ASKED) => Fate::Dropped(NOT_ASKED.into()),
+        Some(why) => Fate::Failed(why.to_owned()),
+        None => Fate::Failed("no-score".to_owned()),
+    }
 }
 
 impl Candidates<'_> {
@@ -83,14 +107,20 @@ impl Candidates<'_> {
             let columns = [column::ROW, column::DOC_KEY, "tokens", column::FAILED];
             sidecars.push(tokens.read(shard, SidecarColumns::Named(&columns))?);
         }
+        for filter in self.filters {
+            sidecars.push(filter.read(shard)?);
+        }
         if let Some(strata) = self.strata {
             sidecars.extend(strata.column.beside_inventory(shard)?);
         }
+        let mut inside = self.gate.map(|gate| gate.of_shard(shard)).transpose()?;
         let at = self.duplicates.shard(&shard.path);
         let mut before = 0;
         for batch in zip_aligned(&shard.path, inventory, sidecars)? {
             let batch = batch?;
-            self.batch((at, before), &batch.inventory, &batch.sidecars, &mut each)?;
+            let inside = inside.as_mut().map(|inside| inside.of(&batch.inventory)).transpose()?;
+            let batch_at = BatchAt { shard: at, before, inside };
+            self.batch(&batch_at, &batch.inventory, &batch.sidecars, &mut each)?;
             before += batch.inventory.num_rows();
         }
         Ok(())
@@ -98,7 +128,7 @@ impl Candidates<'_> {
 
     fn batch(
         &self,
-        (shard, before): (usize, usize),
+        BatchAt { shard, before, inside }: &BatchAt,
         inventory: &RecordBatch,
         sidecars: &[RecordBatch],
         each: &mut impl FnMut(Row) -> Result<()>,
@@ -121,6 +151,11 @@ impl Candidates<'_> {
             Some(_) => ScoreBatch::new(sidecars.next().expect("opened above").clone())?.values("tokens")?,
             None => Vec::new(),
         };
+        let passed: Vec<Passed> = self
+            .filters
+            .iter()
+            .map(|filter| filter.of(sidecars.next().expect("opened above")))
+            .collect::<Result<_>>()?;
         let strata = match self.strata {
             Some(strata) => Some((strata, strata.column.values(sidecars.next().unwrap_or(inventory))?)),
             None => None,
@@ -134,19 +169,19 @@ impl Candidates<'_> {
             });
             let score = scored.as_ref().and_then(|(_, values)| values[at]);
             let id = ids.filter(|ids| ids.is_valid(at)).map(|ids| ids.value(at));
+            let refused = || passed.iter().find_map(|passed| passed.refuses(at));
             let fate = if self.vetoes.contains(key, id) {
-                Fate::Dropped(reason::VETOED)
-            } else if let Some(reason) = self.duplicates.loses(shard, before + at) {
-                Fate::Dropped(reason)
+                Fate::Dropped(reason::VETOED.into())
+            } else if inside.as_ref().is_some_and(|inside| !inside.value(at)) {
+                Fate::Dropped(NOT_ASKED.into())
+            } else if let Some(reason) = self.duplicates.loses(*shard, before + at) {
+                Fate::Dropped(reason.into())
+            } else if let Some(fate) = refused() {
+                fate
             } else if let (Some((batch, _)), None) = (&scored, score) {
-                let failed = batch.failed();
-                Fate::Failed(if failed.is_valid(at) {
-                    failed.value(at).to_owned()
-                } else {
-                    "no-score".to_owned()
-                })
+                without_value(batch, at)
             } else if score.is_some_and(|score| score.is_finite() && !self.limits.hold(score)) {
-                Fate::Dropped(reason::OUTSIDE_LIMITS)
+                Fate::Dropped(reason::OUTSIDE_LIMITS.into())
             } else {
                 let score = score.unwrap_or(1.0);
                 let ranked = self.band.map_or(Some(score), |band| band.distance(&stratum, score));

@@ -8,7 +8,10 @@ use tamis_samplers::Target;
 use super::call::refuse_retry_at_random;
 use super::vetoes::Vetoes;
 use super::write::IsCertain;
-use super::{BY_GENERATIONS, Labelled, STRATA, TOKENS_GENERATIONS, selection_plan, write};
+use super::{
+    BY_GENERATIONS, FILTER_GENERATIONS, FILTERS, Labelled, ON, STRATA, TOKENS_GENERATIONS, selection_plan,
+    write,
+};
 use crate::again::FailedRows;
 use crate::explain::{column_in, split_score};
 use crate::groups::Keep;
@@ -17,7 +20,7 @@ use crate::plan::By;
 use crate::project::Project;
 use crate::ready::Foreseen;
 use crate::scoring::ScoreOptions;
-use crate::select_options::{BandOptions, SelectOptions};
+use crate::select_options::{BandOptions, Filter, SelectOptions};
 use crate::signals::TokensOptions;
 use crate::{Error, Result};
 
@@ -33,6 +36,7 @@ impl Project {
         self.check_listed()?;
         let (targets, vetoes) = self.check_request(options, by, score)?;
         self.check_tokens(options)?;
+        self.check_filters(options, score)?;
         let foreseen = match by {
             By::Random => None,
             By::Stored(full_name) => Some(self.foresee_stored(full_name, score.failed)?),
@@ -70,7 +74,7 @@ impl Project {
                 self.check_options(asked)?;
                 // Which signal another one will be, a model would have to be loaded to know.
                 if let Some(info) = asked.definition().foreseen()? {
-                    let record = SignalRecord::new(&info, Repeatability::Exact);
+                    let record = self.record_of(&info, Repeatability::Exact);
                     let foreseen = Foreseen { record, stored: None };
                     self.check_decided(options, Some(&foreseen), &targets, &vetoes)?;
                 }
@@ -110,6 +114,7 @@ impl Project {
     ) -> Result<(Vec<Labelled>, Vetoes)> {
         let targets = super::label(options)?;
         options.limits.check()?;
+        options.filters.iter().try_for_each(Filter::check)?;
         let holds = |wanted: fn(&Target) -> bool| targets.iter().any(|target| wanted(&target.target));
         if options.rule == Some(Rule::Poisson)
             && holds(|target| matches!(target, Target::Tokens(_) | Target::Bytes(_)))
@@ -166,6 +171,8 @@ impl Project {
         let named = column.as_deref().map(|column| (stored.map_or(short, SignalDir::full_name), column));
         let plan = selection_plan(&version, named, None, Some(rule), options, targets, vetoes);
         let is_certain = |change: &FingerprintChange| match change.field.as_str() {
+            // Which signals filters stand for is known when they are computed.
+            ON | FILTERS | FILTER_GENERATIONS => false,
             "tokens" | BY_GENERATIONS | TOKENS_GENERATIONS | STRATA => false,
             // Of a signal that is not stored only the short name is known for certain.
             "by" if stored.is_none() => {
@@ -219,8 +226,7 @@ impl Project {
         if !is_budget || options.tokenizer.is_some() {
             return Ok(None);
         }
-        let signals = self.run.signals()?.into_iter();
-        let mut counts: Vec<SignalDir> = signals.filter(|signal| signal.record().name == "tokens").collect();
+        let mut counts = self.stored_counts_of_tokens()?;
         match (counts.pop(), counts.len()) {
             (None, _) => Err(needs_tokenizer()),
             (only, 0) => Ok(only),

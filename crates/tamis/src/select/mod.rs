@@ -10,6 +10,7 @@ mod candidates;
 mod check;
 mod cuts;
 mod duplicates;
+mod filters;
 mod groups;
 mod manifest;
 mod reason;
@@ -39,6 +40,7 @@ use crate::select_options::{BandOptions, ExactDuplicates, SelectOptions};
 use crate::{Error, Result};
 use candidates::{Candidates, Fate};
 use duplicates::Duplicates;
+use filters::OpenFilter;
 use survey::Survey;
 use vetoes::Vetoes;
 
@@ -71,16 +73,20 @@ pub(crate) struct Labelled {
     pub(crate) label: String,
 }
 
-/// Sorts rates, refuses mixtures, and gives every target its label. Limits alone keep all that is within them.
+/// Whether a selection without targets keeps all that it does not drop.
+fn keeps_all(options: &SelectOptions) -> bool {
+    !options.limits.are_open() || !options.filters.is_empty()
+}
+
+/// Sorts rates, refuses mixtures, and gives every target its label. Limits or filters alone keep all that is within them.
 fn label(options: &SelectOptions) -> Result<Vec<Labelled>> {
     let all = [Target::Rate(Rate::ALL)];
-    let targets =
-        if options.targets.is_empty() && !options.limits.are_open() { &all[..] } else { &options.targets };
+    let targets = if options.targets.is_empty() && keeps_all(options) { &all[..] } else { &options.targets };
     let rates = targets.iter().filter(|target| matches!(target, Target::Rate(_))).count();
     if targets.is_empty() || (targets.len() > 1 && rates != targets.len()) {
         return Err(Error::usage(
             "a selection needs one or more rates, or exactly one budget",
-            "give one of --rate 10%,20%, --documents N, --tokens N --tokenizer M, --bytes N, or --at-most or --at-least alone",
+            "give one of --rate 10%,20%, --documents N, --tokens N --tokenizer M, --bytes N, or --at-most, --at-least or --filter alone",
         ));
     }
     if targets.len() > MOST_TARGETS {
@@ -125,7 +131,9 @@ impl Project {
         options: &SelectOptions,
     ) -> Result<SelectReport> {
         let survey = self.survey(version, options, Keep::InRun)?;
-        self.select_with(version, (by, tokens), options, (survey, None), ScoreOptions::default())
+        let filters = self.open_filters(version, options, ScoreOptions::default())?;
+        let read = (survey, filters, None);
+        self.select_with(version, (by, tokens), options, read, ScoreOptions::default())
     }
 
     fn select_with(
@@ -133,7 +141,7 @@ impl Project {
         version: &CorpusVersion,
         (by, tokens): (Option<(&SignalDir, &str)>, Option<&SignalDir>),
         options: &SelectOptions,
-        (survey, prefetch): (Survey, Option<&Prefetch>),
+        (survey, filters, prefetch): (Survey, Vec<OpenFilter>, Option<&Prefetch>),
         score: ScoreOptions,
     ) -> Result<SelectReport> {
         let began = Instant::now();
@@ -159,13 +167,18 @@ impl Project {
         if strata.as_ref().is_some_and(|strata| strata.null_beside_empty) {
             plan = plan.with(STRATA, "null-beside-empty");
         }
+        plan = self.with_stages(plan, &filters);
         if let Some((signal, _)) = by {
             plan = with_generations(plan, BY_GENERATIONS, signal);
         }
         if let Some(tokens) = tokens {
             plan = with_generations(plan, TOKENS_GENERATIONS, tokens);
         }
-        let mut stem = options.by.replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
+        let mut stem = options
+            .stem
+            .as_ref()
+            .unwrap_or(&options.by)
+            .replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
         stem.truncate(LONGEST_STEM);
         let name = options.name.clone().unwrap_or_else(|| format!("{stem}-{}", plan.short()));
         let directory = self.run.open_selection(&name, &plan)?;
@@ -180,6 +193,8 @@ impl Project {
             limits: options.limits,
             vetoes: &vetoes,
             duplicates: &duplicates,
+            gate: self.gate.as_deref(),
+            filters: &filters,
             strata: strata.as_ref(),
             band: None,
         };
@@ -225,6 +240,21 @@ impl Project {
             left_out: self.left_out(),
             seconds: began.elapsed().as_secs_f64(),
         })
+    }
+
+    /// Names in a plan what decides who is a candidate.
+    fn with_stages(&self, mut plan: Fingerprint, filters: &[OpenFilter]) -> Fingerprint {
+        if let Some(gate) = &self.gate {
+            plan = plan.with(ON, format!("{} {}", gate.name, gate.digest));
+        }
+        let texts: Vec<String> = filters.iter().map(OpenFilter::text).collect();
+        if !texts.is_empty() {
+            plan = plan.with(FILTERS, texts.join("; "));
+        }
+        for filter in filters {
+            plan = with_generations(plan, FILTER_GENERATIONS, &filter.signal);
+        }
+        plan
     }
 
     fn rule(&self, by: Option<&SignalRecord>, options: &SelectOptions) -> Result<Rule> {
@@ -290,6 +320,11 @@ fn selection_plan(
 /// Fields of a plan for the generations of its signals, where they have several.
 const BY_GENERATIONS: &str = "by.generations";
 const TOKENS_GENERATIONS: &str = "tokens.generations";
+/// Field of a plan for the selection whose documents are the candidates.
+const ON: &str = "on";
+/// Field of a plan for what else a candidate has to pass.
+const FILTERS: &str = "filters";
+const FILTER_GENERATIONS: &str = "filters.generations";
 /// Field of a plan that says how documents without a stratum stand to those of the empty one, where there are both.
 const STRATA: &str = "strata";
 
@@ -303,7 +338,7 @@ fn with_generations(plan: Fingerprint, field: &str, signal: &SignalDir) -> Finge
 }
 
 /// What stands for the shards and their content in a plan.
-fn corpus_digest(version: &CorpusVersion) -> tamis_core::Digest {
+pub(crate) fn corpus_digest(version: &CorpusVersion) -> tamis_core::Digest {
     let shards: Vec<String> =
         version.shards.iter().map(|shard| format!("{} {}", shard.path, shard.digest)).collect();
     tamis_core::Digest::of(shards.join("\n").as_bytes())

@@ -200,7 +200,7 @@ impl Project {
             let (why, priority) = match (&row.fate, keeps_at) {
                 (Fate::Candidate(priority), Some(_)) => (reason::KEPT, Some(priority.value())),
                 (Fate::Candidate(priority), None) => (reason::BEYOND_THRESHOLD, Some(priority.value())),
-                (Fate::Dropped(why), _) => (*why, None),
+                (Fate::Dropped(why), _) => (&**why, None),
                 (Fate::Failed(why), _) => (why.as_str(), None),
             };
             match (&row.fate, keeps_at) {

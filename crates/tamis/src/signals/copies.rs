@@ -1,6 +1,7 @@
 //! `copies`: how many documents of the corpus have the very same text.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use arrow_array::RecordBatch;
@@ -12,6 +13,7 @@ use tamis_io::sidecar::SidecarColumns;
 
 use super::{Definition, Named, Ready, SignalOptions};
 use crate::alike::{self, Alike, COPIES, Members};
+use crate::gate::{Gate, asked};
 use crate::groups::{Keep, Pairs, Position, Rows};
 use crate::planned::SignalPlan;
 use crate::project::Project;
@@ -77,12 +79,12 @@ impl Definition for CopiesOptions {
         options: ScoreOptions,
     ) -> Result<(SignalDir, ScoreReport)> {
         let began = Instant::now();
-        let mut info = info();
+        let mut info = project.gated_info(&info());
         info.fingerprint = info.fingerprint.with(ALL_ROWS, project.all_rows(&version.shards, &[])?);
         let directory = project.begin_whole(asked, &info, options)?;
         let mut computed = 0;
         if !project.is_complete(version, &directory)? {
-            let alike = Alike::new(&info.name, info.fingerprint.clone(), Texts);
+            let alike = Alike::new(&info.name, info.fingerprint.clone(), Texts { gate: project.gate.clone() });
             let grouped = project.grouped(version, &alike, Keep::InRun)?;
             computed = project.lay_beside(version, &directory, &grouped, options.worker)?;
         }
@@ -106,21 +108,30 @@ impl Definition for CopiesOptions {
 }
 
 /// Equal texts are alike; as in a selection that keeps one of each, the smallest key stands first.
-struct Texts;
+struct Texts {
+    gate: Option<Arc<Gate>>,
+}
 
 const COLUMNS: [&str; 3] = [column::DOC_KEY, inventory_column::TEXT_DIGEST, column::RAW_DIGEST];
 
 impl Members for Texts {
     fn rows<'a>(&'a self, run: &RunDirectory, shard: &ShardRecord) -> Result<Rows<'a>> {
-        let inventory = run.read_inventory(&shard.path, SidecarColumns::Named(&COLUMNS))?;
-        Ok(Box::new(inventory.map(|batch| Ok(batch?))))
+        let [key, text, line] = COLUMNS;
+        let columns = [column::ROW, key, text, line];
+        let inventory = run.read_inventory(&shard.path, SidecarColumns::Named(&columns))?;
+        let mut inside = self.gate.as_ref().map(|gate| gate.of_shard(shard)).transpose()?;
+        Ok(Box::new(inventory.map(move |batch| match &mut inside {
+            Some(inside) => inside.beside(batch?),
+            None => Ok(batch?),
+        })))
     }
 
     fn emit(&self, _first: Position, batch: &RecordBatch, pairs: &mut Pairs) -> Result<()> {
         let [keys, texts, lines] = COLUMNS
             .map(|name| batch.column_by_name(name).expect("the column was asked for").as_fixed_size_binary());
+        let is_asked = asked(batch);
         let mut payload = [0; 32];
-        for at in 0..batch.num_rows() {
+        for at in (0..batch.num_rows()).filter(|at| is_asked(*at)) {
             payload[..16].copy_from_slice(keys.value(at));
             payload[16..].copy_from_slice(lines.value(at));
             let text = texts.value(at).try_into().expect("16 bytes by the inventory's schema");

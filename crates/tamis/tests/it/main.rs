@@ -7,6 +7,7 @@
 mod support;
 
 mod signals;
+mod stages;
 
 mod alike;
 mod architecture;

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use tamis_core::{Digest, EmbeddingBatch, Fingerprint, Sharded, Signal, SignalInfo, Summary};
 use tamis_io::run::{
-    Beside, CorpusVersion, REVISION_NOTE, Repeatability, ShardRecord, SignalDir, SignalRecord,
+    Beside, CorpusVersion, REVISION_NOTE, Repeatability, ShardRecord, SignalDir,
 };
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::EmbeddingSample;
@@ -137,9 +137,9 @@ impl Project {
         let kept = Kept { partials: &partials, worker: how.worker };
         let centroids = self.centroids_for(version, asked, embedding, kept)?;
         let seconds = began.elapsed().as_secs_f64();
-        let note = describe(&centroids, version.documents());
-        let signal = signal_of(&centroids, embedding, version.documents()).with_note("fit", note);
-        let mut record = SignalRecord::new(signal.info(), Repeatability::Exact);
+        let note = describe(&centroids, self.asked_documents(version));
+        let signal = signal_of(&centroids, embedding, self.asked_documents(version)).with_note("fit", note);
+        let mut record = self.record_of(signal.info(), Repeatability::Exact);
         let spelt = before.as_ref().and_then(|stored| stored_options_of(stored.record()));
         let spelt = spelt.as_ref().unwrap_or(options);
         record.notes.insert(OPTIONS_NOTE.to_owned(), options_text(spelt)?);
@@ -161,7 +161,7 @@ impl Project {
         kept: Kept<'_>,
     ) -> Result<Centroids> {
         let dimension = dimension(embedding.record())? as usize;
-        let wanted = asked.clusters.unwrap_or_else(|| default_clusters(version.documents())) as usize;
+        let wanted = asked.clusters.unwrap_or_else(|| default_clusters(self.asked_documents(version))) as usize;
         let size = seeding_documents(wanted);
         let empty = EmbeddingSample::new(size, dimension, asked.seed);
         let inputs = |stage| Inputs { version, signal: embedding, stage: Some(stage), kept: Some(kept) };

@@ -148,7 +148,7 @@ impl Project {
     /// Looks for the sketch that options ask for, over the embeddings of a full name.
     pub(crate) fn stored_sketches(&self, asked: &DensityOptions, embedding: &str) -> Result<Stored> {
         let mut stored = Stored::default();
-        for directory in self.run.signals()? {
+        for directory in self.run.own_signals()? {
             let record = directory.record();
             let Some(then) = density_of(record) else { continue };
             let mut standing = compare(asked, &then, &record.fingerprint);

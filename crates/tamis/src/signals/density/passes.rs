@@ -102,12 +102,8 @@ impl Project {
             member = member.with_note(name, text.clone());
         }
         // The sketch first: a signal without one could never be completed.
-        let info = member.info();
-        self.run.write_frozen(
-            Frozen::Sketch,
-            &format!("{}@{}", info.name, info.fingerprint.short()),
-            &sketch.encode(),
-        )?;
+        let record = self.record_of(member.info(), Repeatability::Exact);
+        self.run.write_frozen(Frozen::Sketch, &record.full_name, &sketch.encode())?;
         let directory = self.open_signal_of(
             member.info(),
             Some(&asked),

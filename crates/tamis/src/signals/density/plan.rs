@@ -65,7 +65,7 @@ impl Project {
         density: &DensityOptions,
         embedding: &str,
     ) -> Result<Option<(String, Vec<String>)>> {
-        for directory in self.run.signals()? {
+        for directory in self.run.own_signals()? {
             let record = directory.record();
             if record.name != "density" {
                 continue;

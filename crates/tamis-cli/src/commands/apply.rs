@@ -1,0 +1,91 @@
+//! `tamis apply`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use tamis::{ApplyReport, Error, FailedRows, Project, Recipe, ScoreOptions, Stage, StageKind, Worker};
+
+use super::{Context, Outcome};
+use crate::args::Apply;
+use crate::options;
+use crate::output::table;
+use crate::progress::{count, duration};
+
+pub(crate) fn run(context: &Context<'_>, args: &Apply) -> anyhow::Result<Outcome> {
+    let recipe = Recipe::read(&args.recipe)?;
+    let max_failed = options::share("--max-failed", &args.max_failed)?;
+    let score = ScoreOptions {
+        worker: args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE),
+        beside: true,
+        refit: false,
+        failed: if args.retry_failed { FailedRows::Retry } else { FailedRows::Keep },
+        wait: args.wait || std::io::IsTerminal::is_terminal(&std::io::stderr()),
+    };
+    let run: PathBuf = args.run.clone().or_else(|| recipe.run.clone()).ok_or_else(|| {
+        Error::usage(
+            "neither the recipe nor the call names a run directory",
+            "add run = \"run\" to the recipe, or --run FOLDER",
+        )
+    })?;
+    let corpus = recipe.corpus_at(args.corpus.as_deref())?;
+    let threads = context.global.threads.unwrap_or(0);
+    let observer = Arc::clone(context.terminal);
+    if args.dry_run {
+        let project = Project::peek(Some(corpus), &run, threads, observer)?;
+        project.tell_left_out();
+        project.check_planned_recipe(&recipe)?;
+        context.print(
+            || serde_json::json!({ "recipe": args.recipe, "problems": [] }),
+            || "nothing is wrong with the recipe; nothing was done (--dry-run)".to_owned(),
+        );
+        return Ok(Outcome::Done);
+    }
+    let project = Project::open(Some(corpus), &run, threads, observer)?;
+    let report = context.audited(&project, |changed| {
+        let report = project.apply(&recipe, score)?;
+        changed.extend(report.stages.iter().map(|stage| format!("{} as `{}`", stage.name, stage.full_name)));
+        Ok(report)
+    })?;
+    context.print_report(&report, || text_of(&report))?;
+    let failed = report.stages.iter().map(|stage| stage.failed).max().unwrap_or(0) + report.unreadable;
+    Ok(context.judge_failures(failed, report.documents + report.unreadable, max_failed))
+}
+
+fn text_of(report: &ApplyReport) -> String {
+    let rows: Vec<Vec<String>> = report.stages.iter().map(row).collect();
+    let header = ["stage", "of", "documents in", "out", "share", "tokens", "failed", "time"];
+    let mut lines = vec![table(&header, &rows), String::new()];
+    for stage in report.stages.iter().filter(|stage| !stage.dropped.is_empty()) {
+        let mut reasons: Vec<(&String, &u64)> =
+            stage.dropped.iter().filter(|(reason, _)| reason.as_str() != "not-asked").collect();
+        reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+        let parts: Vec<String> =
+            reasons.iter().map(|(reason, n)| format!("{} {reason}", count(**n))).collect();
+        if !parts.is_empty() {
+            lines.push(format!("{}: dropped {}", stage.name, parts.join(", ")));
+        }
+    }
+    let unreadable = match report.unreadable {
+        0 => String::new(),
+        rows => format!(", {} rows could not be read", count(rows)),
+    };
+    lines.push(format!("{} documents{unreadable}, in {}", count(report.documents), duration(report.seconds)));
+    lines.join("\n")
+}
+
+fn row(stage: &Stage) -> Vec<String> {
+    let share = 100.0 * stage.documents_out as f64 / stage.documents_in.max(1) as f64;
+    vec![
+        match stage.kind {
+            StageKind::Signal => format!("score {}", stage.name),
+            StageKind::Selection => format!("keep {}", stage.name),
+        },
+        stage.on.clone().unwrap_or_else(|| "all".to_owned()),
+        count(stage.documents_in),
+        count(stage.documents_out),
+        format!("{share:.1} %"),
+        stage.tokens.map_or_else(|| "–".to_owned(), count),
+        count(stage.failed),
+        duration(stage.seconds),
+    ]
+}
