@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use tamis::options::{
-    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Filter, Ids, ScoreLimits, SelectOptions,
-    SignalOptions, TrainNgramOptions,
+    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Filter, Ids, RepeatOptions, ScoreLimits,
+    SelectOptions, SignalOptions, TrainNgramOptions,
 };
 use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, ScoreOptions, Target, Worker};
 
@@ -128,6 +128,23 @@ pub(crate) fn targets(args: &Select) -> Result<Vec<Target>> {
     Ok(targets)
 }
 
+/// Repeats of the best.
+fn repeat(args: &Select) -> Result<Option<RepeatOptions>> {
+    let Some(cap) = args.repeat else {
+        return match &args.repeat_from {
+            Some(_) => Err(Error::usage("--repeat-from says nothing without --repeat", "add --repeat 7")),
+            None => Ok(None),
+        };
+    };
+    let from = args.repeat_from.as_deref().map(|text| {
+        Quantile::parse(text).map_err(|error| {
+            Error::usage(format!("`--repeat-from {text}`: {error}"), "write a percentile such as 40%")
+        })
+    });
+    let usual = RepeatOptions::default();
+    Ok(Some(RepeatOptions { cap, from: from.transpose()?.unwrap_or(usual.from), ..usual }))
+}
+
 /// The selection.
 pub(crate) fn select(args: &Select, given: &Given) -> Result<SelectOptions> {
     let name = tamis::split_score(&args.by).0;
@@ -165,6 +182,7 @@ pub(crate) fn select(args: &Select, given: &Given) -> Result<SelectOptions> {
         limits: ScoreLimits { at_least: args.at_least, at_most: args.at_most },
         filters: args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?,
         targets: targets(args)?,
+        repeat: repeat(args)?,
         tokenizer: args.tokenizer.clone(),
         seed: args.seed,
         exact_duplicates: match args.exact_duplicates {

@@ -147,7 +147,7 @@ pub mod options {
     pub use crate::corpus_options::{CorpusOptions, Ids};
     pub use crate::model_options::{Device, Dtype, Engine, ServerOptions};
     pub use crate::select_options::{
-        BandOptions, DuplicateIds, ExactDuplicates, Filter, ScoreLimits, SelectOptions,
+        BandOptions, DuplicateIds, ExactDuplicates, Filter, RepeatOptions, ScoreLimits, SelectOptions,
     };
     pub use crate::signals::*;
     pub use crate::train_ngram::TrainNgramOptions;
@@ -182,6 +182,6 @@ pub use tamis_core::{
     Direction, Fingerprint, Input, InputSignal, Parallelism, Ranking, Rule, Signal, SignalInfo,
 };
 pub use tamis_io::run::{CorpusVersion, Repeatability, SignalDir};
-pub use tamis_samplers::{Quantile, Rate, Target};
+pub use tamis_samplers::{Quantile, Rate, RepeatShape, Target};
 pub use tasks::{Scorer, Task};
 pub use train_ngram::{TrainNgramReport, train_ngram};

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tamis_core::Rule;
-use tamis_samplers::{Quantile, Target};
+use tamis_samplers::{Quantile, RepeatShape, Target};
 
 use crate::signals::SignalOptions;
 use crate::{Error, Result};
@@ -89,6 +89,24 @@ impl ScoreLimits {
     }
 }
 
+/// How often documents are repeated, where a budget of tokens is to be filled with the best: see `docs/selection.md`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RepeatOptions {
+    /// The share of the tokens, the worst, of which nothing is kept.
+    pub from: Quantile,
+    /// No document is repeated more often.
+    pub cap: f64,
+    /// How repeats follow quality.
+    pub shape: RepeatShape,
+}
+
+impl Default for RepeatOptions {
+    fn default() -> Self {
+        Self { from: Quantile::parse("40%").expect("a quantile"), cap: 7.0, shape: RepeatShape::Vigintiles }
+    }
+}
+
 /// What a candidate has to pass.
 #[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -152,6 +170,8 @@ pub struct SelectOptions {
     pub filters: Vec<Filter>,
     /// One or more rates, or exactly one other budget. None: all within the limits, where there are any.
     pub targets: Vec<Target>,
+    /// A budget of tokens is filled with repeats of the best; `None`: every document is kept once at most.
+    pub repeat: Option<RepeatOptions>,
     /// Model source whose tokenizer counts tokens.
     pub tokenizer: Option<String>,
     /// Seed of the draws.
@@ -184,6 +204,7 @@ impl Default for SelectOptions {
             limits: ScoreLimits::default(),
             filters: Vec::new(),
             targets: Vec::new(),
+            repeat: None,
             tokenizer: None,
             seed: 0,
             exact_duplicates: ExactDuplicates::All,

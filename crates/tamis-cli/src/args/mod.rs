@@ -322,6 +322,12 @@ pub(crate) struct Select {
     /// Tokens to keep, counted by --tokenizer.
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub tokens: Option<u64>,
+    /// Fill --tokens with repeats of the best, none more often than this: 100 B tokens of a corpus of 60 B.
+    #[arg(long, value_name = "CAP", help_heading = "Selection")]
+    pub repeat: Option<f64>,
+    /// The share of the tokens, the worst, of which --repeat keeps nothing [default: 40%].
+    #[arg(long, value_name = "PERCENTILE", help_heading = "Selection")]
+    pub repeat_from: Option<String>,
     /// Bytes of text to keep, e.g. 5GB.
     #[arg(long, value_name = "SIZE", help_heading = "Selection")]
     pub bytes: Option<String>,

@@ -122,8 +122,24 @@ impl MidRanks {
     /// # Panics
     /// When the score is NaN.
     pub fn add(&mut self, stratum: &str, score: f64) -> Result<()> {
-        let class = ordered_image(score) >> self.dropped_bits;
-        self.count(stratum, class, 1)
+        self.add_weighted(stratum, score, 1)
+    }
+
+    /// Adds a document that counts as many, such as its tokens; one that counts as none is not there.
+    ///
+    /// # Errors
+    /// [`Error::Merge`] when there are more than 65,536 strata, or more documents than can be counted.
+    ///
+    /// # Panics
+    /// When the score is NaN.
+    pub fn add_weighted(&mut self, stratum: &str, score: f64, weight: u64) -> Result<()> {
+        if self.documents.checked_add(weight).is_none_or(|sum| sum > MOST_DOCUMENTS) {
+            return Err(Error::Merge { what: WHAT, problem: "a count would overflow".to_owned() });
+        }
+        match weight {
+            0 => Ok(()),
+            weight => self.count(stratum, ordered_image(score) >> self.dropped_bits, weight),
+        }
     }
 
     fn count(&mut self, stratum: &str, class: u64, documents: u64) -> Result<()> {
@@ -166,7 +182,7 @@ impl MidRanks {
             let mut below = 0;
             let places = counts.into_iter().map(|(class, documents)| {
                 below += documents;
-                Place { class, doubled_rank: u128::from(2 * below - documents) }
+                Place { class, doubled_rank: u128::from(2 * below - documents), above: u128::from(below) }
             });
             let places: Vec<Place> = places.collect();
             (stratum, Stratum { places, documents: below })
@@ -293,6 +309,8 @@ struct Place {
     class: u64,
     /// Twice the documents below and once those of this class.
     doubled_rank: u128,
+    /// The documents up to this class.
+    above: u128,
 }
 
 impl Quantiles {
@@ -300,6 +318,32 @@ impl Quantiles {
     #[must_use]
     pub fn is_exact(&self) -> bool {
         self.dropped_bits == 0
+    }
+
+    /// What was counted of a stratum.
+    #[must_use]
+    pub fn total(&self, stratum: &str) -> u64 {
+        self.strata.get(stratum).map_or(0, |stratum| stratum.documents)
+    }
+
+    /// Names of the strata, in order.
+    pub fn strata(&self) -> impl Iterator<Item = &str> {
+        self.strata.keys().map(String::as_str)
+    }
+
+    /// The share of a stratum with lower scores, and that with scores up to this one, in [0, 1]; `None` for a score that was not
+    /// counted.
+    #[must_use]
+    pub fn range(&self, stratum: &str, score: f64) -> Option<(f64, f64)> {
+        if score.is_nan() {
+            return None;
+        }
+        let class = ordered_image(score) >> self.dropped_bits;
+        let Stratum { places, documents } = self.strata.get(stratum)?;
+        let at = places.binary_search_by_key(&class, |place| place.class).ok()?;
+        let below = at.checked_sub(1).map_or(0, |before| places[before].above);
+        let share = |count: u128| count as f64 / *documents as f64;
+        Some((share(below), share(places[at].above)))
     }
 
     /// |q − q₀| of a score within its stratum, in [0, 1]; `None` for one that was not counted.

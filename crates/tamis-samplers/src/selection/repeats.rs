@@ -10,6 +10,8 @@
 //! As published, all documents of a vigintile share the mean of f over it. Along the curve itself every document has its own
 //! f(x), and the cap is that of f(1).
 
+use serde::{Deserialize, Serialize};
+
 use super::mid_ranks::Quantile;
 
 /// Vigintiles, as published.
@@ -24,7 +26,8 @@ const HALVINGS: u32 = 50;
 const TOLERANCE: f64 = 1e-6;
 
 /// How repeats follow quality.
-#[derive(Clone, Debug, PartialEq, Default)]
+#[derive(Clone, Debug, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum RepeatShape {
     /// The curve's mean over each twentieth of the tokens.
     #[default]
@@ -176,6 +179,25 @@ impl RepeatRates {
         }
     }
 
+    /// The mean over quantiles from `low` to `high`, at which documents of one score stand.
+    #[must_use]
+    pub fn mean(&self, low: f64, high: f64) -> f64 {
+        if high - low < 1e-12 {
+            return self.at(f64::midpoint(low, high));
+        }
+        let mean = match &self.rates {
+            Rates::Curve(curve) => curve.mean(low, high),
+            Rates::Steps(steps) => {
+                let ends = steps.iter().skip(1).map(|step| step.0).chain([1.0_f64.max(high)]);
+                let inside = |(from, end): (f64, f64)| (end.min(high) - from.max(low)).max(0.0);
+                let sum: f64 =
+                    steps.iter().zip(ends).map(|((from, rate), end)| rate * inside((*from, end))).sum();
+                sum / (high - low)
+            }
+        };
+        mean.clamp(0.0, self.cap)
+    }
+
     /// From a quantile on, so often; of a curve its means over twentieths. For people.
     #[must_use]
     pub fn steps(&self) -> Vec<(f64, f64)> {
@@ -262,6 +284,8 @@ mod tests {
                 let all: Vec<f64> = (0..=1000).map(|at| rates.at(f64::from(at) / 1000.0)).collect();
                 prop_assert!(all.iter().all(|rate| (0.0..=cap).contains(rate)), "{:?}", all);
                 prop_assert!(all.is_sorted());
+                let parts: f64 = (0..37).map(|at| rates.mean(f64::from(at) / 37.0, f64::from(at + 1) / 37.0) / 37.0).sum();
+                prop_assert!((parts - ratio).abs() < 1e-4 * ratio.max(1.0), "{} {}", parts, ratio);
                 let beyond = RepeatRates::solve(&shape, from, cap, 1.001 * cap * whole);
                 prop_assert!(matches!(beyond, Err(RepeatError::BeyondCap { .. })), "{:?}", beyond);
             }

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 use arrow_array::cast::AsArray;
+use tamis_core::column;
 use tamis_io::corpus::{Columns, Corpus, IdMode, discover};
 
 use crate::{Error, Result};
@@ -34,13 +35,11 @@ struct Seen {
 pub fn recipe_for(location: &str) -> Result<String> {
     let corpus = discover(location)?;
     let names = column_names(&corpus)?;
-    let mut seen = BTreeMap::new();
+    let mut strings = BTreeMap::new();
     for name in &names {
-        if let Some(column) = look_at(&corpus, name)? {
-            seen.insert(name.clone(), column);
-        }
+        strings.extend(look_at(&corpus, name, None)?.map(|column| (name.clone(), column)));
     }
-    let text = text_column(&seen).ok_or_else(|| {
+    let text = text_column(&strings).ok_or_else(|| {
         let all = names.iter().cloned().collect::<Vec<_>>().join(", ");
         Error::state(
             format!("corpus `{location}` has no column of texts"),
@@ -48,6 +47,10 @@ pub fn recipe_for(location: &str) -> Result<String> {
         )
     })?;
     let ids = corpus.resolve_ids(&text, None)?;
+    let mut seen = BTreeMap::new();
+    for name in names.iter().filter(|name| **name != text) {
+        seen.extend(look_at(&corpus, &text, Some(name))?.map(|column| (name.clone(), column)));
+    }
     let strata: Vec<&String> = seen
         .iter()
         .filter(|(name, column)| {
@@ -172,22 +175,27 @@ fn text_column(seen: &BTreeMap<String, Seen>) -> Option<String> {
     )
 }
 
-/// The values of a column at the beginnings of the shards; `None` where they are no strings, numbers or truth values.
-fn look_at(corpus: &Corpus, name: &str) -> Result<Option<Seen>> {
+/// The values at the beginnings of the shards of a column of texts, or of another one in rows that have a text; `None` where there are
+/// none that are strings, numbers or truth values.
+fn look_at(corpus: &Corpus, text: &str, other: Option<&str>) -> Result<Option<Seen>> {
     let columns = Columns {
-        // Whether a row is a document does not matter here: any column is a text.
-        text: name.to_owned(),
+        text: text.to_owned(),
         id: IdMode::FromText,
         namespace: String::new(),
-        carry: vec![name.to_owned()],
+        carry: other.map(str::to_owned).into_iter().collect(),
         also: Vec::new(),
     };
+    if columns.check().is_err() {
+        return Ok(None);
+    }
     let mut seen = Seen::default();
     for shard in corpus.shards().iter().take(MOST_SHARDS) {
         let Some(block) = corpus.open(shard, 0)?.next_block()? else { continue };
         let Ok(decoded) = block.decode(&columns) else { return Ok(None) };
+        let name = other.unwrap_or(column::TEXT);
         let Some(values) = decoded.documents.as_arrow().column_by_name(name) else { continue };
-        for value in values.as_string::<i32>().iter().take(LOOKED_AT).flatten() {
+        let Some(values) = values.as_string_opt::<i32>() else { continue };
+        for value in values.iter().take(LOOKED_AT).flatten() {
             seen.documents += 1;
             seen.bytes += value.len() as u64;
             if seen.values.len() <= MOST_VALUES {

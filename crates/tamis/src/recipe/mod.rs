@@ -22,7 +22,9 @@ pub use apply::{ApplyReport, Stage, StageKind};
 pub use init::recipe_for;
 
 use crate::corpus_options::{CorpusOptions, Ids};
-use crate::select_options::{BandOptions, DuplicateIds, ExactDuplicates, Filter, ScoreLimits, SelectOptions};
+use crate::select_options::{
+    BandOptions, DuplicateIds, ExactDuplicates, Filter, RepeatOptions, ScoreLimits, SelectOptions,
+};
 use crate::signals::SignalOptions;
 use crate::{Error, Result};
 use table::{Source, Table};
@@ -211,6 +213,7 @@ fn selection(name: String, mut table: Table<'_>, folder: &Path) -> Result<Recipe
     targets.extend(table.whole("documents")?.map(Target::Documents));
     targets.extend(table.parsed("target-tokens", amount)?.map(Target::Tokens));
     targets.extend(table.parsed("bytes", amount)?.map(Target::Bytes));
+    let repeat = table.table("repeat")?.map(|table| table.rest_as(&RepeatOptions::default())).transpose()?;
     let out = table.string("out")?.map(|out| from_folder(folder, &out));
     let options = SelectOptions {
         by,
@@ -220,6 +223,7 @@ fn selection(name: String, mut table: Table<'_>, folder: &Path) -> Result<Recipe
         limits,
         filters,
         targets,
+        repeat,
         tokenizer: table.string("tokenizer")?,
         seed: table.whole("seed")?.unwrap_or(0),
         exact_duplicates: table

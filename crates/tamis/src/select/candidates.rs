@@ -15,6 +15,7 @@ use super::band::Band;
 use super::duplicates::Duplicates;
 use super::filters::{OpenFilter, Passed};
 use super::reason;
+use super::repeats::{Repeated, Repeats};
 use super::vetoes::Vetoes;
 use crate::Result;
 use crate::carried::Strata;
@@ -42,6 +43,8 @@ pub(super) struct Row {
     pub(super) fate: Fate,
     /// Name of its stratum, where ranks are taken within strata.
     pub(super) stratum: String,
+    /// How often it is kept, where repeats are fitted.
+    pub(super) repeated: Option<Repeated>,
 }
 
 /// Where scores and tokens come from, and who is excluded.
@@ -63,6 +66,8 @@ pub(super) struct Candidates<'a> {
     pub(super) strata: Option<&'a Strata>,
     /// The fitted ranks of the rule `band`.
     pub(super) band: Option<&'a Band>,
+    /// The fitted repeats.
+    pub(super) repeats: Option<&'a Repeats>,
 }
 
 /// Where a batch stands, and which of its rows are asked.
@@ -79,6 +84,17 @@ pub(super) fn without_value(batch: &ScoreBatch, at: usize) -> Fate {
         Some(NOT_ASKED) => Fate::Dropped(NOT_ASKED.into()),
         Some(why) => Fate::Failed(why.to_owned()),
         None => Fate::Failed("no-score".to_owned()),
+    }
+}
+
+impl Row {
+    /// Where it stands in what is cut: among all candidates, or in the draw for one more copy.
+    pub(super) fn cut_by(&self) -> Option<Priority> {
+        match (&self.fate, &self.repeated) {
+            (Fate::Candidate(priority), None) => Some(*priority),
+            (_, Some(repeated)) => repeated.more,
+            _ => None,
+        }
     }
 }
 
@@ -192,7 +208,11 @@ impl Candidates<'_> {
             };
             let tokens = tokens.get(at).copied().flatten().unwrap_or(0.0) as u64;
             let (bytes, score) = (bytes.value(at), score.unwrap_or(1.0));
-            each(Row { row, key, bytes, tokens, score, fate, stratum: stratum.into_owned() })?;
+            let repeated = match (self.repeats, &fate) {
+                (Some(repeats), Fate::Candidate(_)) => Some(repeats.of(key, score)),
+                _ => None,
+            };
+            each(Row { row, key, bytes, tokens, score, fate, stratum: stratum.into_owned(), repeated })?;
         }
         Ok(())
     }

@@ -128,6 +128,17 @@ impl Project {
             ));
         }
         self.refuse_output_inside_corpus(options.out.as_deref())?;
+        if options.repeat.is_some() {
+            if !matches!(targets[..], [Labelled { target: Target::Tokens(_), .. }]) {
+                return Err(super::repeats::needs_tokens());
+            }
+            if !options.decide_only {
+                return Err(Error::usage(
+                    "repeated documents are not written next to each other into kept shards",
+                    "decide only (--decide-only), and write them with `tamis export`, each copy in an epoch of its own",
+                ));
+            }
+        }
         if matches!(by, By::Random) {
             if !options.limits.are_open() {
                 return Err(Error::usage(

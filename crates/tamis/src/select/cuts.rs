@@ -54,7 +54,7 @@ pub(super) fn find(
         let lists = pool::map(shards.iter().collect(), threads, |shard: &ShardRecord| {
             let mut list = Held::new();
             candidates.for_each(shard, |row| {
-                if let Fate::Candidate(priority) = row.fate {
+                if let Some(priority) = row.cut_by() {
                     list.push((priority, row.tokens, row.bytes, row.score));
                 }
                 Ok(())
@@ -74,7 +74,7 @@ pub(super) fn find(
                 Ok(())
             }
             None => candidates.for_each(&shards[at], |row| {
-                if let Fate::Candidate(priority) = row.fate {
+                if let Some(priority) = row.cut_by() {
                     each(priority, row.tokens, row.bytes, row.score);
                 }
                 Ok(())

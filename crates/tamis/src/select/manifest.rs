@@ -22,6 +22,8 @@ pub(super) struct Sums {
     pub tokens: u64,
     /// Their bytes of text.
     pub bytes: u64,
+    /// Copies of them.
+    pub copies: u64,
 }
 
 impl Sums {
@@ -29,6 +31,7 @@ impl Sums {
         self.documents += other.documents;
         self.tokens += other.tokens;
         self.bytes += other.bytes;
+        self.copies += other.copies;
     }
 }
 
@@ -72,6 +75,9 @@ pub struct TargetRecord {
     pub asked: f64,
     /// Documents kept.
     pub documents: u64,
+    /// Copies of them, where documents are repeated; tokens and bytes are of all copies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copies: Option<u64>,
     /// Their tokens; null where no tokenizer was named.
     pub tokens: Option<u64>,
     /// Their bytes of text.
@@ -176,6 +182,7 @@ impl Project {
                         Target::Documents(n) | Target::Tokens(n) | Target::Bytes(n) => n as f64,
                     },
                     documents: sums.documents,
+                    copies: options.repeat.as_ref().map(|_| sums.copies),
                     tokens: tokens.map(|_| sums.tokens),
                     bytes: sums.bytes,
                     over: 0,

@@ -15,6 +15,7 @@ mod groups;
 mod manifest;
 mod reason;
 mod repeated;
+mod repeats;
 mod survey;
 mod veto_matches;
 mod vetoes;
@@ -36,7 +37,7 @@ use crate::groups::Keep;
 use crate::prefetch::Prefetch;
 use crate::project::Project;
 use crate::scoring::ScoreOptions;
-use crate::select_options::{BandOptions, ExactDuplicates, SelectOptions};
+use crate::select_options::{BandOptions, ExactDuplicates, RepeatOptions, SelectOptions};
 use crate::{Error, Result};
 use candidates::{Candidates, Fate};
 use duplicates::Duplicates;
@@ -197,6 +198,7 @@ impl Project {
             filters: &filters,
             strata: strata.as_ref(),
             band: None,
+            repeats: None,
         };
         let band = match rule {
             Rule::Band => {
@@ -205,7 +207,20 @@ impl Project {
             _ => None,
         };
         candidates.band = band.as_ref();
-        let plain: Vec<Target> = targets.iter().map(|target| target.target).collect();
+        let mut plain: Vec<Target> = targets.iter().map(|target| target.target).collect();
+        let fitted = match &options.repeat {
+            Some(repeat) => {
+                let how = (repeat, options.seed, plain[0]);
+                Some(repeats::fit(&candidates, &version.shards, how, self.threads)?)
+            }
+            None => None,
+        };
+        candidates.repeats = fitted.as_ref();
+        if let (Some(fitted), [Target::Tokens(budget)]) = (&fitted, &mut plain[..]) {
+            let certain = repeats::certain_tokens(&candidates, &version.shards, self.threads)?;
+            *budget = budget.saturating_sub(certain);
+            self.observer.note(&describe_repeats(fitted));
+        }
         let cuts = cuts::find(&candidates, &version.shards, rule, &plain, self.threads)?;
         self.observer.end();
         let out = if options.decide_only { None } else { Some(self.out(&directory, options)?) };
@@ -273,6 +288,13 @@ impl Project {
     }
 }
 
+/// How often each twentieth of the tokens is kept.
+fn describe_repeats(fitted: &repeats::Repeats) -> String {
+    let steps: Vec<String> =
+        fitted.steps().iter().map(|(from, rate)| format!("{:.0}% {rate:.2}", 100.0 * from)).collect();
+    format!("repeats of {} tokens by quality, from … on so often: {}", fitted.available, steps.join(", "))
+}
+
 /// Everything that decides a selection but the generations of its signals. Signal, tokens and rule may not be known yet: see
 /// [`check`].
 fn selection_plan(
@@ -307,6 +329,9 @@ fn selection_plan(
         if let Some(limit) = limit {
             plan = plan.with(field, limit);
         }
+    }
+    if let Some(RepeatOptions { from, cap, shape }) = &options.repeat {
+        plan = plan.with("repeat", format!("from {from}, at most {cap}, {shape:?}"));
     }
     if let Some(tokens) = tokens {
         plan = plan.with("tokens", tokens.full_name());

@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use arrow_array::builder::{FixedSizeBinaryBuilder, Float64Builder, StringBuilder, UInt64Builder};
+use arrow_array::builder::{
+    FixedSizeBinaryBuilder, Float64Builder, StringBuilder, UInt32Builder, UInt64Builder,
+};
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use serde::{Deserialize, Serialize};
@@ -27,6 +29,8 @@ use crate::{Error, Result};
 
 const ROWS_A_BATCH: usize = 16_384;
 const NOT_KEPT: u8 = u8::MAX;
+/// Column of decisions: how often a document is kept.
+const REPEATS: &str = "repeats";
 
 /// Says that a shard's kept documents were written completely.
 #[derive(Debug, Serialize, Deserialize)]
@@ -192,11 +196,18 @@ impl Project {
         })?;
         let mut keeps = vec![NOT_KEPT; rows];
         let mut highest = f64::NEG_INFINITY;
-        let mut batch = DecisionBatch::new(targets);
+        let mut batch = DecisionBatch::new(targets, candidates.repeats.is_some());
         let mut writer = directory.decisions_writer(&shard.path, &batch.schema)?;
         candidates.for_each(shard, |row| {
             tally.documents += 1;
-            let keeps_at = smallest(cuts, &row.fate);
+            let (keeps_at, copies) = match row.repeated {
+                None => (smallest(cuts, &row.fate), 1),
+                Some(repeated) => {
+                    let more = repeated.more.is_some_and(|priority| cuts[0].keeps(&priority));
+                    let copies = repeated.whole + u32::from(more);
+                    ((copies > 0).then_some(0), copies)
+                }
+            };
             let (why, priority) = match (&row.fate, keeps_at) {
                 (Fate::Candidate(priority), Some(_)) => (reason::KEPT, Some(priority.value())),
                 (Fate::Candidate(priority), None) => (reason::BEYOND_THRESHOLD, Some(priority.value())),
@@ -210,8 +221,9 @@ impl Project {
                     keeps[row.row as usize] = at as u8;
                     highest = priority.map_or(highest, |priority| highest.max(priority));
                     for kept in &mut tally.kept[at..] {
-                        let (documents, tokens, bytes) = (1, row.tokens, row.bytes);
-                        kept.add(super::manifest::Sums { documents, tokens, bytes });
+                        let copies = u64::from(copies);
+                        let (tokens, bytes) = (copies * row.tokens, copies * row.bytes);
+                        kept.add(super::manifest::Sums { documents: 1, tokens, bytes, copies });
                     }
                 }
             }
@@ -219,7 +231,8 @@ impl Project {
             let probabilities = cuts
                 .iter()
                 .map(|cut| candidate.then(|| cut.inclusion_probability(rule, row.score)).flatten());
-            batch.push(row.row, &row.key.to_bytes(), keeps_at, why, priority, probabilities);
+            let copies = keeps_at.map_or(0, |_| copies);
+            batch.push(row.row, &row.key.to_bytes(), keeps_at, why, priority, probabilities, copies);
             if batch.rows == ROWS_A_BATCH {
                 batch.flush(&mut writer)?;
             }
@@ -527,11 +540,13 @@ struct DecisionBatch {
     reason: StringBuilder,
     priority: Float64Builder,
     probabilities: Vec<Float64Builder>,
+    /// Where documents are repeated.
+    repeats: Option<UInt32Builder>,
     asked: Vec<f64>,
 }
 
 impl DecisionBatch {
-    fn new(targets: &[Labelled]) -> Self {
+    fn new(targets: &[Labelled], repeats: bool) -> Self {
         let mut fields = vec![
             Field::new(column::ROW, DataType::UInt64, false),
             Field::new(column::DOC_KEY, DataType::FixedSizeBinary(16), false),
@@ -542,6 +557,9 @@ impl DecisionBatch {
         for target in targets {
             let name = format!("inclusion_probability_{}", target.label);
             fields.push(Field::new(name, DataType::Float64, true));
+        }
+        if repeats {
+            fields.push(Field::new(REPEATS, DataType::UInt32, false));
         }
         let asked = targets
             .iter()
@@ -561,6 +579,7 @@ impl DecisionBatch {
             reason: StringBuilder::new(),
             priority: Float64Builder::new(),
             probabilities: targets.iter().map(|_| Float64Builder::new()).collect(),
+            repeats: repeats.then(UInt32Builder::new),
             asked,
         }
     }
@@ -573,7 +592,11 @@ impl DecisionBatch {
         reason: &str,
         priority: Option<f64>,
         probabilities: impl Iterator<Item = Option<f64>>,
+        copies: u32,
     ) {
+        if let Some(repeats) = &mut self.repeats {
+            repeats.append_value(copies);
+        }
         self.rows += 1;
         self.row.append_value(row);
         self.doc_key.append_value(key).expect("a key has 16 bytes");
@@ -598,6 +621,7 @@ impl DecisionBatch {
             Arc::new(self.priority.finish()),
         ];
         columns.extend(self.probabilities.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+        columns.extend(self.repeats.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
         let batch =
             RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(tamis_core::Error::from)?;
         Ok(writer.write(&batch)?)
