@@ -85,6 +85,8 @@ const COMMON: &[(&str, For)] = &[
     ("rate", All),
     ("documents", All),
     ("tokens", All),
+    ("quota_by", All),
+    ("quota", All),
     ("repeat", All),
     ("repeat_from", All),
     ("bytes", All),

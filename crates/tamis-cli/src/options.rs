@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use tamis::options::{
-    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Filter, Ids, RepeatOptions, ScoreLimits,
-    SelectOptions, SignalOptions, TrainNgramOptions,
+    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Filter, Ids, QuotaOptions, RepeatOptions,
+    ScoreLimits, SelectOptions, ShareBounds, SignalOptions, TrainNgramOptions,
 };
 use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, ScoreOptions, Target, Worker};
 
@@ -128,6 +128,41 @@ pub(crate) fn targets(args: &Select) -> Result<Vec<Target>> {
     Ok(targets)
 }
 
+/// Shares of strata.
+fn quotas(args: &Select) -> Result<Option<QuotaOptions>> {
+    if args.quota_by.is_empty() && args.quota.is_empty() {
+        return Ok(None);
+    }
+    if args.quota_by.is_empty() || args.quota.is_empty() {
+        return Err(Error::usage(
+            "--quota-by says whose shares, and --quota which: one of them is missing",
+            "write --quota-by source --quota 'web=..40%'",
+        ));
+    }
+    let mut quotas = QuotaOptions { by: args.quota_by.clone(), ..QuotaOptions::default() };
+    for text in &args.quota {
+        let wrong = |why: &str| {
+            Error::usage(
+                format!("`--quota {text}`: {why}"),
+                "write --quota 'web=10%..40%', --quota 'web=..40%' or --quota '*=..5%'",
+            )
+        };
+        let (name, share) = text.rsplit_once('=').ok_or_else(|| wrong("nothing says which share"))?;
+        let (least, most) = share.split_once("..").ok_or_else(|| wrong("a share has two ends"))?;
+        let rate = |text: &str| match text.trim() {
+            "" => Ok(None),
+            text => Rate::parse(text).map(Some).map_err(|error| wrong(&error.to_string())),
+        };
+        let bounds = ShareBounds { at_least: rate(least)?, at_most: rate(most)? };
+        if name == "*" {
+            quotas.others = bounds;
+        } else if quotas.shares.insert(name.to_owned(), bounds).is_some() {
+            return Err(wrong("it is given twice"));
+        }
+    }
+    Ok(Some(quotas))
+}
+
 /// Repeats of the best.
 fn repeat(args: &Select) -> Result<Option<RepeatOptions>> {
     let Some(cap) = args.repeat else {
@@ -182,6 +217,7 @@ pub(crate) fn select(args: &Select, given: &Given) -> Result<SelectOptions> {
         limits: ScoreLimits { at_least: args.at_least, at_most: args.at_most },
         filters: args.filter.iter().map(|text| Filter::parse(text)).collect::<Result<_>>()?,
         targets: targets(args)?,
+        quotas: quotas(args)?,
         repeat: repeat(args)?,
         tokenizer: args.tokenizer.clone(),
         seed: args.seed,

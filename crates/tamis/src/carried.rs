@@ -13,17 +13,18 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
+use arrow_array::types::UInt32Type;
 use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
 use tamis_core::{Fingerprint, Input, Parallelism, Signal, SignalInfo, column};
 use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir, SignalRecord};
-use tamis_io::sidecar::{SidecarColumns, SidecarReader};
+use tamis_io::sidecar::{SidecarColumns, SidecarReader, zip_aligned};
 use tamis_samplers::MOST_STRATA;
 
 use crate::map::{CARRIES, Worker};
 use crate::project::Project;
 use crate::select_options::BandOptions;
-use crate::signals::stored_as;
+use crate::signals::{SignalOptions, short_name, split_score, stored_as};
 use crate::{Error, Result};
 
 /// The one column of such a sidecar: a name from the corpus could be one that every sidecar has.
@@ -80,8 +81,8 @@ pub(crate) fn carries(record: &SignalRecord) -> Option<&str> {
 #[derive(Clone, Debug)]
 pub(crate) struct Carried {
     name: String,
-    /// `None`: the inventory.
-    sidecar: Option<SignalDir>,
+    /// A signal and its column; `None`: the inventory.
+    sidecar: Option<(SignalDir, String)>,
 }
 
 impl Carried {
@@ -124,34 +125,86 @@ impl Carried {
 
     /// The sidecar that is to be read beside the inventory, where the column is not in that.
     pub(crate) fn beside_inventory(&self, shard: &ShardRecord) -> Result<Option<SidecarReader>> {
-        let columns = [column::ROW, column::DOC_KEY, VALUE];
-        let open = |sidecar: &SignalDir| sidecar.read(shard, SidecarColumns::Named(&columns));
+        let open = |(sidecar, value): &(SignalDir, String)| {
+            sidecar.read(shard, SidecarColumns::Named(&[column::ROW, column::DOC_KEY, value]))
+        };
         Ok(self.sidecar.as_ref().map(open).transpose()?)
     }
 
     /// The values in rows of [`Self::beside_inventory`], or of the inventory where there is none.
-    pub(crate) fn values<'b>(&self, rows: &'b RecordBatch) -> Result<&'b StringArray> {
-        let name = self.in_inventory().unwrap_or(VALUE);
-        let values = rows.column_by_name(name).and_then(|array| array.as_string_opt::<i32>());
-        Ok(values.ok_or_else(|| tamis_core::Error::MissingColumn { column: self.name.clone() })?)
+    pub(crate) fn values(&self, rows: &RecordBatch) -> Result<StringArray> {
+        let name = self.sidecar.as_ref().map_or(self.name.as_str(), |(_, column)| column);
+        let missing = || tamis_core::Error::MissingColumn { column: self.name.clone() };
+        let values = rows.column_by_name(name).ok_or_else(missing)?;
+        Ok(as_strings(values).ok_or_else(missing)?)
     }
 }
 
-/// The strata of a selection: the values of a carried column, and one of the documents without a value.
+/// Values that name strata: strings, and whole numbers as such.
+fn as_strings(values: &ArrayRef) -> Option<StringArray> {
+    if let Some(strings) = values.as_string_opt::<i32>() {
+        return Some(strings.clone());
+    }
+    let numbers = values.as_primitive_opt::<UInt32Type>()?;
+    Some(numbers.iter().map(|number| number.map(|number| number.to_string())).collect())
+}
+
+/// Between the values of several columns in the name of a stratum.
+const GRID: &str = " / ";
+
+/// The strata of a selection: the values of a column, and one of the documents without a value; of several columns every
+/// combination.
 #[derive(Clone, Debug)]
 pub(crate) struct Strata {
-    pub(crate) column: Carried,
+    columns: Vec<Carried>,
     /// Whether there are both documents without a value and documents whose value is the empty text.
     pub(crate) null_beside_empty: bool,
+    /// All of them, in order.
+    pub(crate) names: BTreeSet<String>,
 }
 
 impl Strata {
-    /// A name that no other stratum has.
-    pub(crate) fn name_of<'v>(&self, value: Option<&'v str>) -> Cow<'v, str> {
-        match value {
-            None => Cow::Borrowed(""),
-            Some(value) if self.null_beside_empty => Cow::Owned(format!("={value}")),
-            Some(value) => Cow::Borrowed(value),
+    /// Columns that are to be read with the inventory.
+    pub(crate) fn in_inventory(&self) -> impl Iterator<Item = &str> {
+        self.columns.iter().filter_map(Carried::in_inventory)
+    }
+
+    /// Sidecars that are to be read beside the inventory, in this order.
+    pub(crate) fn beside_inventory(&self, shard: &ShardRecord) -> Result<Vec<SidecarReader>> {
+        let readers = self.columns.iter().filter_map(|column| column.beside_inventory(shard).transpose());
+        readers.collect()
+    }
+
+    /// What names the stratum of every row, by the inventory and the sidecars of [`Strata::beside_inventory`].
+    pub(crate) fn of<'b>(
+        &self,
+        inventory: &'b RecordBatch,
+        sidecars: &mut impl Iterator<Item = &'b RecordBatch>,
+    ) -> Result<Vec<StringArray>> {
+        let mut values = Vec::with_capacity(self.columns.len());
+        for column in &self.columns {
+            let rows = match column.in_inventory() {
+                Some(_) => inventory,
+                None => sidecars.next().expect("opened before"),
+            };
+            values.push(column.values(rows)?);
+        }
+        Ok(values)
+    }
+
+    /// The name of a row's stratum, which no other stratum has.
+    pub(crate) fn name_at<'v>(&self, values: &'v [StringArray], at: usize) -> Cow<'v, str> {
+        let name = |values: &'v StringArray| values.is_valid(at).then(|| values.value(at));
+        match values {
+            [only] => match name(only) {
+                None => Cow::Borrowed(""),
+                Some(value) if self.null_beside_empty => Cow::Owned(format!("={value}")),
+                Some(value) => Cow::Borrowed(value),
+            },
+            several => {
+                let names: Vec<&str> = several.iter().map(|one| name(one).unwrap_or_default()).collect();
+                Cow::Owned(names.join(GRID))
+            }
         }
     }
 }
@@ -215,7 +268,7 @@ impl Project {
                 continue;
             };
             if self.is_complete(version, &signal)? {
-                found.push(Carried { name: name.to_owned(), sidecar: Some(signal) });
+                found.push(Carried { name: name.to_owned(), sidecar: Some((signal, VALUE.to_owned())) });
             }
         }
         Ok(found)
@@ -245,43 +298,117 @@ impl Project {
         })
     }
 
-    /// The column of the strata, which is made where the run does not carry it yet.
+    /// The strata of a band, whose column is made where the run does not carry it yet.
     ///
     /// # Errors
-    /// A column that the corpus has not, that is null in every document, or that has more values than there may be strata.
+    /// As [`Project::strata`].
     pub(crate) fn stratum(&self, version: &CorpusVersion, band: &BandOptions) -> Result<Option<Strata>> {
         let Some(name) = &band.stratum else { return Ok(None) };
         let carried = self.carried_now(version, name)?;
-        let (mut values, mut nulls): (BTreeSet<String>, u64) = (BTreeSet::new(), 0);
+        self.strata(version, vec![carried], "`--stratum` names").map(Some)
+    }
+
+    /// The strata by some columns; `who` names them.
+    ///
+    /// # Errors
+    /// Columns that are null in every document, or have more values than there may be strata.
+    pub(crate) fn strata(&self, version: &CorpusVersion, columns: Vec<Carried>, who: &str) -> Result<Strata> {
+        let name = columns.iter().map(Carried::name).collect::<Vec<_>>().join("`, `");
+        let mut strata = Strata { columns, null_beside_empty: false, names: BTreeSet::new() };
+        let (mut nulls, mut others) = (0_u64, 0_u64);
         for shard in &version.shards {
-            for batch in carried.read(self, shard)? {
+            let columns: Vec<&str> =
+                [column::ROW, column::DOC_KEY].into_iter().chain(strata.in_inventory()).collect();
+            let inventory = self.run.read_inventory(&shard.path, SidecarColumns::Named(&columns))?;
+            let sidecars = strata.beside_inventory(shard)?;
+            for batch in zip_aligned(&shard.path, inventory, sidecars)? {
                 let batch = batch?;
-                for value in carried.values(&batch)? {
-                    match value {
-                        None => nulls += 1,
-                        Some(value) if values.contains(value) => {}
-                        Some(value) => drop(values.insert(value.to_owned())),
+                let values = strata.of(&batch.inventory, &mut batch.sidecars.iter())?;
+                for at in 0..batch.inventory.num_rows() {
+                    let is_null = values.iter().all(|values| values.is_null(at));
+                    nulls += u64::from(is_null);
+                    others += u64::from(!is_null);
+                    let own = strata.name_at(&values, at);
+                    if !is_null && !strata.names.contains(&*own) {
+                        let own = own.into_owned();
+                        strata.names.insert(own);
                     }
-                    if values.len() + usize::from(nulls > 0) > MOST_STRATA {
+                    if strata.names.len() + usize::from(nulls > 0) > MOST_STRATA {
                         return Err(Error::usage(
                             format!(
-                                "the column `{name}`, which `--stratum` names, has more than {MOST_STRATA} values (no value counts as one): those are ids \
-                                 and no strata"
+                                "the column `{name}`, which {who}, has more than {MOST_STRATA} values (no value counts as one): \
+                                 those are ids and no strata"
                             ),
-                            "name a column with fewer values, which is carried then, or leave --stratum out",
+                            "name a column with fewer values, which is carried then, or leave it out",
                         ));
                     }
                 }
             }
         }
-        if version.documents() > 0 && values.is_empty() {
+        if version.documents() > 0 && others == 0 {
             return Err(Error::usage(
-                format!("no document has a value in the column `{name}`, which `--stratum` names"),
-                "name another column, which is carried then, or leave --stratum out",
+                format!("no document has a value in the column `{name}`, which {who}"),
+                "name another column, which is carried then, or leave it out",
             ));
         }
-        let null_beside_empty = nulls > 0 && values.contains("");
-        Ok(Some(Strata { column: carried, null_beside_empty }))
+        strata.null_beside_empty = strata.columns.len() == 1 && nulls > 0 && strata.names.contains("");
+        if strata.null_beside_empty {
+            strata.names = strata.names.into_iter().map(|name| format!("={name}")).collect();
+        }
+        if nulls > 0 && strata.columns.len() == 1 {
+            strata.names.insert(String::new());
+        }
+        Ok(strata)
+    }
+
+    /// What the values of a name stand for: a carried column, else the column of a stored signal, else a column of the corpus
+    /// that is carried from now on.
+    ///
+    /// # Errors
+    /// A name that nothing has.
+    pub(crate) fn stratum_column(&self, version: &CorpusVersion, name: &str) -> Result<Carried> {
+        if let Some(carried) = self.carried(version, name)? {
+            return Ok(carried);
+        }
+        let (signal, value) = split_score(name);
+        let is_signal = signal.contains('@') || SignalOptions::named(signal).is_ok();
+        if is_signal && let Ok(directory) = self.run.resolve(&short_name(signal)) {
+            self.refuse_incomplete(version, &directory)?;
+            let record = directory.record();
+            let names_strata = |kind: &str| kind == "utf8" || kind == "u32";
+            let first = || {
+                record.schema.iter().find(|one| names_strata(&one.data_type) && one.name != column::FAILED)
+            };
+            let value = match value {
+                Some(value) => {
+                    record.schema.iter().find(|one| one.name == value && names_strata(&one.data_type))
+                }
+                None => first(),
+            };
+            let value = value.map(|one| one.name.clone()).ok_or_else(|| {
+                Error::usage(
+                    format!("`{name}` names no column of words or whole numbers"),
+                    format!(
+                        "`{}` has {}",
+                        record.full_name,
+                        record.value_columns().collect::<Vec<_>>().join(", ")
+                    ),
+                )
+            })?;
+            return Ok(Carried { name: name.to_owned(), sidecar: Some((directory.pinned(version)?, value)) });
+        }
+        self.carried_now(version, name)
+    }
+
+    fn refuse_incomplete(&self, version: &CorpusVersion, signal: &SignalDir) -> Result<()> {
+        if self.is_complete(version, signal)? {
+            return Ok(());
+        }
+        let name = &signal.record().name;
+        Err(Error::state(
+            format!("`{}` does not say of every document which stratum it is in", signal.full_name()),
+            format!("finish it with `tamis score {name}`"),
+        ))
     }
 
     /// Columns that were asked for or carried before, and would have to be read from the corpus; those that a run begins with

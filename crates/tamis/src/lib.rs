@@ -147,7 +147,8 @@ pub mod options {
     pub use crate::corpus_options::{CorpusOptions, Ids};
     pub use crate::model_options::{Device, Dtype, Engine, ServerOptions};
     pub use crate::select_options::{
-        BandOptions, DuplicateIds, ExactDuplicates, Filter, RepeatOptions, ScoreLimits, SelectOptions,
+        BandOptions, DuplicateIds, ExactDuplicates, Filter, QuotaOptions, RepeatOptions, ScoreLimits,
+        SelectOptions, ShareBounds,
     };
     pub use crate::signals::*;
     pub use crate::train_ngram::TrainNgramOptions;
@@ -176,7 +177,7 @@ pub use recipe::{
 pub use sample::{SampleOptions, SampleReport};
 pub use samplers::{PaperSampler, paper_samplers};
 pub use scoring::{ScoreOptions, ScoreReport};
-pub use select::{Counts, Manifest, SelectReport, TargetRecord, VetoRecord};
+pub use select::{Counts, Manifest, SelectReport, StratumShare, TargetRecord, VetoRecord};
 pub use signals::checkpoints;
 pub use tamis_core::{
     Direction, Fingerprint, Input, InputSignal, Parallelism, Ranking, Rule, Signal, SignalInfo,

@@ -1,10 +1,11 @@
 //! How to select: plain data that the command line, recipes and programs fill in.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use tamis_core::Rule;
-use tamis_samplers::{Quantile, RepeatShape, Target};
+use tamis_samplers::{Quantile, Rate, RepeatShape, Target};
 
 use crate::signals::SignalOptions;
 use crate::{Error, Result};
@@ -89,6 +90,49 @@ impl ScoreLimits {
     }
 }
 
+/// Bounds of a stratum's share of the budget.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct ShareBounds {
+    /// The least; `None`: nothing.
+    pub at_least: Option<Rate>,
+    /// The most; `None`: all.
+    pub at_most: Option<Rate>,
+}
+
+/// Shares of strata: see `docs/selection.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct QuotaOptions {
+    /// Columns whose values are the strata, carried ones or SIGNAL.COLUMN; several make a grid.
+    pub by: Vec<String>,
+    /// Bounds by name of the stratum, which of a grid is `A / B`.
+    pub shares: BTreeMap<String, ShareBounds>,
+    /// Bounds of each of the other strata.
+    pub others: ShareBounds,
+}
+
+impl QuotaOptions {
+    /// The bounds of a stratum.
+    #[must_use]
+    pub fn of(&self, stratum: &str) -> ShareBounds {
+        self.shares.get(stratum).copied().unwrap_or(self.others)
+    }
+
+    /// As a plan has them.
+    pub(crate) fn text(&self) -> String {
+        let bounds = |name: &str, bounds: &ShareBounds| {
+            let rate = |rate: Option<Rate>, none: &str| {
+                rate.map_or_else(|| none.to_owned(), |rate| rate.to_string())
+            };
+            format!("{name:?} {} to {}", rate(bounds.at_least, "0%"), rate(bounds.at_most, "100%"))
+        };
+        let shares = self.shares.iter().map(|(name, share)| bounds(name, share));
+        let all: Vec<String> = shares.chain([bounds("others", &self.others)]).collect();
+        format!("by {:?}: {}", self.by, all.join(", "))
+    }
+}
+
 /// How often documents are repeated, where a budget of tokens is to be filled with the best: see `docs/selection.md`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -170,6 +214,8 @@ pub struct SelectOptions {
     pub filters: Vec<Filter>,
     /// One or more rates, or exactly one other budget. None: all within the limits, where there are any.
     pub targets: Vec<Target>,
+    /// Shares that strata have of every target; `None`: what one threshold gives them.
+    pub quotas: Option<QuotaOptions>,
     /// A budget of tokens is filled with repeats of the best; `None`: every document is kept once at most.
     pub repeat: Option<RepeatOptions>,
     /// Model source whose tokenizer counts tokens.
@@ -204,6 +250,7 @@ impl Default for SelectOptions {
             limits: ScoreLimits::default(),
             filters: Vec::new(),
             targets: Vec::new(),
+            quotas: None,
             repeat: None,
             tokenizer: None,
             seed: 0,

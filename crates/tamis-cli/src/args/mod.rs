@@ -322,6 +322,12 @@ pub(crate) struct Select {
     /// Tokens to keep, counted by --tokenizer.
     #[arg(long, value_name = "N", help_heading = "Selection")]
     pub tokens: Option<u64>,
+    /// Columns whose values have quotas, carried ones or SIGNAL.COLUMN; several make a grid of strata `A / B`.
+    #[arg(long, value_name = "COLUMNS", value_delimiter = ',', help_heading = "Selection")]
+    pub quota_by: Vec<String>,
+    /// Share of a stratum: 'web=10%..40%', 'web=..40%' or 'web=10%..'; `*` stands for each of the others. May be given several times.
+    #[arg(long, value_name = "STRATUM=SHARE", help_heading = "Selection")]
+    pub quota: Vec<String>,
     /// Fill --tokens with repeats of the best, none more often than this: 100 B tokens of a corpus of 60 B.
     #[arg(long, value_name = "CAP", help_heading = "Selection")]
     pub repeat: Option<f64>,

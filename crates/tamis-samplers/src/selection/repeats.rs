@@ -305,6 +305,28 @@ mod tests {
         }
     }
 
+    /// The published solver's problem by quadrature: see `tests/fixtures/repeats/make_repeats.py`.
+    #[test]
+    fn vigintiles_are_those_of_the_published_curve() {
+        for line in include_str!("../../tests/fixtures/repeats/expected.tsv").lines() {
+            let all: Vec<f64> = line.split('\t').map(|value| value.parse().unwrap()).collect();
+            let [from, cap, ratio, power, lambda, scale] = all[..6] else { panic!("{line}") };
+            let rates =
+                RepeatRates::solve(&RepeatShape::Vigintiles, quantile(100.0 * from), cap, ratio).unwrap();
+            for (at, (found, expected)) in rates.steps().iter().zip(&all[6..]).enumerate() {
+                assert!((found.1 - expected).abs() < 1e-5, "{line}: bucket {at} has {}", found.1);
+            }
+            let curve = Curve::solve(from, cap, ratio, 0.05).unwrap();
+            let found = [curve.power, curve.lambda, curve.scale];
+            for (found, expected) in found.iter().zip([power, lambda, scale]) {
+                assert!(
+                    (found - expected).abs() < 1e-4 * expected.max(1.0),
+                    "{line}: {found} for {expected}"
+                );
+            }
+        }
+    }
+
     #[test]
     fn what_cannot_be_is_refused() {
         let table = |steps| RepeatShape::Table(steps);

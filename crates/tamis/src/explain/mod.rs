@@ -18,6 +18,7 @@ pub use show::{Order, ShowReport, ShownDocument};
 pub use why::{Decision, SignalValues, WhyReport};
 
 use crate::project::Project;
+pub use crate::signals::split_score;
 use crate::{Error, Result, pool};
 
 /// Scores of one signal over the whole corpus.
@@ -86,15 +87,6 @@ impl Identity {
         serde_json::json!({
             "id": self.id, "doc_key": self.key.to_string(), "shard": self.shard, "line": self.row + 1,
         })
-    }
-}
-
-/// Splits `ask-llm.p_yes` into signal and column. Names of corpus columns may hold dots and are not split.
-#[must_use]
-pub fn split_score(by: &str) -> (&str, Option<&str>) {
-    match by.split_once('.') {
-        Some((name, column)) if !by.starts_with("column:") => (name, Some(column)),
-        _ => (by, None),
     }
 }
 

@@ -102,6 +102,9 @@ impl Names {
             filter.name.get_or_insert_with(|| filter.by.clone());
             filter.by = self.score(&filter.by);
         }
+        for by in options.quotas.iter_mut().flat_map(|quotas| &mut quotas.by) {
+            *by = self.score(by);
+        }
         options.stem = Some(selection.name.clone());
         Ok(options)
     }

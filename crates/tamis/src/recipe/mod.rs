@@ -12,6 +12,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -23,7 +24,8 @@ pub use init::recipe_for;
 
 use crate::corpus_options::{CorpusOptions, Ids};
 use crate::select_options::{
-    BandOptions, DuplicateIds, ExactDuplicates, Filter, RepeatOptions, ScoreLimits, SelectOptions,
+    BandOptions, DuplicateIds, ExactDuplicates, Filter, QuotaOptions, RepeatOptions, ScoreLimits,
+    SelectOptions, ShareBounds,
 };
 use crate::signals::SignalOptions;
 use crate::{Error, Result};
@@ -213,6 +215,7 @@ fn selection(name: String, mut table: Table<'_>, folder: &Path) -> Result<Recipe
     targets.extend(table.whole("documents")?.map(Target::Documents));
     targets.extend(table.parsed("target-tokens", amount)?.map(Target::Tokens));
     targets.extend(table.parsed("bytes", amount)?.map(Target::Bytes));
+    let quotas = table.table("quotas")?.map(quotas).transpose()?;
     let repeat = table.table("repeat")?.map(|table| table.rest_as(&RepeatOptions::default())).transpose()?;
     let out = table.string("out")?.map(|out| from_folder(folder, &out));
     let options = SelectOptions {
@@ -223,6 +226,7 @@ fn selection(name: String, mut table: Table<'_>, folder: &Path) -> Result<Recipe
         limits,
         filters,
         targets,
+        quotas,
         repeat,
         tokenizer: table.string("tokenizer")?,
         seed: table.whole("seed")?.unwrap_or(0),
@@ -245,6 +249,29 @@ fn selection(name: String, mut table: Table<'_>, folder: &Path) -> Result<Recipe
     };
     table.finish()?;
     Ok(RecipeSelection { name, options })
+}
+
+/// `by`, `[….shares.NAME]` tables and `others`.
+fn quotas(mut table: Table<'_>) -> Result<QuotaOptions> {
+    let by = table.strings("by")?;
+    let mut shares = BTreeMap::new();
+    for (name, bounds) in table.tables("shares")? {
+        shares.insert(name, share_bounds(bounds)?);
+    }
+    let others = table.table("others")?.map(share_bounds).transpose()?.unwrap_or_default();
+    table.finish()?;
+    Ok(QuotaOptions { by, shares, others })
+}
+
+fn share_bounds(mut table: Table<'_>) -> Result<ShareBounds> {
+    let rate = |value: &Value| {
+        let text = value.as_str().ok_or("a share such as \"10%\"")?;
+        Rate::parse(text).map_err(|error| format!("a share such as \"10%\": {error}"))
+    };
+    let bounds =
+        ShareBounds { at_least: table.parsed("at-least", rate)?, at_most: table.parsed("at-most", rate)? };
+    table.finish()?;
+    Ok(bounds)
 }
 
 /// An amount with K, M, G, B or T, powers of a thousand: `100B` tokens, `5GB`.

@@ -15,7 +15,9 @@ impl RecipeSelection {
     /// The names of signals that it is by, or filters by.
     pub(super) fn reads(&self) -> impl Iterator<Item = &str> {
         let by = std::iter::once(self.options.by.as_str());
-        by.chain(self.options.filters.iter().map(|filter| filter.by.as_str())).map(|by| split_score(by).0)
+        let filters = self.options.filters.iter().map(|filter| filter.by.as_str());
+        let strata = self.options.quotas.iter().flat_map(|quotas| quotas.by.iter().map(String::as_str));
+        by.chain(filters).chain(strata).map(|by| split_score(by).0)
     }
 }
 

@@ -112,7 +112,7 @@ impl Candidates<'_> {
         if self.vetoes.need_ids() {
             columns.push(column::ID);
         }
-        columns.extend(self.strata.and_then(|strata| strata.column.in_inventory()));
+        columns.extend(self.strata.iter().flat_map(|strata| strata.in_inventory()));
         let inventory = self.run.read_inventory(&shard.path, SidecarColumns::Named(&columns))?;
         let mut sidecars = Vec::new();
         if let Some((signal, name)) = self.score {
@@ -127,7 +127,7 @@ impl Candidates<'_> {
             sidecars.push(filter.read(shard)?);
         }
         if let Some(strata) = self.strata {
-            sidecars.extend(strata.column.beside_inventory(shard)?);
+            sidecars.extend(strata.beside_inventory(shard)?);
         }
         let mut inside = self.gate.map(|gate| gate.of_shard(shard)).transpose()?;
         let at = self.duplicates.shard(&shard.path);
@@ -173,16 +173,15 @@ impl Candidates<'_> {
             .map(|filter| filter.of(sidecars.next().expect("opened above")))
             .collect::<Result<_>>()?;
         let strata = match self.strata {
-            Some(strata) => Some((strata, strata.column.values(sidecars.next().unwrap_or(inventory))?)),
+            Some(strata) => Some((strata, strata.of(inventory, &mut sidecars)?)),
             None => None,
         };
         let bytes16 = |value: &[u8]| <[u8; 16]>::try_from(value).expect("16 bytes by the inventory's schema");
         for at in 0..inventory.num_rows() {
             let key = DocKey::from_bytes(bytes16(keys.value(at)));
             let row = rows.value(at);
-            let stratum = strata.map_or(Cow::Borrowed(""), |(strata, values)| {
-                strata.name_of(values.is_valid(at).then(|| values.value(at)))
-            });
+            let stratum =
+                strata.as_ref().map_or(Cow::Borrowed(""), |(strata, values)| strata.name_at(values, at));
             let score = scored.as_ref().and_then(|(_, values)| values[at]);
             let id = ids.filter(|ids| ids.is_valid(at)).map(|ids| ids.value(at));
             let refused = || passed.iter().find_map(|passed| passed.refuses(at));

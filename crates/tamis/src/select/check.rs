@@ -128,6 +128,17 @@ impl Project {
             ));
         }
         self.refuse_output_inside_corpus(options.out.as_deref())?;
+        if options.quotas.is_some() {
+            if options.repeat.is_some() || options.band != BandOptions::default() {
+                return Err(Error::usage(
+                    "quotas go neither with repeats nor with strata of a band",
+                    "make two selections: the first with quotas, the second on it (`on`)",
+                ));
+            }
+            if options.quotas.as_ref().is_some_and(|quotas| quotas.by.is_empty()) {
+                return Err(Error::usage("quotas name no column", "write by = \"source\" in quotas"));
+            }
+        }
         if options.repeat.is_some() {
             if !matches!(targets[..], [Labelled { target: Target::Tokens(_), .. }]) {
                 return Err(super::repeats::needs_tokens());

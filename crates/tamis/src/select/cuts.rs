@@ -1,5 +1,7 @@
 //! From candidates to thresholds: the passes of the search, over shards in parallel.
 
+use std::collections::BTreeMap;
+
 use tamis_core::{Rule, Summary};
 use tamis_io::run::ShardRecord;
 use tamis_samplers::{Cut, MidRanks, PoissonSearch, Priority, Quantile, Target, ThresholdSearch};
@@ -13,6 +15,23 @@ const HELD_DOCUMENTS: u64 = 4 << 20;
 
 /// A shard's candidates: priority, tokens, bytes, score.
 type Held = Vec<(Priority, u64, u64, f64)>;
+
+/// The cuts of all targets: common to all strata, but for those that have their own.
+#[derive(Default)]
+pub(super) struct Cuts {
+    pub(super) shared: Vec<Cut>,
+    pub(super) of_strata: BTreeMap<String, Vec<Cut>>,
+}
+
+impl Cuts {
+    /// Those of a stratum, by target.
+    pub(super) fn of(&self, stratum: &str) -> &[Cut] {
+        if self.of_strata.is_empty() {
+            return &self.shared;
+        }
+        self.of_strata.get(stratum).unwrap_or(&self.shared)
+    }
+}
 
 /// Counts the scores of all candidates. `candidates` rank by score: vetoed, repeated and failed documents are in no rank.
 ///

@@ -65,6 +65,20 @@ impl Counts {
     }
 }
 
+/// What a stratum has of a target, where strata have quotas. In documents, or in tokens or bytes where the budget is in these.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StratumShare {
+    /// Its name: the values of the columns.
+    pub stratum: String,
+    /// `shared threshold`, `floor` or `ceiling`.
+    pub held_by: String,
+    /// Candidates in it.
+    pub available: u64,
+    /// Of these kept; of tokens and bytes it may be up to one document less.
+    pub kept: u64,
+}
+
 /// One rate or budget, and what it kept.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -94,6 +108,9 @@ pub struct TargetRecord {
     pub expected_documents: Option<f64>,
     /// Standard deviation of that number.
     pub standard_deviation: Option<f64>,
+    /// Shares of strata, where these have quotas.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub strata: Vec<StratumShare>,
 }
 
 /// All of it. Nothing in it depends on when, where or with how many threads it was computed.
@@ -191,6 +208,7 @@ impl Project {
                     poisson_scale: None,
                     expected_documents: None,
                     standard_deviation: None,
+                    strata: Vec::new(),
                 };
                 match cut {
                     Cut::Exact(threshold) => {

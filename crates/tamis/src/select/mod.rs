@@ -13,6 +13,7 @@ mod duplicates;
 mod filters;
 mod groups;
 mod manifest;
+mod quotas;
 mod reason;
 mod repeated;
 mod repeats;
@@ -29,17 +30,19 @@ use tamis_core::{Fingerprint, Rule};
 use tamis_io::run::{CorpusVersion, IdColumn, SignalDir, SignalRecord};
 use tamis_samplers::{Cut, Ranker, Rate, Target};
 
-pub use manifest::{Counts, Manifest, TargetRecord};
+pub use manifest::{Counts, Manifest, StratumShare, TargetRecord};
 pub use veto_matches::VetoRecord;
 
 use crate::again::generations_text;
+use crate::carried::Strata;
 use crate::groups::Keep;
 use crate::prefetch::Prefetch;
 use crate::project::Project;
 use crate::scoring::ScoreOptions;
-use crate::select_options::{BandOptions, ExactDuplicates, RepeatOptions, SelectOptions};
+use crate::select_options::{BandOptions, ExactDuplicates, QuotaOptions, RepeatOptions, SelectOptions};
 use crate::{Error, Result};
 use candidates::{Candidates, Fate};
+use cuts::Cuts;
 use duplicates::Duplicates;
 use filters::OpenFilter;
 use survey::Survey;
@@ -161,7 +164,11 @@ impl Project {
         if tokens.is_none() && targets.iter().any(|target| matches!(target.target, Target::Tokens(_))) {
             return Err(check::needs_tokenizer());
         }
-        let strata = if rule == Rule::Band { self.stratum(version, &options.band)? } else { None };
+        let strata = match (&options.quotas, rule) {
+            (Some(quotas), _) => Some(self.strata_of(version, quotas)?),
+            (None, Rule::Band) => self.stratum(version, &options.band)?,
+            (None, _) => None,
+        };
         let Survey { vetoes, matched, repeated } = survey;
         let named = by.map(|(signal, column)| (signal.full_name(), column));
         let mut plan = selection_plan(version, named, tokens, Some(rule), options, &targets, &vetoes);
@@ -182,7 +189,6 @@ impl Project {
             .replace(|c: char| !c.is_ascii_alphanumeric() && c != '_', "-");
         stem.truncate(LONGEST_STEM);
         let name = options.name.clone().unwrap_or_else(|| format!("{stem}-{}", plan.short()));
-        let directory = self.run.open_selection(&name, &plan)?;
         self.observer.begin("find thresholds", 0);
         let duplicates =
             Duplicates::find(self, version, repeated.into_marks(), options.exact_duplicates, &vetoes)?;
@@ -221,8 +227,16 @@ impl Project {
             *budget = budget.saturating_sub(certain);
             self.observer.note(&describe_repeats(fitted));
         }
-        let cuts = cuts::find(&candidates, &version.shards, rule, &plain, self.threads)?;
+        let (cuts, shares) = match &options.quotas {
+            Some(quotas) => quotas::find(&candidates, &version.shards, (quotas, &plain), self.threads)?,
+            None => {
+                let shared = cuts::find(&candidates, &version.shards, rule, &plain, self.threads)?;
+                (Cuts { shared, ..Cuts::default() }, Vec::new())
+            }
+        };
         self.observer.end();
+        // Begun when it is certain that there is one.
+        let directory = self.run.open_selection(&name, &plan)?;
         let out = if options.decide_only { None } else { Some(self.out(&directory, options)?) };
         if let Some(out) = &out {
             write::claim(&self.run, out, version, &targets, &plan)?;
@@ -238,7 +252,10 @@ impl Project {
         };
         let counts = self.write(version, &deciding, out, score)?;
         let mut manifest =
-            self.manifest(version, by, tokens, rule, options, &targets, &cuts, counts, &plan)?;
+            self.manifest(version, by, tokens, rule, options, &targets, &cuts.shared, counts, &plan)?;
+        for (target, shares) in manifest.targets.iter_mut().zip(shares) {
+            target.strata = shares;
+        }
         manifest.vetoes.clone_from(&matched);
         if let Some(stored) = directory.read_manifest::<Manifest>()? {
             // Made by another tamis, or of the same entries in other files, the same selection is still the same.
@@ -255,6 +272,13 @@ impl Project {
             left_out: self.left_out(),
             seconds: began.elapsed().as_secs_f64(),
         })
+    }
+
+    /// The strata of quotas.
+    fn strata_of(&self, version: &CorpusVersion, quotas: &QuotaOptions) -> Result<Strata> {
+        let columns =
+            quotas.by.iter().map(|name| self.stratum_column(version, name)).collect::<Result<Vec<_>>>()?;
+        self.strata(version, columns, "quotas are by,")
     }
 
     /// Names in a plan what decides who is a candidate.
@@ -329,6 +353,9 @@ fn selection_plan(
         if let Some(limit) = limit {
             plan = plan.with(field, limit);
         }
+    }
+    if let Some(quotas) = &options.quotas {
+        plan = plan.with("quotas", quotas.text());
     }
     if let Some(RepeatOptions { from, cap, shape }) = &options.repeat {
         plan = plan.with("repeat", format!("from {from}, at most {cap}, {shape:?}"));

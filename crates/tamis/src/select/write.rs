@@ -14,9 +14,9 @@ use tamis_io::corpus::{Block, CorpusError, CorpusResult, KeptWriter};
 use tamis_io::run::{CorpusVersion, RunDirectory, SelectionDir, ShardRecord, shard_name};
 use tamis_io::sidecar::SidecarWriter;
 use tamis_io::store::{Created, Store};
-use tamis_samplers::Cut;
 
 use super::candidates::{Candidates, Fate};
+use super::cuts::Cuts;
 use super::reason;
 use super::{Labelled, SharedTally, Tally, smallest};
 use crate::places::{CLAIM, place_of, store_beside, tell_fleeting};
@@ -66,7 +66,7 @@ pub(super) struct Deciding<'a> {
     pub(super) candidates: &'a Candidates<'a>,
     pub(super) rule: Rule,
     pub(super) targets: &'a [Labelled],
-    pub(super) cuts: &'a [Cut],
+    pub(super) cuts: &'a Cuts,
 }
 
 /// What was decided of a shard.
@@ -199,6 +199,7 @@ impl Project {
         let mut batch = DecisionBatch::new(targets, candidates.repeats.is_some());
         let mut writer = directory.decisions_writer(&shard.path, &batch.schema)?;
         candidates.for_each(shard, |row| {
+            let cuts = cuts.of(&row.stratum);
             tally.documents += 1;
             let (keeps_at, copies) = match row.repeated {
                 None => (smallest(cuts, &row.fate), 1),

@@ -357,6 +357,15 @@ pub(crate) fn options_text(asked: &SignalOptions) -> Result<String> {
         .map_err(|error| Error::state(format!("signal options: {error}"), "this is a bug of tamis"))
 }
 
+/// Splits `ask-llm.p_yes` into signal and column. Names of corpus columns may hold dots and are not split.
+#[must_use]
+pub fn split_score(by: &str) -> (&str, Option<&str>) {
+    match by.split_once('.') {
+        Some((name, column)) if !by.starts_with("column:") => (name, Some(column)),
+        _ => (by, None),
+    }
+}
+
 fn unknown(name: &str) -> Error {
     let names = SignalOptions::ALL.iter().map(|(name, _)| *name);
     let known = names.clone().collect::<Vec<_>>().join(", ");

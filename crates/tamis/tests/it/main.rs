@@ -26,6 +26,7 @@ mod judge;
 mod kill;
 mod plan;
 mod prefetch;
+mod quotas;
 mod repeats;
 mod resume;
 mod retry;

@@ -1,0 +1,187 @@
+//! Shares that strata have of a selection.
+
+use std::collections::BTreeMap;
+
+use tamis::options::{CorpusOptions, QuotaOptions, SelectOptions, ShareBounds};
+use tamis::{Project, Rate, Rule, ScoreOptions, SelectReport, Silent, Target};
+use tamis_io::run::CorpusVersion;
+
+use crate::signals::{rates, selecting};
+use crate::support::corpus::{self, Document};
+use crate::support::observers::Shared;
+use crate::support::{folder, read};
+
+struct Ready {
+    project: Project,
+    version: CorpusVersion,
+    /// By id: source, year, quality.
+    documents: BTreeMap<String, (&'static str, u32, f64)>,
+    _folders: [tempfile::TempDir; 2],
+}
+
+/// Where a document comes from: half of them from the web, an eighth from books; web pages are the worse, the later they come.
+fn source(at: usize) -> &'static str {
+    ["web", "web", "code", "web", "books", "web", "code", "news"][at % 8]
+}
+
+fn ready() -> Ready {
+    let [corpus, run] = [folder(), folder()];
+    let mut of = BTreeMap::new();
+    for (shard, documents) in corpus::documents(29, 480).chunks(170).enumerate() {
+        let lines: Vec<String> = documents
+            .iter()
+            .enumerate()
+            .map(|(at, Document { id, text, quality })| {
+                let (source, year) = (source(at), 2020 + at as u32 % 3);
+                let quality = quality.unwrap() + if source == "web" { 2.0 } else { 0.0 };
+                of.insert(id.clone(), (source, year, quality));
+                serde_json::json!({ "id": id, "text": text, "quality": quality, "source": source, "year": year }).to_string()
+            })
+            .collect();
+        corpus::write(corpus.path(), &format!("s{shard}.jsonl"), &lines);
+    }
+    let options = CorpusOptions::new(corpus.path().to_str().unwrap());
+    let project = Project::open(Some(options), run.path(), 2, (&Silent).shared()).unwrap();
+    let version = project.inventory().unwrap();
+    Ready { project, version, documents: of, _folders: [corpus, run] }
+}
+
+fn share(at_least: Option<&str>, at_most: Option<&str>) -> ShareBounds {
+    let rate = |text: Option<&str>| text.map(|text| Rate::parse(text).unwrap());
+    ShareBounds { at_least: rate(at_least), at_most: rate(at_most) }
+}
+
+fn by(columns: &[&str], shares: &[(&str, ShareBounds)], others: ShareBounds) -> QuotaOptions {
+    let shares = shares.iter().map(|(name, bounds)| ((*name).to_owned(), *bounds)).collect();
+    QuotaOptions { by: columns.iter().map(|name| (*name).to_owned()).collect(), shares, others }
+}
+
+impl Ready {
+    fn select(&self, quotas: QuotaOptions, rule: Rule, targets: Vec<Target>) -> tamis::Result<SelectReport> {
+        let options = SelectOptions {
+            quotas: Some(quotas),
+            decide_only: true,
+            ..selecting("column:quality", Some(rule), targets)
+        };
+        self.project.run_selection(&options, ScoreOptions::default())
+    }
+
+    /// Ids that a target keeps.
+    fn kept(&self, report: &SelectReport, asked: f64) -> Vec<String> {
+        let decided = read::decisions(&self.project, &self.version, &report.name);
+        decided.into_iter().filter(|row| row.kept_at(asked)).map(|row| row.id).collect()
+    }
+
+    fn by_source(&self, ids: &[String]) -> BTreeMap<&'static str, usize> {
+        let mut counts = BTreeMap::new();
+        ids.iter().for_each(|id| *counts.entry(self.documents[id].0).or_default() += 1);
+        counts
+    }
+}
+
+#[test]
+fn floors_and_ceilings_hold_and_the_best_of_each_stratum_are_kept() {
+    let ready = ready();
+    let quotas = by(
+        &["source"],
+        &[("web", share(None, Some("40%"))), ("books", share(Some("25%"), None))],
+        share(None, Some("50%")),
+    );
+    for rule in [Rule::Top, Rule::Ips, Rule::Bottom] {
+        let report = ready.select(quotas.clone(), rule, vec![Target::Documents(100)]).unwrap();
+        let kept = ready.kept(&report, 100.0);
+        assert_eq!(kept.len(), 100, "{rule}");
+        let counts = ready.by_source(&kept);
+        assert!(counts["web"] <= 40 && counts["books"] >= 25, "{rule}: {counts:?}");
+        assert!(counts.values().all(|count| *count <= 50), "{rule}: {counts:?}");
+        let shares: BTreeMap<&str, u64> = report.manifest.targets[0]
+            .strata
+            .iter()
+            .map(|share| (share.stratum.as_str(), share.kept))
+            .collect();
+        assert!(counts.iter().all(|(source, count)| shares[source] == *count as u64), "{rule}: {shares:?}");
+        if rule == Rule::Top {
+            // Web pages have the better scores: without a ceiling they would be nearly all.
+            assert_eq!((counts["web"], counts["books"]), (40, 25));
+            for source in counts.keys() {
+                let of = |inside: bool| {
+                    let all = ready.documents.iter().filter(|(_, one)| one.0 == *source);
+                    all.filter(|(id, _)| kept.contains(id) == inside)
+                        .map(|(_, one)| one.2)
+                        .collect::<Vec<_>>()
+                };
+                let worst = of(true).into_iter().fold(f64::INFINITY, f64::min);
+                assert!(of(false).into_iter().all(|quality| quality <= worst), "{source}");
+            }
+        }
+    }
+}
+
+#[test]
+fn rates_nest_and_open_bounds_change_nothing() {
+    let ready = ready();
+    let quotas = by(&["source"], &[("web", share(Some("5%"), Some("30%")))], ShareBounds::default());
+    let report = ready.select(quotas, Rule::Top, rates(&["5%", "20%", "60%"])).unwrap();
+    let all: Vec<Vec<String>> = [0.05, 0.2, 0.6].map(|rate| ready.kept(&report, rate)).into();
+    assert_eq!(all.iter().map(Vec::len).collect::<Vec<_>>(), [24, 96, 288]);
+    for (kept, rate) in all.iter().zip([0.05, 0.2, 0.6]) {
+        let web = ready.by_source(kept).get("web").copied().unwrap_or(0) as f64;
+        assert!(web <= 0.3 * kept.len() as f64 + 0.5, "{web} at {rate}");
+    }
+    let open =
+        ready.select(by(&["source"], &[], ShareBounds::default()), Rule::Top, rates(&["20%"])).unwrap();
+    let plain =
+        SelectOptions { decide_only: true, ..selecting("column:quality", Some(Rule::Top), rates(&["20%"])) };
+    let plain = ready.project.run_selection(&plain, ScoreOptions::default()).unwrap();
+    assert_eq!(ready.kept(&open, 0.2), ready.kept(&plain, 0.2));
+}
+
+#[test]
+fn two_columns_make_a_grid() {
+    let ready = ready();
+    let quotas =
+        by(&["source", "year"], &[("web / 2021", share(Some("50%"), None))], share(None, Some("20%")));
+    let report = ready.select(quotas, Rule::Top, vec![Target::Documents(80)]).unwrap();
+    let kept = ready.kept(&report, 80.0);
+    let of = |id: &String| ready.documents[id];
+    assert_eq!(kept.iter().filter(|id| (of(id).0, of(id).1) == ("web", 2021)).count(), 40);
+    assert_eq!(report.manifest.targets[0].strata.len(), 12);
+}
+
+#[test]
+fn wishes_that_cannot_be_met_are_named_with_what_can() {
+    let ready = ready();
+    let refused = |quotas, targets| {
+        let error = ready.select(quotas, Rule::Top, targets).unwrap_err();
+        assert!(error.is_usage(), "{error}");
+        format!("{error} | {}", error.hint().unwrap())
+    };
+    let budget = || vec![Target::Documents(200)];
+    let none = ShareBounds::default();
+    for (quotas, says) in [
+        (by(&["source"], &[("books", share(Some("90%"), None))], none), "`books` has 59 documents"),
+        (
+            by(&["source"], &[("web", share(Some("60%"), None)), ("code", share(Some("50%"), None))], none),
+            "220 documents",
+        ),
+        (by(&["source"], &[], share(None, Some("10%"))), "lower the budget to 80"),
+        (by(&["source"], &[("boks", none)], none), "did you mean `books`?"),
+        (by(&["sauce"], &[], none), "`source`"),
+        (by(&["source"], &[("web", share(Some("20%"), Some("10%")))], none), "above its ceiling"),
+        (by(&[], &[], none), "no column"),
+    ] {
+        let said = refused(quotas, budget());
+        assert!(said.contains(says), "{said}, not {says}");
+    }
+    // Nothing was begun: the name is free still.
+    let named = |quotas| SelectOptions {
+        name: Some("fair".to_owned()),
+        quotas: Some(quotas),
+        decide_only: true,
+        ..selecting("column:quality", Some(Rule::Top), budget())
+    };
+    let too_much = by(&["source"], &[("books", share(Some("90%"), None))], none);
+    assert!(ready.project.run_selection(&named(too_much), ScoreOptions::default()).is_err());
+    let possible = by(&["source"], &[("books", share(Some("20%"), None))], none);
+    ready.project.run_selection(&named(possible), ScoreOptions::default()).unwrap();
+}
