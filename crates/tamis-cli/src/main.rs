@@ -37,6 +37,7 @@ fn main() -> ExitCode {
         Command::Select(select) => commands::select::run(&context, select),
         Command::Score(score) => commands::score::run(&context, score),
         Command::Apply(args) => commands::apply::run(&context, args),
+        Command::Plan(args) => commands::plan::run(&context, args),
         Command::Init(args) => commands::init::run(&context, args),
         Command::TrainNgram(train) => commands::train_ngram::run(&context, train),
         Command::Show(show) => commands::show::run(&context, show),

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
+use arrow_array::types::{Float64Type, UInt32Type, UInt64Type};
 use arrow_array::{
     Array, ArrayRef, BooleanArray, GenericStringArray, OffsetSizeTrait, RecordBatch, StringArray,
     new_null_array,
@@ -84,8 +84,8 @@ impl Inside {
     ///
     /// # Errors
     /// As [`Inside::of`].
-    pub(crate) fn beside(&mut self, batch: RecordBatch) -> Result<RecordBatch> {
-        let inside = self.of(&batch)?;
+    pub(crate) fn beside(&mut self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let inside = self.of(batch)?;
         let mut fields: Vec<_> = batch.schema().fields().iter().cloned().collect();
         fields.push(Arc::new(Field::new(INSIDE, DataType::Boolean, false)));
         let columns = batch.columns().iter().cloned().chain([Arc::new(inside) as ArrayRef]).collect();
@@ -179,13 +179,31 @@ fn has_value(values: &RecordBatch) -> Vec<bool> {
     }
 }
 
+/// Values of a part.
+pub(crate) struct Computed {
+    pub(crate) values: RecordBatch,
+    /// Rows that were computed for it, and their tokens.
+    pub(crate) rows: u64,
+    pub(crate) tokens: u64,
+}
+
+/// Sum of a `tokens` column; 0 where there is none.
+pub(crate) fn tokens_of(batch: &RecordBatch) -> u64 {
+    let Some(tokens) = batch.column_by_name("tokens") else { return 0 };
+    if let Some(tokens) = tokens.as_primitive_opt::<UInt32Type>() {
+        return tokens.iter().flatten().map(u64::from).sum();
+    }
+    tokens.as_primitive_opt::<UInt64Type>().map_or(0, |tokens| tokens.iter().flatten().sum())
+}
+
 /// The values of a part, and how many rows were computed for it: the others are taken from where they stand, or are not asked.
 ///
 /// # Errors
 /// What the signal says; values of another number of rows.
-pub(crate) fn values_of(signal: &dyn Signal, input: &RecordBatch) -> Result<(RecordBatch, usize)> {
+pub(crate) fn values_of(signal: &dyn Signal, input: &RecordBatch) -> Result<Computed> {
     let Some(inside) = input.column_by_name(INSIDE) else {
-        return Ok((annotate(signal, input)?, input.num_rows()));
+        let values = annotate(signal, input)?;
+        return Ok(Computed { rows: input.num_rows() as u64, tokens: tokens_of(&values), values });
     };
     let inside = inside.as_boolean();
     let schema = &signal.info().schema;
@@ -204,7 +222,7 @@ pub(crate) fn values_of(signal: &dyn Signal, input: &RecordBatch) -> Result<(Rec
         0 => RecordBatch::new_empty(Arc::clone(schema)),
         _ => annotate(signal, &some)?,
     };
-    let rows = computed.num_rows();
+    let (rows, tokens) = (computed.num_rows() as u64, tokens_of(&computed));
     let mut sources = vec![not_asked(schema)?, computed];
     sources.extend(donors);
     let mut next = 0;
@@ -226,7 +244,7 @@ pub(crate) fn values_of(signal: &dyn Signal, input: &RecordBatch) -> Result<(Rec
         .collect::<Result<Vec<_>, _>>()
         .map_err(tamis_core::Error::from)?;
     let values = RecordBatch::try_new(Arc::clone(schema), columns).map_err(tamis_core::Error::from)?;
-    Ok((values, rows))
+    Ok(Computed { values, rows, tokens })
 }
 
 fn annotate(signal: &dyn Signal, input: &RecordBatch) -> Result<RecordBatch> {

@@ -93,7 +93,7 @@ impl Project {
         if let Some(gate) = &self.gate
             && info.fingerprint.get(GATE).is_none()
         {
-            info.fingerprint = info.fingerprint.with(GATE, &gate.digest);
+            info.fingerprint = info.fingerprint.with(GATE, gate.digest);
             info.notes.insert(GATE_NOTE.to_owned(), gate.name.clone());
         }
         info

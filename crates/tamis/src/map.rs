@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::{UInt32Type, UInt64Type};
+use arrow_array::types::UInt64Type;
 use arrow_array::{BooleanArray, RecordBatch};
 use arrow_select::concat::concat_batches;
 use arrow_select::filter::filter_record_batch;
@@ -365,13 +365,14 @@ impl Project {
         let (part, shard) = (&work.part, work.open.shard);
         let info = signal.info();
         let schema = ScoreBatch::sidecar_schema(&info.schema);
-        let mut computed = 0;
+        let (mut computed, mut tokens) = (0, 0);
         let batch = match part.slices.first() {
             None => RecordBatch::new_empty(schema),
             Some(first) => {
                 let input = concat_batches(&first.schema(), &part.slices).map_err(tamis_core::Error::from)?;
-                let (values, rows) = gate::values_of(signal, &input)?;
-                computed = rows as u64;
+                let found = gate::values_of(signal, &input)?;
+                (computed, tokens) = (found.rows, found.tokens);
+                let values = found.values;
                 let keys = [column::ROW, column::DOC_KEY].map(|name| {
                     Arc::clone(input.column_by_name(name).expect("keyed batches have rows and keys"))
                 });
@@ -380,7 +381,6 @@ impl Project {
             }
         };
         directory.commit_part(shard, part.span, &batch)?;
-        let tokens = tokens_of(&batch);
         totals.computed.fetch_add(computed, Ordering::Relaxed);
         totals.tokens.fetch_add(tokens, Ordering::Relaxed);
         self.observer.advance(computed, tokens, part.bytes);
@@ -414,15 +414,6 @@ impl Project {
             )
         })
     }
-}
-
-/// Sum of a `tokens` column; 0 where there is none.
-pub(crate) fn tokens_of(batch: &RecordBatch) -> u64 {
-    let Some(tokens) = batch.column_by_name("tokens") else { return 0 };
-    if let Some(tokens) = tokens.as_primitive_opt::<UInt32Type>() {
-        return tokens.iter().flatten().map(u64::from).sum();
-    }
-    tokens.as_primitive_opt::<UInt64Type>().map_or(0, |tokens| tokens.iter().flatten().sum())
 }
 
 #[cfg(test)]

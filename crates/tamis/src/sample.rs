@@ -190,7 +190,7 @@ impl Project {
                     .and_then(|scores| scores.as_primitive_opt::<Float64Type>())
                     .ok_or_else(|| tamis_core::Error::MissingColumn { column: column::SCORE.to_owned() })?;
                 let bytes = documents.texts().value_data().len() as u64;
-                self.observer.advance(documents.len() as u64, crate::map::tokens_of(&values), bytes);
+                self.observer.advance(documents.len() as u64, crate::gate::tokens_of(&values), bytes);
                 let mut found = found.lock().unwrap_or_else(PoisonError::into_inner);
                 found.1.add_annotated(&values);
                 for at in 0..documents.len() {

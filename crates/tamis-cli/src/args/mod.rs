@@ -11,7 +11,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tamis::options::{Dtype, Named, SignalOptions};
 use tamis::{Result, Rule};
 
-pub(crate) use recipe::{Apply, Init};
+pub(crate) use recipe::{Apply, Init, Plan};
 pub(crate) use shared::{
     COMPUTED, EngineArg, JUDGED, ModelArgs, OF_MODEL, PACE, SERVED, ServerArgs, dtype, engine, server,
 };
@@ -62,6 +62,8 @@ pub(crate) enum Command {
     /// Do what a recipe says: its signals, stage by stage, and its selections.
     #[command(after_help = APPLY_EXAMPLES)]
     Apply(Apply),
+    /// Say what a recipe will cost, from a rehearsal on a few hundred documents: documents, tokens, time, disk.
+    Plan(Plan),
     /// Look at a corpus and write a recipe for it.
     Init(Init),
     /// Train an n-gram model on a reference corpus, for `score ngram`.

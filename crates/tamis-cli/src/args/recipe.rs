@@ -34,6 +34,26 @@ pub(crate) struct Apply {
     pub retry_failed: bool,
 }
 
+/// `tamis plan`
+#[derive(Debug, Args)]
+pub(crate) struct Plan {
+    /// The recipe, a file of TOML; docs/recipes.md has its keys.
+    #[arg(value_name = "RECIPE")]
+    pub recipe: PathBuf,
+    /// The corpus, instead of the recipe's.
+    #[arg(value_name = "CORPUS")]
+    pub corpus: Option<String>,
+    /// The run directory, instead of the recipe's.
+    #[arg(long, value_name = "FOLDER")]
+    pub run: Option<PathBuf>,
+    /// What an hour of this machine costs.
+    #[arg(long, value_name = "DOLLARS")]
+    pub dollars_per_hour: Option<f64>,
+    /// List the units of work that are left, a shard of a signal each, instead of rehearsing the recipe.
+    #[arg(long)]
+    pub tasks: bool,
+}
+
 /// `tamis init`
 #[derive(Debug, Args)]
 pub(crate) struct Init {

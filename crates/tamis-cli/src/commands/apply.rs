@@ -9,7 +9,7 @@ use super::{Context, Outcome};
 use crate::args::Apply;
 use crate::options;
 use crate::output::table;
-use crate::progress::{count, duration};
+use crate::progress::{Terminal, count, duration};
 
 pub(crate) fn run(context: &Context<'_>, args: &Apply) -> anyhow::Result<Outcome> {
     let recipe = Recipe::read(&args.recipe)?;
@@ -29,7 +29,7 @@ pub(crate) fn run(context: &Context<'_>, args: &Apply) -> anyhow::Result<Outcome
     })?;
     let corpus = recipe.corpus_at(args.corpus.as_deref())?;
     let threads = context.global.threads.unwrap_or(0);
-    let observer = Arc::clone(context.terminal);
+    let observer = Arc::<Terminal>::clone(context.terminal);
     if args.dry_run {
         let project = Project::peek(Some(corpus), &run, threads, observer)?;
         project.tell_left_out();
@@ -53,7 +53,9 @@ pub(crate) fn run(context: &Context<'_>, args: &Apply) -> anyhow::Result<Outcome
 
 fn text_of(report: &ApplyReport) -> String {
     let rows: Vec<Vec<String>> = report.stages.iter().map(row).collect();
-    let header = ["stage", "of", "documents in", "out", "share", "tokens", "failed", "time"];
+    let planned = report.stages.iter().any(|stage| stage.planned_documents.is_some());
+    let mut header = vec!["stage", "of", "documents in", "out", "share", "tokens", "failed", "time"];
+    header.extend(planned.then_some("planned"));
     let mut lines = vec![table(&header, &rows), String::new()];
     for stage in report.stages.iter().filter(|stage| !stage.dropped.is_empty()) {
         let mut reasons: Vec<(&String, &u64)> =
@@ -87,5 +89,20 @@ fn row(stage: &Stage) -> Vec<String> {
         stage.tokens.map_or_else(|| "–".to_owned(), count),
         count(stage.failed),
         duration(stage.seconds),
+        planned(stage),
     ]
+}
+
+/// What was planned, and how far off that was.
+fn planned(stage: &Stage) -> String {
+    match (stage.planned_seconds, stage.planned_documents, stage.kind) {
+        (Some(planned), _, StageKind::Signal) => {
+            let off = 100.0 * (stage.seconds - planned.value) / planned.value.max(1e-9);
+            format!("{} ({off:+.0} %)", duration(planned.value))
+        }
+        (_, Some(documents), StageKind::Selection) => {
+            format!("{} documents", count(documents.round() as u64))
+        }
+        _ => String::new(),
+    }
 }

@@ -5,6 +5,7 @@ pub(crate) mod check;
 pub(crate) mod demo;
 pub(crate) mod init;
 pub(crate) mod models;
+pub(crate) mod plan;
 pub(crate) mod samplers;
 pub(crate) mod score;
 pub(crate) mod select;

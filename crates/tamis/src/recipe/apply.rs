@@ -7,6 +7,7 @@ use serde::Serialize;
 use tamis_io::run::{CorpusVersion, SignalDir};
 
 use super::order::{Step, selection_of};
+use super::plan::{Expected, StagePlan};
 use super::{Recipe, RecipeSelection, RecipeSignal};
 use crate::explain::{column_in, split_score};
 use crate::project::Project;
@@ -52,6 +53,20 @@ pub struct Stage {
     pub dropped: BTreeMap<String, u64>,
     /// Seconds of this call.
     pub seconds: f64,
+    /// Seconds that `tamis plan` expected, where all of the work was done by this call.
+    pub planned_seconds: Option<Expected>,
+    /// Documents that `tamis plan` expected to have a value or to be kept.
+    pub planned_documents: Option<f64>,
+}
+
+impl Stage {
+    /// Lays what was planned beside it.
+    fn compare(&mut self, plan: &StagePlan) {
+        self.planned_documents = Some(plan.documents_out);
+        // A stage that was done before in part took less than all of it.
+        let is_whole = self.computed > 0 && self.computed + self.failed >= self.documents_in;
+        self.planned_seconds = plan.seconds.filter(|_| is_whole);
+    }
 }
 
 /// What applying a recipe did.
@@ -69,9 +84,9 @@ pub struct ApplyReport {
 
 /// Names of the recipe as the run has them.
 #[derive(Default)]
-struct Names {
-    signals: BTreeMap<String, String>,
-    selections: BTreeMap<String, String>,
+pub(super) struct Names {
+    pub(super) signals: BTreeMap<String, String>,
+    pub(super) selections: BTreeMap<String, String>,
 }
 
 impl Names {
@@ -86,7 +101,7 @@ impl Names {
     }
 
     /// A selection of the recipe, with its label, by its name in the run.
-    fn on(&self, on: &str) -> Result<String> {
+    pub(super) fn on(&self, on: &str) -> Result<String> {
         let name = selection_of(on);
         let stored = self.selections.get(name).ok_or_else(|| {
             Error::state(format!("selection `{name}` was not made"), "this is a bug of tamis")
@@ -94,7 +109,7 @@ impl Names {
         Ok(format!("{stored}{}", &on[name.len()..]))
     }
 
-    fn select(&self, selection: &RecipeSelection) -> Result<SelectOptions> {
+    pub(super) fn select(&self, selection: &RecipeSelection) -> Result<SelectOptions> {
         let mut options = selection.options.clone();
         options.by = self.score(&options.by);
         options.on = options.on.as_deref().map(|on| self.on(on)).transpose()?;
@@ -133,6 +148,9 @@ impl Project {
                 }
             };
             stages.push(stage);
+        }
+        if let Some(plan) = self.kept_plan(recipe)? {
+            stages.iter_mut().zip(&plan.stages).for_each(|(stage, plan)| stage.compare(plan));
         }
         Ok(ApplyReport {
             stages,
@@ -240,6 +258,8 @@ impl Project {
             bytes: None,
             dropped: BTreeMap::new(),
             seconds: began.elapsed().as_secs_f64(),
+            planned_seconds: None,
+            planned_documents: None,
         })
     }
 
@@ -271,6 +291,8 @@ impl Project {
             bytes: largest.map(|target| target.bytes),
             dropped: counts.dropped.clone(),
             seconds: began.elapsed().as_secs_f64(),
+            planned_seconds: None,
+            planned_documents: None,
         })
     }
 }

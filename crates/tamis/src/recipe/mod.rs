@@ -8,7 +8,9 @@
 mod apply;
 mod init;
 mod order;
+mod plan;
 mod table;
+mod tasks;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +23,8 @@ use tamis_samplers::{Quantile, Rate, Target};
 
 pub use apply::{ApplyReport, Stage, StageKind};
 pub use init::recipe_for;
+pub use plan::{Expected, RecipePlan, StagePlan};
+pub use tasks::RecipeTask;
 
 use crate::corpus_options::{CorpusOptions, Ids};
 use crate::select_options::{

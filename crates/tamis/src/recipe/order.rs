@@ -73,7 +73,7 @@ impl Recipe {
         Ok(())
     }
 
-    fn name_of(&self, step: Step) -> &str {
+    pub(super) fn name_of(&self, step: Step) -> &str {
         match step {
             Step::Signal(at) => &self.signals[at].name,
             Step::Selection(at) => &self.selections[at].name,

@@ -190,7 +190,7 @@ impl<'a> Strata<'a> {
             .collect();
         // Of tokens and bytes there may be less than the budget without any bound, and what there is is kept.
         let reachable = budget.min(self.available.iter().map(|sums| unit.of(sums)).sum());
-        check_quotas(&bounds, reachable).map_err(|error| self.in_words(error, unit, budget))?;
+        check_quotas(&bounds, reachable).map_err(|error| self.in_words(&error, unit, budget))?;
         let mut holds = vec![Hold::Shared; self.names.len()];
         let bound = |at: usize, hold: Hold| match hold {
             Hold::Shared => None,
@@ -227,10 +227,10 @@ impl<'a> Strata<'a> {
         Ok((Cut::Exact(shared), own, shares.collect()))
     }
 
-    fn in_words(&self, error: QuotaError, unit: Unit, budget: u64) -> Error {
+    fn in_words(&self, error: &QuotaError, unit: Unit, budget: u64) -> Error {
         let word = unit.word();
         let share = |count: u64| format!("{:.2} %", 100.0 * count as f64 / budget.max(1) as f64);
-        match error {
+        match *error {
             QuotaError::FloorOverAvailable { stratum, floor, available } => Error::usage(
                 format!(
                     "stratum `{}` has {available} {word}, and its floor asks for {floor} of {budget}",

@@ -233,7 +233,8 @@ impl Project {
                 .iter()
                 .map(|cut| candidate.then(|| cut.inclusion_probability(rule, row.score)).flatten());
             let copies = keeps_at.map_or(0, |_| copies);
-            batch.push(row.row, &row.key.to_bytes(), keeps_at, why, priority, probabilities, copies);
+            let fate = Decision { smallest: keeps_at, reason: why, priority, copies };
+            batch.push((row.row, &row.key.to_bytes()), &fate, probabilities);
             if batch.rows == ROWS_A_BATCH {
                 batch.flush(&mut writer)?;
             }
@@ -531,6 +532,15 @@ fn output_receipt(store: &Store, path: &str) -> Result<Option<OutputReceipt>> {
     Ok(serde_json::from_slice(&store.read(path)?).ok())
 }
 
+/// What becomes of a row.
+struct Decision<'a> {
+    /// The smallest target that keeps it.
+    smallest: Option<usize>,
+    reason: &'a str,
+    priority: Option<f64>,
+    copies: u32,
+}
+
 /// Rows of a decisions file that are not written yet.
 struct DecisionBatch {
     schema: SchemaRef,
@@ -587,23 +597,19 @@ impl DecisionBatch {
 
     fn push(
         &mut self,
-        row: u64,
-        key: &[u8; 16],
-        smallest: Option<usize>,
-        reason: &str,
-        priority: Option<f64>,
+        (row, key): (u64, &[u8; 16]),
+        Decision { smallest, reason, priority, copies }: &Decision<'_>,
         probabilities: impl Iterator<Item = Option<f64>>,
-        copies: u32,
     ) {
         if let Some(repeats) = &mut self.repeats {
-            repeats.append_value(copies);
+            repeats.append_value(*copies);
         }
         self.rows += 1;
         self.row.append_value(row);
         self.doc_key.append_value(key).expect("a key has 16 bytes");
         self.smallest.append_option(smallest.map(|at| self.asked[at]));
         self.reason.append_value(reason);
-        self.priority.append_option(priority);
+        self.priority.append_option(*priority);
         for (builder, probability) in self.probabilities.iter_mut().zip(probabilities) {
             builder.append_option(probability);
         }

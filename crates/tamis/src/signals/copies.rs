@@ -121,7 +121,7 @@ impl Members for Texts {
         let inventory = run.read_inventory(&shard.path, SidecarColumns::Named(&columns))?;
         let mut inside = self.gate.as_ref().map(|gate| gate.of_shard(shard)).transpose()?;
         Ok(Box::new(inventory.map(move |batch| match &mut inside {
-            Some(inside) => inside.beside(batch?),
+            Some(inside) => inside.beside(&batch?),
             None => Ok(batch?),
         })))
     }

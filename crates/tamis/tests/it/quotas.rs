@@ -41,7 +41,7 @@ fn ready() -> Ready {
         corpus::write(corpus.path(), &format!("s{shard}.jsonl"), &lines);
     }
     let options = CorpusOptions::new(corpus.path().to_str().unwrap());
-    let project = Project::open(Some(options), run.path(), 2, (&Silent).shared()).unwrap();
+    let project = Project::open(Some(options), run.path(), 2, Silent.shared()).unwrap();
     let version = project.inventory().unwrap();
     Ready { project, version, documents: of, _folders: [corpus, run] }
 }
