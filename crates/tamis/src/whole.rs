@@ -12,6 +12,7 @@
 use std::time::Instant;
 
 use arrow_array::RecordBatch;
+use arrow_schema::SchemaRef;
 use arrow_select::concat::concat_batches;
 use tamis_core::{Digest, ScoreBatch, SignalInfo, column};
 use tamis_io::run::{
@@ -37,6 +38,28 @@ const ROWS_OF_A_PART: u64 = 1 << 18;
 
 /// Between two looks at a shard that another process works on.
 const LOOKS_AGAIN: std::time::Duration = std::time::Duration::from_millis(300);
+
+/// What was found for every row of a corpus.
+pub(crate) trait WholeRows: Sync {
+    /// Its columns, `failed` the last.
+    fn schema(&self) -> &SchemaRef;
+
+    /// Calls `each` with the values of the rows of a shard, by its place, some at a time and in their order.
+    ///
+    /// # Errors
+    /// Files that cannot be read, and what `each` says.
+    fn read(&self, at: usize, each: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()>;
+}
+
+impl WholeRows for Grouped<'_> {
+    fn schema(&self) -> &SchemaRef {
+        Grouped::schema(self)
+    }
+
+    fn read(&self, at: usize, each: &mut dyn FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+        Grouped::read(self, at, each)
+    }
+}
 
 impl Project {
     /// Digest of the shards, and of the rows that some signals have for them.
@@ -136,7 +159,7 @@ impl Project {
         &self,
         version: &CorpusVersion,
         directory: &SignalDir,
-        grouped: &Grouped<'_>,
+        found: &dyn WholeRows,
         worker: Worker,
     ) -> Result<u64> {
         let mut open = Vec::new();
@@ -151,7 +174,7 @@ impl Project {
         while !open.is_empty() {
             let done = pool::map(std::mem::take(&mut open), self.threads, |at| {
                 self.go_on()?;
-                Ok((at, self.lay_shard(&version.shards[at], at, directory, grouped)?))
+                Ok((at, self.lay_shard(&version.shards[at], at, directory, found)?))
             })?;
             for (at, documents) in done {
                 match documents {
@@ -174,7 +197,7 @@ impl Project {
         shard: &ShardRecord,
         at: usize,
         directory: &SignalDir,
-        grouped: &Grouped<'_>,
+        found: &dyn WholeRows,
     ) -> Result<Option<u64>> {
         if directory.receipt(shard)?.is_some() {
             return Ok(Some(0));
@@ -195,7 +218,7 @@ impl Project {
             let mut cutter = PartCutter::new(missing, schedule.shard(Amount::default()));
             let mut keys = Keys::of(&self.run, shard)?;
             let mut inside = self.gate.as_ref().map(|gate| gate.of_shard(shard)).transpose()?;
-            let schema = ScoreBatch::sidecar_schema(grouped.schema());
+            let schema = ScoreBatch::sidecar_schema(found.schema());
             let mut commit = |parts: Vec<Part>| {
                 for part in parts {
                     self.go_on()?;
@@ -207,7 +230,7 @@ impl Project {
                 }
                 Ok::<_, Error>(())
             };
-            grouped.read(at, |values| {
+            found.read(at, &mut |values| {
                 let keys = keys.take(values.num_rows())?;
                 let inside = inside.as_mut().map(|inside| inside.of(&keys)).transpose()?;
                 let values = match &inside {

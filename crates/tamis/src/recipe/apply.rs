@@ -14,6 +14,7 @@ use crate::project::Project;
 use crate::scoring::ScoreOptions;
 use crate::select::SelectReport;
 use crate::select_options::SelectOptions;
+use crate::signals::SignalOptions;
 use crate::{Error, Result};
 
 /// What a stage is.
@@ -107,6 +108,15 @@ impl Names {
             Error::state(format!("selection `{name}` was not made"), "this is a bug of tamis")
         })?;
         Ok(format!("{stored}{}", &on[name.len()..]))
+    }
+
+    /// The options of a signal, with what it reads by its name in the run.
+    pub(super) fn options(&self, signal: &RecipeSignal) -> SignalOptions {
+        let mut options = signal.options.clone();
+        for by in options.definition_mut().scores_read() {
+            *by = self.score(by);
+        }
+        options
     }
 
     pub(super) fn select(&self, selection: &RecipeSelection) -> Result<SelectOptions> {
@@ -239,7 +249,7 @@ impl Project {
         let behind = on.as_deref().map(|on| self.on(on)).transpose()?;
         let project = behind.as_ref().unwrap_or(self);
         let within = |error: Error| told_of("signals", &signal.name, error);
-        let (directory, report) = project.score(version, &signal.options, score).map_err(within)?;
+        let (directory, report) = project.score(version, &names.options(signal), score).map_err(within)?;
         project.wait_for_whole(version, &directory, score.wait)?;
         report.findings.iter().for_each(|finding| self.observer.note(finding));
         names.signals.insert(signal.name.clone(), directory.full_name().to_owned());

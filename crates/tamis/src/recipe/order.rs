@@ -1,6 +1,6 @@
 //! Which of a recipe's signals and selections comes when: what is named first.
 
-use super::{Recipe, RecipeSelection};
+use super::{Recipe, RecipeSelection, RecipeSignal};
 use crate::explain::split_score;
 use crate::{Error, Result};
 
@@ -18,6 +18,15 @@ impl RecipeSelection {
         let filters = self.options.filters.iter().map(|filter| filter.by.as_str());
         let strata = self.options.quotas.iter().flat_map(|quotas| quotas.by.iter().map(String::as_str));
         by.chain(filters).chain(strata).map(|by| split_score(by).0)
+    }
+}
+
+impl RecipeSignal {
+    /// The names of signals whose scores it reads.
+    pub(super) fn reads(&self) -> Vec<String> {
+        let mut options = self.options.clone();
+        let read = options.definition_mut().scores_read();
+        read.into_iter().map(|by| split_score(by).0.to_owned()).filter(|name| *name != self.name).collect()
     }
 }
 
@@ -82,18 +91,18 @@ impl Recipe {
 
     /// What has to be there before.
     fn first(&self, step: Step) -> Result<Vec<Step>> {
-        let (on, reads): (_, Vec<&str>) = match step {
-            Step::Signal(at) => (&self.signals[at].on, Vec::new()),
+        let (on, reads): (_, Vec<String>) = match step {
+            Step::Signal(at) => (&self.signals[at].on, self.signals[at].reads()),
             Step::Selection(at) => {
                 let selection = &self.selections[at];
-                (&selection.options.on, selection.reads().collect())
+                (&selection.options.on, selection.reads().map(str::to_owned).collect())
             }
         };
         let mut first = Vec::new();
         if let Some(on) = on {
             first.push(Step::Selection(self.selection_named(on, self.name_of(step))?));
         }
-        let signal = |name: &str| self.signals.iter().position(|signal| signal.name == name);
+        let signal = |name: String| self.signals.iter().position(|signal| signal.name == name);
         first.extend(reads.into_iter().filter_map(signal).map(Step::Signal));
         Ok(first)
     }

@@ -84,7 +84,8 @@ impl Definition for CopiesOptions {
         let directory = project.begin_whole(asked, &info, options)?;
         let mut computed = 0;
         if !project.is_complete(version, &directory)? {
-            let alike = Alike::new(&info.name, info.fingerprint.clone(), Texts { gate: project.gate.clone() });
+            let alike =
+                Alike::new(&info.name, info.fingerprint.clone(), Texts { gate: project.gate.clone() });
             let grouped = project.grouped(version, &alike, Keep::InRun)?;
             computed = project.lay_beside(version, &directory, &grouped, options.worker)?;
         }

@@ -33,6 +33,7 @@ macro_rules! each_signal {
             ngram: Ngram(NgramOptions),
             minhash: Minhash(MinhashOptions),
             copies: Copies(CopiesOptions),
+            ensemble: Ensemble(EnsembleOptions),
             counts: Counts(CountsOptions),
             tokens: Tokens(TokensOptions),
             column: Column(ColumnOptions),
@@ -113,6 +114,11 @@ pub(crate) trait Definition {
     /// The column of the corpus that it reads beside text and id.
     fn column(&self) -> Option<&str> {
         None
+    }
+
+    /// The names of other scores and columns of the run that it reads, where its options name some.
+    fn scores_read(&mut self) -> Vec<&mut String> {
+        Vec::new()
     }
 
     /// The signal that has to be whole before this one can begin.
@@ -317,6 +323,7 @@ pub use self::ask_llm::Long;
 pub use self::clusters::Geometry;
 pub(crate) use self::column::stored_as;
 pub use self::density::{DensityKernel, DensityProjection};
+pub use self::ensemble::{Combine, Member};
 pub use self::minhash::Stays;
 pub use self::ngram::NgramWords;
 pub use self::perplexity::{Objective, checkpoints};

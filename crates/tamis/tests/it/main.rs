@@ -14,6 +14,7 @@ mod architecture;
 mod carry;
 mod density;
 mod early;
+mod ensemble;
 mod estimates;
 mod explain;
 mod faults;

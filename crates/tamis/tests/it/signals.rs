@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, ClustersOptions, ColumnOptions, CopiesOptions, CorpusOptions, CountsOptions, DensityOptions,
-    EmbedOptions, MinhashOptions, NgramOptions, Objective, PerplexityOptions, SelectOptions, SemdedupOptions,
-    SignalOptions, TokensOptions,
+    AskOptions, ClustersOptions, ColumnOptions, Combine, CopiesOptions, CorpusOptions, CountsOptions,
+    DensityOptions, EmbedOptions, EnsembleOptions, Member, MinhashOptions, NgramOptions, Objective,
+    PerplexityOptions, SelectOptions, SemdedupOptions, SignalOptions, TokensOptions,
 };
 use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, Scorer, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -94,6 +94,16 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["verify"],
         },
         select: Some(("rank", Rule::Bottom)),
+        depends: On::AllRows { rounds: 2 },
+    },
+    Row {
+        name: "ensemble",
+        made: Made::Asked {
+            options: || SignalOptions::Ensemble(ensemble()),
+            changed: || SignalOptions::Ensemble(EnsembleOptions { combine: Combine::Max, ..ensemble() }),
+            changes: &["combine"],
+        },
+        select: Some(("score", Rule::Top)),
         depends: On::AllRows { rounds: 2 },
     },
     Row {
@@ -319,6 +329,11 @@ fn clusters() -> ClustersOptions {
 
 fn minhash() -> MinhashOptions {
     MinhashOptions { ngram: 2, bands: 6, rows: 2, verify: Some(0.4), ..MinhashOptions::default() }
+}
+
+fn ensemble() -> EnsembleOptions {
+    let members = ["counts.words*2", "counts.zlib_ratio"].map(|text| Member::parse(text).unwrap());
+    EnsembleOptions { members: members.into(), ..EnsembleOptions::default() }
 }
 
 fn semdedup() -> SemdedupOptions {

@@ -26,6 +26,7 @@ use super::{Recipe, RecipeSelection, RecipeSignal};
 use crate::project::Project;
 use crate::scoring::ScoreOptions;
 use crate::select_options::SelectOptions;
+use crate::signals::SignalOptions;
 use crate::{Error, Result};
 use probe::Stopwatch;
 use sample::Sample;
@@ -215,7 +216,7 @@ impl Rehearsal<'_> {
     }
 
     /// Scores so many documents of a gate.
-    fn timed(&self, gated: &Project, signal: &RecipeSignal, documents: u64) -> Result<Timed> {
+    fn timed(&self, gated: &Project, options: &SignalOptions, documents: u64) -> Result<Timed> {
         let probe = (documents < gated.asked_documents(self.version))
             .then(|| self.some(gated, documents))
             .transpose()?;
@@ -223,7 +224,7 @@ impl Rehearsal<'_> {
         let score = ScoreOptions { beside: true, ..ScoreOptions::default() };
         let began = Instant::now();
         self.watch.take();
-        let (directory, report) = project.score(self.version, &signal.options, score)?;
+        let (directory, report) = project.score(self.version, options, score)?;
         let seconds = self.watch.take();
         let start = began.elapsed().as_secs_f64() - seconds;
         Ok(Timed { directory, seconds, start, tokens: report.map.tokens, computed: report.map.computed })
@@ -249,7 +250,8 @@ impl Rehearsal<'_> {
         let behind = on.as_deref().map(|on| self.stage.on(on)).transpose()?;
         let gated = behind.as_ref().unwrap_or(self.stage);
         let inside = gated.asked_documents(self.version);
-        let first = self.timed(gated, signal, FIRST.min(inside))?;
+        let options = names.options(signal);
+        let first = self.timed(gated, &options, FIRST.min(inside))?;
         plan.rehearsed = FIRST.min(inside);
         let (mut directory, mut rate, mut error) =
             (first.directory, first.seconds / plan.rehearsed as f64, 1.0);
@@ -257,7 +259,7 @@ impl Rehearsal<'_> {
         let affordable = ((SLICE - first.seconds).max(0.0) / rate.max(1e-9)) as u64;
         let more = (plan.rehearsed + affordable).min(inside);
         if more > plan.rehearsed && first.start < SLICE {
-            let second = self.timed(gated, signal, more)?;
+            let second = self.timed(gated, &options, more)?;
             let own = second.computed.max(1) as f64;
             let next = second.seconds / own;
             // Three standard errors, as far as two rates tell a deviation.

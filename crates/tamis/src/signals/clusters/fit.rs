@@ -9,9 +9,7 @@ use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
 use tamis_core::{Digest, EmbeddingBatch, Fingerprint, Sharded, Signal, SignalInfo, Summary};
-use tamis_io::run::{
-    Beside, CorpusVersion, REVISION_NOTE, Repeatability, ShardRecord, SignalDir,
-};
+use tamis_io::run::{Beside, CorpusVersion, REVISION_NOTE, Repeatability, ShardRecord, SignalDir};
 use tamis_io::sidecar::SidecarColumns;
 use tamis_samplers::EmbeddingSample;
 use tamis_samplers::clusters::{
@@ -161,7 +159,8 @@ impl Project {
         kept: Kept<'_>,
     ) -> Result<Centroids> {
         let dimension = dimension(embedding.record())? as usize;
-        let wanted = asked.clusters.unwrap_or_else(|| default_clusters(self.asked_documents(version))) as usize;
+        let wanted =
+            asked.clusters.unwrap_or_else(|| default_clusters(self.asked_documents(version))) as usize;
         let size = seeding_documents(wanted);
         let empty = EmbeddingSample::new(size, dimension, asked.seed);
         let inputs = |stage| Inputs { version, signal: embedding, stage: Some(stage), kept: Some(kept) };

@@ -116,6 +116,13 @@ impl MinhashOptions {
 }
 
 impl Definition for MinhashOptions {
+    fn scores_read(&mut self) -> Vec<&mut String> {
+        match &mut self.stays {
+            Stays::FirstBy(by) => vec![by],
+            Stays::Longest | Stays::Newest(_) => Vec::new(),
+        }
+    }
+
     fn user_name(&self) -> String {
         Self::NAME.to_owned()
     }
