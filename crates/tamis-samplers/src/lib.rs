@@ -19,6 +19,7 @@ mod density;
 pub mod minhash;
 pub mod ngram;
 mod recall;
+pub mod rules;
 mod selection;
 mod semantic;
 mod union_find;
