@@ -28,6 +28,8 @@ pub mod column {
     pub const SCORE: &str = "score";
     /// Why a row has no values; null where it has.
     pub const FAILED: &str = "failed";
+    /// Why a document should not be kept, whatever its score; null where nothing speaks against it.
+    pub const VETO: &str = "veto";
 }
 
 fn get<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {

@@ -27,9 +27,9 @@ pub(super) const PICTURE: u8 = 1 << 7;
 /// Signs of ASCII that come off the ends of a word. The others are parts of names, paths, numbers and compounds.
 const EDGES: &[u8] = b"!\"#$%&'()*,:;<>?[]_`{}";
 
-/// Punctuation beyond ASCII that does not come off: the bullet and its triangular brother, hyphens, bars.
-const NO_EDGES: [char; 7] =
-    ['\u{2022}', '\u{2023}', '\u{2010}', '\u{2011}', '\u{2012}', '\u{2015}', '\u{2016}'];
+/// Punctuation beyond ASCII that does not come off: the bullet and its triangular brother, hyphens, bars, the paragraph sign.
+const NO_EDGES: [char; 8] =
+    ['¶', '\u{2022}', '\u{2023}', '\u{2010}', '\u{2011}', '\u{2012}', '\u{2015}', '\u{2016}'];
 
 /// The classes of a character, as bits.
 #[inline]
@@ -90,18 +90,18 @@ fn search(character: char) -> u8 {
         | is(character.is_lowercase(), LOWER)
         | is(character.is_uppercase(), UPPER)
         | is(character.is_control(), SIGN);
-    if character.is_punctuation() {
+    if character.is_punctuation() || character == '¶' {
         class |= SIGN | is(!NO_EDGES.contains(&character), EDGE);
     }
-    if character.is_symbol_other() && class & LETTER == 0 {
+    // The crate has the paragraph sign of earlier times, when it was a symbol.
+    if character.is_symbol_other() && class & LETTER == 0 && character != '¶' {
         class |= EDGE | PICTURE;
     }
     class | is(character.is_symbol_currency() || character == '´', EDGE)
 }
 
-static FIRST_PLANE: LazyLock<Vec<u8>> = LazyLock::new(|| {
-    (0..0x1_0000_u32).map(|code| char::from_u32(code).map_or(0, search)).collect()
-});
+static FIRST_PLANE: LazyLock<Vec<u8>> =
+    LazyLock::new(|| (0..0x1_0000_u32).map(|code| char::from_u32(code).map_or(0, search)).collect());
 
 /// Whether a sentence ends with it: Unicode 17's `Sentence_Terminal`.
 #[inline]

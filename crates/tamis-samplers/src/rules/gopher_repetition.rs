@@ -32,7 +32,11 @@ pub(super) const MEASURES: &[Measure] = &[
 /// The rules, in datatrove's order.
 pub(super) const LIMITS: &[Limit] = &[
     Limit::most("gopher-duplicate-paragraph-share", "gopher_duplicate_paragraph_share", 0.3),
-    Limit::most("gopher-duplicate-paragraph-character-share", "gopher_duplicate_paragraph_character_share", 0.2),
+    Limit::most(
+        "gopher-duplicate-paragraph-character-share",
+        "gopher_duplicate_paragraph_character_share",
+        0.2,
+    ),
     Limit::most("gopher-duplicate-line-share", "gopher_duplicate_line_share", 0.3),
     Limit::most("gopher-duplicate-line-character-share", "gopher_duplicate_line_character_share", 0.2),
     Limit::most("gopher-top-2-gram-share", "gopher_top_2_gram_share", 0.2),

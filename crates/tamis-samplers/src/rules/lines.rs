@@ -59,7 +59,10 @@ mod tests {
             ("\n", vec![""]),
             ("a", vec!["a"]),
             ("a\n", vec!["a"]),
-            ("a\r\n\rb\u{b}c\u{c}d\u{1c}e\u{85}f\u{2028}g\u{2029}", vec!["a", "", "b", "c", "d", "e", "f", "g"]),
+            (
+                "a\r\n\rb\u{b}c\u{c}d\u{1c}e\u{85}f\u{2028}g\u{2029}",
+                vec!["a", "", "b", "c", "d", "e", "f", "g"],
+            ),
             ("é\u{80}â\u{2027}x", vec!["é\u{80}â\u{2027}x"]),
         ] {
             assert_eq!(lines(text).collect::<Vec<_>>(), expected, "{text:?}");

@@ -195,13 +195,17 @@ impl RuleSet {
     /// # Errors
     /// No preset, a threshold for a rule that is of none of them, one that is not finite; [`RulesError::hint`] says what to write.
     pub fn new(presets: &[Preset], thresholds: &BTreeMap<String, f64>) -> Result<Self, RulesError> {
-        let presets: Vec<Preset> = Preset::ALL.into_iter().filter(|preset| presets.contains(preset)).collect();
+        let presets: Vec<Preset> =
+            Preset::ALL.into_iter().filter(|preset| presets.contains(preset)).collect();
         if presets.is_empty() {
             return Err(RulesError::NoPreset);
         }
         let measures: Vec<Measure> = presets.iter().flat_map(|preset| preset.measures()).copied().collect();
         let at = |column: &str| {
-            measures.iter().position(|measure| measure.column == column).expect("a rule's measure is of its preset")
+            measures
+                .iter()
+                .position(|measure| measure.column == column)
+                .expect("a rule's measure is of its preset")
         };
         let limits = presets.iter().flat_map(|preset| preset.limits());
         let mut limits: Vec<(usize, Limit)> = limits.map(|limit| (at(limit.column), *limit)).collect();
@@ -274,7 +278,11 @@ fn names(presets: &[Preset]) -> String {
 fn unknown(name: &str, presets: &[Preset]) -> RulesError {
     let of = |preset: &Preset| preset.limits().iter().any(|limit| limit.name == name);
     if let Some(preset) = Preset::ALL.iter().find(|preset| of(preset)) {
-        return RulesError::OtherPreset { name: name.to_owned(), preset: preset.name(), presets: names(presets) };
+        return RulesError::OtherPreset {
+            name: name.to_owned(),
+            preset: preset.name(),
+            presets: names(presets),
+        };
     }
     let known: Vec<&'static str> =
         presets.iter().flat_map(|preset| preset.limits()).map(|limit| limit.name).collect();
@@ -312,7 +320,8 @@ impl RuleMeasurer {
                 if repetition && looked_at.is_none() {
                     self.ngrams.push(word.text, word.characters);
                     if self.ngrams.is_full() {
-                        looked_at = Some(word.text.as_ptr() as usize + word.text.len() - text.as_ptr() as usize);
+                        looked_at =
+                            Some(word.text.as_ptr() as usize + word.text.len() - text.as_ptr() as usize);
                     }
                 }
             });

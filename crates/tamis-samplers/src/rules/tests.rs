@@ -33,7 +33,7 @@ fn assert_sound(text: &str) {
 
 #[test]
 fn hostile_texts_are_measured_in_time_and_memory_like_their_size() {
-    let size = 3_000_000;
+    let size = 1_000_000;
     for text in [
         "",
         "\n",
@@ -83,7 +83,8 @@ fn presets_and_thresholds_say_what_is_asked_for() {
     assert_eq!(both.presets(), [Preset::C4, Preset::FineWeb]);
     assert_eq!(both, RuleSet::new(&[Preset::C4, Preset::FineWeb], &none).unwrap());
     let fingerprint = |rules: &RuleSet| rules.describe(Fingerprint::new("rules", 1));
-    let with = |name: &str, value: f64| RuleSet::new(&[Preset::C4], &BTreeMap::from([(name.to_owned(), value)]));
+    let with =
+        |name: &str, value: f64| RuleSet::new(&[Preset::C4], &BTreeMap::from([(name.to_owned(), value)]));
     let plain = RuleSet::new(&[Preset::C4], &none).unwrap();
     assert_eq!(fingerprint(&plain), fingerprint(&with("c4-sentences", 5.0).unwrap()));
     let changes = fingerprint(&plain).changes(&fingerprint(&with("c4-sentences", 3.0).unwrap()));
@@ -92,8 +93,16 @@ fn presets_and_thresholds_say_what_is_asked_for() {
     assert_eq!(with("c4-words", -0.0).unwrap(), plain);
     for (refused, message, hint) in [
         (with("c4-sentence", 1.0), "no rule is called `c4-sentence`", "did you mean `c4-sentences`?"),
-        (with("gopher-words-min", 1.0), "rule `gopher-words-min` is of preset `gopher-quality`", "add gopher-quality"),
-        (with("c4-sentences", f64::NAN), "threshold `NaN` of rule `c4-sentences` is not finite", "write a number"),
+        (
+            with("gopher-words-min", 1.0),
+            "rule `gopher-words-min` is of preset `gopher-quality`",
+            "add gopher-quality",
+        ),
+        (
+            with("c4-sentences", f64::NAN),
+            "threshold `NaN` of rule `c4-sentences` is not finite",
+            "write a number",
+        ),
         (RuleSet::new(&[], &none), "no preset of rules", "gopher-quality, gopher-repetition, c4, fineweb"),
     ] {
         let error = refused.unwrap_err();

@@ -133,7 +133,9 @@ fn cut<'a>(piece: &'a str, each: &mut impl FnMut(Word<'a>)) {
     while let Some(first) = marks.chars().next() {
         let width = match first {
             '.' => dots(marks),
-            _ if is_apostrophe(first) && marks[first.len_utf8()..].starts_with(['s', 'S']) => first.len_utf8() + 1,
+            _ if is_apostrophe(first) && marks[first.len_utf8()..].starts_with(['s', 'S']) => {
+                first.len_utf8() + 1
+            }
             _ => first.len_utf8(),
         };
         each(Word::of(&marks[..width]));
@@ -201,10 +203,11 @@ fn dot_comes_off(text: &str, before: &str) -> bool {
 /// A single letter with its dot, and the commonest abbreviations of English in which a dot would come off.
 fn is_abbreviation(text: &str) -> bool {
     const KNOWN: [&str; 52] = [
-        "Adm.", "Apr.", "Aug.", "Bros.", "Calif.", "Co.", "Conn.", "Corp.", "Dec.", "Dr.", "E.g.", "Feb.", "Fla.", "Gen.",
-        "Gov.", "I.e.", "Ill.", "Inc.", "Ind.", "Jan.", "Jr.", "Jul.", "Jun.", "Ltd.", "Mar.", "Mass.", "Messrs.", "Mich.",
-        "Minn.", "Miss.", "Mo.", "Mr.", "Mrs.", "Ms.", "Mt.", "Nov.", "Oct.", "Okla.", "Ore.", "Pa.", "Prof.", "Rep.",
-        "Rev.", "Sen.", "Sep.", "Sept.", "St.", "Va.", "a.m.", "co.", "e.g.", "i.e.",
+        "Adm.", "Apr.", "Aug.", "Bros.", "Calif.", "Co.", "Conn.", "Corp.", "Dec.", "Dr.", "E.g.", "Feb.",
+        "Fla.", "Gen.", "Gov.", "I.e.", "Ill.", "Inc.", "Ind.", "Jan.", "Jr.", "Jul.", "Jun.", "Ltd.",
+        "Mar.", "Mass.", "Messrs.", "Mich.", "Minn.", "Miss.", "Mo.", "Mr.", "Mrs.", "Ms.", "Mt.", "Nov.",
+        "Oct.", "Okla.", "Ore.", "Pa.", "Prof.", "Rep.", "Rev.", "Sen.", "Sep.", "Sept.", "St.", "Va.",
+        "a.m.", "co.", "e.g.", "i.e.",
     ];
     const MORE: [&str; 3] = ["p.m.", "v.s.", "vs."];
     text.len() <= 7
@@ -307,9 +310,15 @@ mod tests {
             ("The cat sat.", "The|cat|sat|."),
             ("(“Well,” he said...)", "(|“|Well|,|”|he|said|...|)"),
             ("don't John's we’ll DON'T 'tis boys'", "do|n't|John|'s|we|’ll|DON'T|'|tis|boys|'"),
-            ("Mr. Smith of the U.S. and J. Doe, e.g. NASA.", "Mr.|Smith|of|the|U.S.|and|J.|Doe|,|e.g.|NASA|."),
+            (
+                "Mr. Smith of the U.S. and J. Doe, e.g. NASA.",
+                "Mr.|Smith|of|the|U.S.|and|J.|Doe|,|e.g.|NASA|.",
+            ),
             ("well-known 1-2 a--b -x -- x----y", "well|-|known|1|-|2|a|--|b|-x|--|x----y"),
-            ("http://a.b/c-d?e=f, x@y.com and/or a.B end.Next", "http://a.b/c-d?e=f|,|x@y.com|and|/|or|a|.|B|end|.|Next"),
+            (
+                "http://a.b/c-d?e=f, x@y.com and/or a.B end.Next",
+                "http://a.b/c-d?e=f|,|x@y.com|and|/|or|a|.|B|end|.|Next",
+            ),
             ("$10 5% 3.14 1,000 a,b +1 C++ 1+ =x", "$|10|5|%|3.14|1,000|a|,|b|+1|C++|1|+|=|x"),
             ("• one ☃snow no☃w …so…on", "•|one|☃|snow|no|☃|w|…|so|…|on"),
             ("中文。かな", "中文。かな"),
