@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""What datatrove's quality filters say of every document of a folder of jsonl.zst: one process, their defaults, English.
+"""What datatrove's quality filters say of documents, and how often ours say the same.
 
-    python3 rules_datatrove.py CORPUS WORK [LIMIT]
+    python3 rules_datatrove.py documents CORPUS WORK [LIMIT]     texts of a folder of jsonl.zst into WORK/documents, divided by NUL
+    python3 rules_datatrove.py verdicts WORK ROUND               the filters' reasons into WORK/theirs.tsv, and their speed
+    python3 rules_datatrove.py agree WORK                        WORK/ours.tsv, of the example `rules`, beside theirs
 
-Writes WORK/verdicts.jsonl, one object a document: `id`, and for each filter the reason for which it would be dropped, or null where
-it stays. Prints seconds of the processor of each filter and of all, reading not counted; LIMIT: as many documents, evenly spread.
-Words are split once a document: datatrove remembers the last texts that it split, and the filters come one after another.
+One process, the filters' defaults, English. LIMIT: as many documents, evenly spread; texts of more than a million characters are left
+out, since spaCy takes minutes and gigabytes for one. Speed is MB a second of the processor. Words are split once a document: datatrove
+remembers the last texts that it split, and the filters come one after another; the first pays for it.
 """
 import glob
 import io
@@ -13,22 +15,29 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 
-CHARACTERS = 1_000_000  # a longer text is left out: spaCy takes minutes and gigabytes for it
+LONGEST = 1_000_000
+PRESETS = ["gopher-quality", "gopher-repetition", "c4", "fineweb"]
 
 
-def rows(corpus):
+def documents(corpus, work, limit="0"):
     import zstandard
 
+    texts = []
     for path in sorted(glob.glob(os.path.join(corpus, "*.jsonl.zst"))):
         with open(path, "rb") as file:
             for line in io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file), 1 << 20):
-                row = json.loads(line)
-                yield row["id"], row["text"]
+                text = json.loads(line)["text"]
+                if len(text) <= LONGEST:
+                    texts.append(text.replace("\0", " "))
+    if int(limit):
+        texts = texts[:: max(1, len(texts) // int(limit))]
+    with open(os.path.join(work, "documents"), "w", encoding="utf-8", newline="") as sink:
+        sink.write("\0".join(texts))
 
 
-def main():
-    corpus, work = sys.argv[1:3]
+def verdicts(work, turn):
     from datatrove.data import Document
     from datatrove.pipeline.filters import (
         C4QualityFilter,
@@ -37,34 +46,60 @@ def main():
         GopherRepetitionFilter,
     )
 
+    # C4 edits its document, and so comes last.
     filters = {
         "gopher-quality": GopherQualityFilter(),
         "gopher-repetition": GopherRepetitionFilter(),
         "fineweb": FineWebQualityFilter(),
-        "c4": C4QualityFilter(),  # it edits the document, so it comes last
+        "c4": C4QualityFilter(),
     }
-    documents = [(name, text) for name, text in rows(corpus) if len(text) <= CHARACTERS]
-    if len(sys.argv) > 3:
-        step = max(1, len(documents) // int(sys.argv[3]))
-        documents = documents[::step]
+    filters["gopher-quality"].filter(Document(text="loads the tokenizer", id="0"))
+    with open(os.path.join(work, "documents"), encoding="utf-8", newline="") as source:
+        texts = source.read().split("\0")
     spent = dict.fromkeys(filters, 0.0)
-    verdict = {"gopher-quality": filters["gopher-quality"].filter(Document("a b", "0"))}  # the tokenizer is loaded
-    with open(os.path.join(work, "verdicts.jsonl"), "w", encoding="utf-8") as sink:
-        for name, text in documents:
-            document, verdict = Document(text=text, id=name), {"id": name}
-            for filter_name, rule in filters.items():
+    with open(os.path.join(work, "theirs.tsv"), "w", encoding="utf-8") as sink:
+        for text in texts:
+            document, reasons = Document(text=text, id="0"), {}
+            for name, rule in filters.items():
                 began = time.process_time()
                 try:
                     result = rule.filter(document)
                 except ZeroDivisionError:
-                    result = (False, "no words")
-                spent[filter_name] += time.process_time() - began
-                verdict[filter_name] = result[1] if isinstance(result, tuple) else (None if result else "dropped")
-            sink.write(json.dumps(verdict) + "\n")
-    size = sum(len(text.encode()) for _, text in documents)
+                    result = (False, "no-words")
+                spent[name] += time.process_time() - began
+                reasons[name] = result[1] if isinstance(result, tuple) else ""
+            sink.write("\t".join(reasons[name] for name in PRESETS) + "\n")
+    size = sum(len(text.encode()) for text in texts) / 1e6
     for name, seconds in [*spent.items(), ("all", sum(spent.values()))]:
-        print("%s %.3f s %.3f MB/s" % (name, seconds, size / seconds / 1e6))
-    print("bytes %d documents %d" % (size, len(documents)))
+        print("rules-%s/datatrove %.3f MB/s %s" % (name, size / seconds, turn))
+
+
+def agree(work):
+    def lines(name):
+        with open(os.path.join(work, name), encoding="utf-8") as source:
+            return [line.rstrip("\n").split("\t") for line in source]
+
+    ours, theirs = lines("ours.tsv"), lines("theirs.tsv")
+    if len(ours) != len(theirs):
+        sys.exit("ours are %d verdicts, theirs %d" % (len(ours), len(theirs)))
+    for at, preset in enumerate(PRESETS):
+        dropped = sum(bool(their[at]) for their in theirs)
+        apart = Counter()
+        for our, their in zip(ours, theirs):
+            if bool(our[at]) != bool(their[at]):
+                apart["ours keeps, theirs %s" % their[at] if their[at] else "theirs keeps, ours %s" % our[at]] += 1
+        print("rules-agreement/%s %.4f %% 1" % (preset, 100 * (1 - sum(apart.values()) / len(ours))))
+        print("# %s: of %d documents datatrove drops %d; %d are judged otherwise" % (preset, len(ours), dropped, sum(apart.values())))
+        for what, count in apart.most_common(6):
+            print("#   %d: %s" % (count, what))
+    drops = lambda rows: [any(row) for row in rows]
+    same = sum(our == their for our, their in zip(drops(ours), drops(theirs)))
+    print("rules-agreement/all %.4f %% 1" % (100 * same / len(ours)))
+
+
+def main():
+    what, *arguments = sys.argv[1:]
+    {"documents": documents, "verdicts": verdicts, "agree": agree}[what](*arguments)
 
 
 if __name__ == "__main__":

@@ -182,3 +182,51 @@ proptest! {
         prop_assert!(twice["gopher_duplicate_paragraph_share"] >= 0.0);
     }
 }
+
+/// `tests/fixtures/rules/make_rules.py` made them: datatrove's filters, each rule by itself.
+#[test]
+fn every_rule_is_broken_where_datatrove_drops_by_it() {
+    let mut texts = 0;
+    for line in include_str!("../../tests/fixtures/rules/expected.tsv").lines() {
+        if line.starts_with('#') {
+            continue;
+        }
+        let fields: Vec<&str> = line.split('\t').collect();
+        let [name, text, drops @ .., broken] = &fields[..] else { panic!("{line}") };
+        let text = unescaped(text);
+        let found = measures(&text);
+        let rules = every_rule();
+        let ours = rules.limits().filter(|limit| limit.is_broken_by(found[limit.column]));
+        let mut ours: Vec<&str> = ours.map(|limit| limit.name).collect();
+        let mut theirs: Vec<&str> = broken.split(',').filter(|rule| *rule != "-").collect();
+        ours.sort_unstable();
+        theirs.sort_unstable();
+        assert_eq!(ours, theirs, "{name}");
+        assert_eq!(drops.len(), Preset::ALL.len());
+        for (preset, reason) in Preset::ALL.into_iter().zip(drops) {
+            let rules = RuleSet::new(&[preset], &BTreeMap::new()).unwrap();
+            let mut values = Vec::new();
+            RuleMeasurer::default().measure(&text, &rules, &mut values);
+            assert_eq!(rules.judge(&values).broken == 0, *reason == "-", "{name}: {}", preset.name());
+        }
+        texts += 1;
+    }
+    assert!(texts > 50);
+}
+
+fn unescaped(text: &str) -> String {
+    let mut plain = String::new();
+    let mut characters = text.chars();
+    while let Some(character) = characters.next() {
+        plain.push(match character {
+            '\\' => match characters.next() {
+                Some('n') => '\n',
+                Some('r') => '\r',
+                Some('t') => '\t',
+                other => other.unwrap(),
+            },
+            _ => character,
+        });
+    }
+    plain
+}

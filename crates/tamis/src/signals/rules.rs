@@ -170,6 +170,7 @@ impl Signal for Rules {
 
 #[cfg(test)]
 mod tests {
+    use arrow_array::Array;
     use arrow_array::cast::AsArray;
     use arrow_array::types::UInt16Type;
 
