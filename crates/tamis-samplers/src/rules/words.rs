@@ -8,12 +8,12 @@
 //! 2. Quotes, brackets, currency, pictures and most punctuation come off both ends of a piece, each a word of its own; hyphens, slashes,
 //!    backslashes, `@`, `^`, `|`, `~` and the bullet do not. `=`, and `+` before what is no digit, come off the front; `+` after a
 //!    digit, and `'s` off the end. Two dots or more are one word.
-//! 3. A single dot comes off the end after a lower-case letter, a digit, punctuation or two capitals: `U.S.` and `J.` stay, and
+//! 3. A single dot comes off the end after a letter that is no capital, a digit, punctuation or two capitals: `U.S.` and `J.` stay, and
 //!    so do a single letter and some abbreviations (`Mr.`, `e.g.`).
 //! 4. What is left is one word where it has `://` or `@` in it or begins with `www.`
 //! 5. Else `n't`, `'ll`, `'ve`, `'re`, `'d`, `'m` at its end are words of their own, and these cut it, and are words themselves:
 //!    dots in a row, `…` and pictures; a hyphen, `:`, `<`, `>`, `=`, `/` between a letter or digit and a letter; a comma between letters;
-//!    a dot between lower and upper case; `+`, `-`, `*`, `^` between digits.
+//!    a dot between a letter that is no capital and one that is not lower case; `+`, `-`, `*`, `^` between digits.
 //!
 //! # Beside spaCy
 //! It has some two thousand exceptions more: contractions without an apostrophe (`dont`), emoticons, units after a number (`10km`),
@@ -196,7 +196,7 @@ fn dot_comes_off(text: &str, before: &str) -> bool {
     if class & UPPER != 0 {
         return characters.next_back().is_some_and(|first| class_of(first) & UPPER != 0);
     }
-    let follows = class & (LOWER | DIGIT | EDGE) != 0 || matches!(last, '-' | '+' | '²');
+    let follows = class & (LETTER | DIGIT | EDGE) != 0 || matches!(last, '-' | '+' | '²');
     follows && !is_abbreviation(text)
 }
 
@@ -264,9 +264,11 @@ fn inside<'a>(text: &'a str, each: &mut impl FnMut(Word<'a>)) {
             let next = text[end..].chars().next();
             let after = next.map_or(0, class_of);
             let between = |left: u8, right: u8| before & left != 0 && after & right != 0;
+            // Letters of scripts without case are of both.
+            let between_cases = before & UPPER == 0 && after & LOWER == 0 && between(LETTER, LETTER);
             let between_digits = before & DIGIT != 0 && (after & DIGIT != 0 || next == Some('-'));
             let cuts = match character {
-                '.' => width > 1 || between(LOWER, UPPER),
+                '.' => width > 1 || between_cases,
                 '…' => true,
                 ',' => between(LETTER, LETTER),
                 '-' | '—' => {
