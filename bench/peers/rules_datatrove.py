@@ -3,7 +3,8 @@
 
     python3 rules_datatrove.py documents CORPUS WORK [LIMIT]     texts of a folder of jsonl.zst into WORK/documents, divided by NUL
     python3 rules_datatrove.py verdicts WORK ROUND               the filters' reasons into WORK/theirs.tsv, and their speed
-    python3 rules_datatrove.py agree WORK                        WORK/ours.tsv, of the example `rules`, beside theirs
+    python3 rules_datatrove.py agree WORK                        WORK/ours.tsv, of the example `rules`, beside theirs, and beside the
+                                                                 labels `good` and `bad`, where the corpus has a column `quality`
 
 One process, the filters' defaults, English. LIMIT: as many documents, evenly spread; texts of more than a million characters are left
 out, since spaCy takes minutes and gigabytes for one. Speed is MB a second of the processor. Words are split once a document: datatrove
@@ -24,17 +25,19 @@ PRESETS = ["gopher-quality", "gopher-repetition", "c4", "fineweb"]
 def documents(corpus, work, limit="0"):
     import zstandard
 
-    texts = []
+    rows = []
     for path in sorted(glob.glob(os.path.join(corpus, "*.jsonl.zst"))):
         with open(path, "rb") as file:
             for line in io.BufferedReader(zstandard.ZstdDecompressor().stream_reader(file), 1 << 20):
-                text = json.loads(line)["text"]
-                if len(text) <= LONGEST:
-                    texts.append(text.replace("\0", " "))
+                row = json.loads(line)
+                if len(row["text"]) <= LONGEST:
+                    rows.append((row["text"].replace("\0", " "), row.get("quality") or "-"))
     if int(limit):
-        texts = texts[:: max(1, len(texts) // int(limit))]
+        rows = rows[:: max(1, len(rows) // int(limit))]
     with open(os.path.join(work, "documents"), "w", encoding="utf-8", newline="") as sink:
-        sink.write("\0".join(texts))
+        sink.write("\0".join(text for text, _ in rows))
+    with open(os.path.join(work, "labels"), "w", encoding="utf-8") as sink:
+        sink.writelines(label + "\n" for _, label in rows)
 
 
 def verdicts(work, turn):
@@ -79,9 +82,9 @@ def agree(work):
         with open(os.path.join(work, name), encoding="utf-8") as source:
             return [line.rstrip("\n").split("\t") for line in source]
 
-    ours, theirs = lines("ours.tsv"), lines("theirs.tsv")
-    if len(ours) != len(theirs):
-        sys.exit("ours are %d verdicts, theirs %d" % (len(ours), len(theirs)))
+    ours, theirs, labels = lines("ours.tsv"), lines("theirs.tsv"), [row[0] for row in lines("labels")]
+    if not len(ours) == len(theirs) == len(labels):
+        sys.exit("ours are %d verdicts, theirs %d, labels %d" % (len(ours), len(theirs), len(labels)))
     for at, preset in enumerate(PRESETS):
         dropped = sum(bool(their[at]) for their in theirs)
         apart = Counter()
@@ -92,8 +95,11 @@ def agree(work):
         print("# %s: of %d documents datatrove drops %d; %d are judged otherwise" % (preset, len(ours), dropped, sum(apart.values())))
         for what, count in apart.most_common(6):
             print("#   %d: %s" % (count, what))
-    drops = lambda rows: [any(row) for row in rows]
-    same = sum(our == their for our, their in zip(drops(ours), drops(theirs)))
+        for label in ("good", "bad"):
+            labelled = [bool(our[at]) for our, its in zip(ours, labels) if its == label]
+            if labelled:
+                print("# %s: ours drops %.1f %% of %d documents labelled %s" % (preset, 100 * sum(labelled) / len(labelled), len(labelled), label))
+    same = sum(any(our) == any(their) for our, their in zip(ours, theirs))
     print("rules-agreement/all %.4f %% 1" % (100 * same / len(ours)))
 
 

@@ -37,6 +37,8 @@ pub(super) const LIMITS: &[Limit] = &[
 
 const LONGEST_WORD: usize = 1_000;
 const FEWEST_WORDS: u64 = 3;
+/// Signs of ASCII that are no punctuation.
+const SIGNS: [char; 9] = ['$', '+', '<', '=', '>', '^', '`', '|', '~'];
 
 /// Measures texts; remembers nothing but memory.
 #[derive(Debug, Default)]
@@ -130,13 +132,13 @@ fn words_of(line: &str) -> Option<u64> {
     Some(words)
 }
 
-/// Sentences of a line.
+/// Sentences of a line. Signs of arithmetic, currency and the like are no punctuation here, as they are none by Unicode.
 fn sentences_of(line: &str) -> u64 {
     let (mut sentences, mut has_ended) = (1, false);
     each_word(line, |word| {
         if word.ends_a_sentence() {
             has_ended = true;
-        } else if has_ended && !word.is_symbol() {
+        } else if has_ended && (!word.is_symbol() || word.text.contains(SIGNS)) {
             sentences += 1;
             has_ended = false;
         }
@@ -226,6 +228,7 @@ mod tests {
             ("Mr. Smith of the U.S. paid 3.50 dollars.", 1),
             ("\"'!.", 1),
             ("Well... no. Yes?!", 2),
+            ("A. = B. \"C\" ?", 3),
         ] {
             assert_eq!(sentences_of(line), expected, "{line}");
         }

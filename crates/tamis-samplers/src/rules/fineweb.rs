@@ -1,4 +1,4 @@
-//! FineWeb's rules (Penedo et al., arXiv 2406.17557, section 3.5), as datatrove's `FineWebQualityFilter` counts.
+//! `FineWeb`'s rules (Penedo et al., arXiv 2406.17557, section 3.5), as datatrove's `FineWebQualityFilter` counts.
 //!
 //! Lines are what stands between line feeds and is not white space alone, as it stands: a line that ends in `.` and a space, or a
 //! carriage return, does not end in punctuation. The paper states three rules, and 0.1 for the characters of repeated lines; the filter

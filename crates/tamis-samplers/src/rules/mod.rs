@@ -4,7 +4,7 @@
 //! kept whatever the thresholds say, so that other thresholds need no second pass. [`RuleSet`] says which; [`RuleMeasurer`] measures, with
 //! memory that it uses again.
 //!
-//! What is counted, and what happens at a boundary, is that of datatrove's filters, by which FineWeb was made; the papers say less. Where
+//! What is counted, and what happens at a boundary, is that of datatrove's filters, by which `FineWeb` was made; the papers say less. Where
 //! words are counted they are spaCy's there, and here those of a plain rule which is near it, so that a document in some hundred gets
 //! another verdict: `docs/rules.md` has the figures.
 //!
@@ -259,11 +259,12 @@ impl RuleSet {
     /// Adds everything that decides measures and verdicts.
     #[must_use]
     pub fn describe(&self, mut fingerprint: Fingerprint) -> Fingerprint {
+        let (major, minor, update) = char::UNICODE_VERSION;
         fingerprint = fingerprint
             .with("presets", names(&self.presets))
             .with("measures", VERSION)
             .with("words", words::WORDS)
-            .with("unicode", crate::minhash::words::unicode_version());
+            .with("unicode", format!("{major}.{minor}.{update}"));
         for limit in self.limits() {
             fingerprint = fingerprint.with(&format!("threshold.{}", limit.name), limit.threshold);
         }

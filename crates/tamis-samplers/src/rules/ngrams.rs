@@ -80,9 +80,9 @@ impl Ngrams {
     pub(super) fn repeated(&mut self) -> [Repeated; LONGEST + 1] {
         let mut repeated = [Repeated::default(); LONGEST + 1];
         self.single_words();
-        for n in 2..=LONGEST {
+        for (n, repeated) in repeated.iter_mut().enumerate().skip(2) {
             self.lengthen(n);
-            repeated[n] = Repeated { top: self.top(n), duplicate: self.duplicate(n) };
+            *repeated = Repeated { top: self.top(n), duplicate: self.duplicate(n) };
         }
         repeated
     }
@@ -114,7 +114,7 @@ impl Ngrams {
             groups[at] = if follows == NONE {
                 NONE
             } else {
-                let (number, is_new) = seen.number(u64::from(groups[at]) << 32 | u64::from(follows));
+                let (number, is_new) = seen.number((u64::from(groups[at]) << 32) | u64::from(follows));
                 if is_new {
                     counts.push(0);
                 }
@@ -209,8 +209,8 @@ mod tests {
                 ngrams.clear();
                 words.iter().for_each(|word| ngrams.push(word, word.chars().count()));
                 let found = ngrams.repeated();
-                for n in 2..=LONGEST {
-                    prop_assert_eq!(found[n], plainly(&words, n), "{}", n);
+                for (n, found) in found.into_iter().enumerate().skip(2) {
+                    prop_assert_eq!(found, plainly(&words, n), "{}", n);
                 }
             }
         }
