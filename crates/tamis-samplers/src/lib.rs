@@ -1,6 +1,6 @@
 //! Sketches, priorities and thresholds of tamis: pure functions of their inputs and a seed.
 //!
-//! Four subjects live here, and none of them opens a file:
+//! Five subjects live here, and none of them opens a file:
 //!
 //! - **Selection**: every document gets one [`Priority`]; the documents with the smallest priorities are kept. A
 //!   [`ThresholdSearch`] finds where to cut, exactly, in a few passes and in memory that depends on neither the corpus nor
@@ -8,6 +8,7 @@
 //! - **Density**: a RACE sketch of the embeddings estimates how crowded the neighbourhood of a document is.
 //! - **N-grams** ([`ngram`]): Kneser–Ney models of a reference corpus, and perplexity under them.
 //! - **Near-duplicates** ([`minhash`]): `MinHash` signatures of documents, and the components that they make.
+//! - **Rules** ([`rules`]): the published rules of thumb for web text, as measures with thresholds.
 //!
 //! The first two are reductions whose parts merge in any order to the same bits, so that threads, processes and machines can share
 //! the work. What is not here: reading sidecars, writing decisions, resolving duplicate ids.
@@ -19,6 +20,7 @@ mod density;
 pub mod minhash;
 pub mod ngram;
 mod recall;
+pub mod rules;
 mod selection;
 mod semantic;
 mod union_find;

@@ -57,6 +57,16 @@ fn unknown_names_come_with_the_nearest_known_one() {
         &["no document has a column `qq`", "did you mean `column:q`?", "meta.score"],
     );
     world.refuses("score column:meta.scor corpus --run run", 2, &["did you mean `column:meta.score`?"]);
+    for (flags, words) in [
+        ("--threshold c4-sentence=1", ["no rule is called `c4-sentence`", "did you mean `c4-sentences`?"]),
+        ("--rule-set c4 --threshold gopher-stop-words=1", ["is of preset `gopher-quality`", "--rule-set"]),
+        ("--threshold c4-words", ["`--threshold c4-words` is not RULE=VALUE", "gopher-words-min=100"]),
+        ("--threshold c4-words=nan", ["is not finite", "write a number"]),
+        ("--threshold c4-words=1 --threshold c4-words=2", ["two thresholds", "once for each rule"]),
+        ("--rule-set c5", ["`--rule-set c5` is no set of rules", "gopher-repetition, c4"]),
+    ] {
+        world.refuses(&format!("score rules corpus --run run {flags}"), 2, &words);
+    }
     world.refuses(&select("ask-llm --model smollm"), 2, &["model `smollm`", "did you mean `smollm2`?"]);
     world.refuses(&select("ask-llm --model /no/where"), 2, &["model `/no/where`", "tamis models list"]);
     world.refuses("models pull smollm", 2, &["did you mean `smollm2`?"]);

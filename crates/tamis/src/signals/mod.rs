@@ -34,6 +34,7 @@ macro_rules! each_signal {
             minhash: Minhash(MinhashOptions),
             copies: Copies(CopiesOptions),
             ensemble: Ensemble(EnsembleOptions),
+            rules: Rules(RulesOptions),
             counts: Counts(CountsOptions),
             tokens: Tokens(TokensOptions),
             column: Column(ColumnOptions),
@@ -328,6 +329,7 @@ pub use self::minhash::Stays;
 pub use self::ngram::NgramWords;
 pub use self::perplexity::{Objective, checkpoints};
 pub use self::semdedup::KeepOrder;
+pub use tamis_samplers::rules::Preset as RulePreset;
 
 /// Key in a signal's notes under which its options are stored, for calls that go on with it.
 pub(crate) const OPTIONS_NOTE: &str = "options";

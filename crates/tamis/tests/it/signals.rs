@@ -1,11 +1,12 @@
 //! The table of signals that the laws run over: a new signal is one more row.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use tamis::options::{
     AskOptions, ClustersOptions, ColumnOptions, Combine, CopiesOptions, CorpusOptions, CountsOptions,
     DensityOptions, EmbedOptions, EnsembleOptions, Member, MinhashOptions, NgramOptions, Objective,
-    PerplexityOptions, SelectOptions, SemdedupOptions, SignalOptions, TokensOptions,
+    PerplexityOptions, RulesOptions, SelectOptions, SemdedupOptions, SignalOptions, TokensOptions,
 };
 use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, Scorer, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -74,6 +75,19 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &[],
         },
         select: Some(("stop_word_share", Rule::Top)),
+        depends: On::Row,
+    },
+    Row {
+        name: "rules",
+        made: Made::Asked {
+            options: || SignalOptions::Rules(RulesOptions::default()),
+            changed: || {
+                let thresholds = BTreeMap::from([("gopher-words-min".to_owned(), 9.0)]);
+                SignalOptions::Rules(RulesOptions { thresholds, ..RulesOptions::default() })
+            },
+            changes: &["threshold.gopher-words-min"],
+        },
+        select: Some(("broken", Rule::Bottom)),
         depends: On::Row,
     },
     Row {
