@@ -37,6 +37,8 @@ fn main() -> ExitCode {
         Command::Select(select) => commands::select::run(&context, select),
         Command::Score(score) => commands::score::run(&context, score),
         Command::TrainNgram(train) => commands::train_ngram::run(&context, train),
+        Command::Export(export) => commands::export::run(&context, export),
+        Command::Table(table) => commands::table::run(&context, table),
         Command::Show(show) => commands::show::run(&context, show),
         Command::Why(why) => commands::why::run(&context, why),
         Command::Demo(demo) => commands::demo::run(&context, demo),

@@ -2,11 +2,13 @@
 
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod export;
 pub(crate) mod models;
 pub(crate) mod samplers;
 pub(crate) mod score;
 pub(crate) mod select;
 pub(crate) mod show;
+pub(crate) mod table;
 pub(crate) mod train_ngram;
 pub(crate) mod why;
 

@@ -23,6 +23,7 @@ mod line_reader;
 mod lines;
 mod parquet_copy;
 mod parquet_footer;
+mod parquet_objects;
 mod parquet_pages;
 mod parquet_refusals;
 mod parquet_shard;
@@ -32,7 +33,7 @@ mod reader;
 mod scan;
 mod spool;
 
-pub use block::Block;
+pub use block::{Block, PlainLine};
 pub use columns::{Columns, DEFAULT_ID, IdMode};
 pub use decoded::{Decoded, FailedRow, Measured, RAW_LIMIT};
 pub use discover::{discover, discover_beside};
@@ -135,6 +136,18 @@ impl Corpus {
     /// As [`Self::check_schema`].
     pub fn check_schemas(&self) -> CorpusResult<()> {
         self.shards.iter().try_for_each(|shard| self.check_schema(shard))
+    }
+
+    /// Whether JSON has a word for every column of a shard: strings, numbers, booleans, lists, structs and maps of them. Lines are
+    /// objects already.
+    ///
+    /// # Errors
+    /// [`CorpusError::Unsupported`] names the column; a file that cannot be opened.
+    pub fn check_objects(&self, shard: &Shard) -> CorpusResult<()> {
+        match shard.container {
+            Container::Parquet => self.open_parquet(shard)?.check_objects(),
+            Container::Jsonl => Ok(()),
+        }
     }
 
     /// Looks at the schema of a Parquet shard; lines have none.

@@ -15,6 +15,7 @@ mod density;
 mod early;
 mod estimates;
 mod explain;
+mod export;
 mod faults;
 mod fuzz;
 mod groups;

@@ -1,0 +1,374 @@
+//! What a document becomes: the bytes that are put in order, and that files are made of.
+//!
+//! Lines are taken as they stand, without being parsed; the digest of each is compared with the inventory's. Everything else is decoded, and
+//! key and digest are compared. A document is tokenized once, however many copies of it there are.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use arrow_array::builder::StringBuilder;
+use arrow_array::cast::AsArray;
+use arrow_array::types::UInt64Type;
+use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow_schema::{DataType, Field, Schema, SchemaRef};
+use tamis_core::{Digest, column};
+use tamis_io::corpus::{Block, Container, IdMode};
+use tamis_io::export::{LinesFile, RowsFile, TokenWidth, TokensFile, Written};
+use tamis_io::store::{Created, Store};
+use tamis_models::tokenizer::Tokenizer;
+
+use super::kept::{KeptRow, KeptRows};
+use super::options::ExportFormat;
+use crate::project::Project;
+use crate::{Error, Result, models};
+
+/// Rows, and bytes of them, that become a batch of a Parquet file together.
+const BATCH_ROWS: usize = 1024;
+const BATCH_BYTES: usize = 4 << 20;
+
+/// Stands for the length of a null.
+const NULL: u32 = u32::MAX;
+
+/// How documents become bodies, and bodies files.
+pub(super) enum Content {
+    /// Lines, with their endings.
+    Lines,
+    /// Id, text and carried columns.
+    Texts(SchemaRef),
+    /// Tokens, the separator among them, then the id.
+    Tokens(Tokens),
+}
+
+/// A tokenizer and what is behind each document.
+pub(super) struct Tokens {
+    tokenizer: Tokenizer,
+    /// Source in full.
+    pub(super) source: String,
+    pub(super) separator: u32,
+    pub(super) width: TokenWidth,
+    /// Documents that hold the separator themselves.
+    holding: AtomicU64,
+}
+
+/// A document on its way.
+pub(super) struct Body {
+    pub(super) row: KeptRow,
+    /// In the unit in which files are cut.
+    pub(super) size: u64,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl Content {
+    /// Loads what a format needs.
+    pub(super) fn open(project: &Project, format: &ExportFormat) -> Result<Self> {
+        Ok(match format {
+            ExportFormat::Lines => Self::Lines,
+            ExportFormat::Parquet => Self::Texts(project.text_schema()),
+            ExportFormat::Tokens { tokenizer, separator } => {
+                Self::Tokens(Tokens::open(project, tokenizer, *separator)?)
+            }
+        })
+    }
+
+    /// Bytes of a body that are expected for so many bytes of text; what is wrong by a little costs a little time.
+    pub(super) fn expected_bytes(&self, documents: u64, text_bytes: u64) -> u64 {
+        match self {
+            Self::Lines => text_bytes + text_bytes / 8 + 128 * documents,
+            Self::Texts(_) => text_bytes + 64 * documents,
+            Self::Tokens(tokens) => text_bytes * tokens.width.bytes() as u64 / 3 + 32 * documents,
+        }
+    }
+
+    /// Bytes of the unit in which files are cut.
+    pub(super) fn unit_bytes(&self) -> u64 {
+        match self {
+            Self::Lines | Self::Texts(_) => 1,
+            Self::Tokens(tokens) => tokens.width.bytes() as u64,
+        }
+    }
+
+    /// The bodies of kept rows of a block, which are all that are kept of it.
+    pub(super) fn bodies(&self, project: &Project, block: &Block, rows: Vec<KeptRow>) -> Result<Vec<Body>> {
+        if rows.is_empty() {
+            return Ok(Vec::new());
+        }
+        match self {
+            Self::Lines => lines(project, block, &rows),
+            Self::Texts(schema) => {
+                let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+                decoded(project, block, &rows, |documents, at| {
+                    let mut bytes = Vec::new();
+                    for name in &names {
+                        let values = documents.column_by_name(name).map(|values| values.as_string::<i32>());
+                        let value =
+                            values.filter(|values| values.is_valid(at)).map(|values| values.value(at));
+                        put(&mut bytes, value);
+                    }
+                    let size = bytes.len() - size_of::<u32>() * names.len();
+                    Ok((size as u64, bytes))
+                })
+            }
+            Self::Tokens(tokens) => decoded(project, block, &rows, |documents, at| {
+                let value = |name| {
+                    let values = documents.column_by_name(name)?.as_string_opt::<i32>()?;
+                    values.is_valid(at).then(|| values.value(at))
+                };
+                tokens.body(value(column::TEXT).unwrap_or_default(), value(column::ID))
+            }),
+        }
+    }
+
+    /// Names of the files of the `n`-th piece.
+    pub(super) fn paths(&self, n: usize) -> Vec<String> {
+        let stem = format!("part-{n:05}");
+        match self {
+            Self::Lines => vec![format!("{stem}.jsonl.zst")],
+            Self::Texts(_) => vec![format!("{stem}.parquet")],
+            Self::Tokens(_) => TokensFile::paths(&stem).to_vec(),
+        }
+    }
+
+    /// Starts the files of the `n`-th piece.
+    pub(super) fn create(&self, out: &Store, n: usize) -> Result<OpenFile<'_>> {
+        let path = &self.paths(n)[0];
+        Ok(match self {
+            Self::Lines => OpenFile::Lines(LinesFile::create(out, path)?),
+            Self::Texts(schema) => OpenFile::Texts(TextRows::create(out, path, schema)?),
+            Self::Tokens(tokens) => {
+                let stem = path.strip_suffix(".npy").unwrap_or(path);
+                OpenFile::Tokens(TokensFile::create(out, stem, tokens.width)?, tokens)
+            }
+        })
+    }
+
+    /// Says what a reader of the files should know.
+    pub(super) fn tell(&self, project: &Project) {
+        if let Self::Tokens(tokens) = self {
+            let holding = tokens.holding.load(Ordering::Relaxed);
+            if holding > 0 {
+                project.observer.warn(&format!(
+                    "{holding} documents hold token {} themselves, which separates documents: readers that look for it will find more \
+                     documents than there are",
+                    tokens.separator
+                ));
+            }
+        }
+    }
+}
+
+impl Tokens {
+    fn open(project: &Project, source: &str, separator: Option<u32>) -> Result<Self> {
+        let (tokenizer, source) = models::open_tokenizer(source, &*project.observer)?;
+        let separator = separator.or(tokenizer.special().eos).ok_or_else(|| {
+            Error::usage(
+                format!("tokenizer `{source}` has no token that ends a text"),
+                "name the token that is to separate documents: --separator-id N",
+            )
+        })?;
+        let vocabulary = tokenizer.vocab_size();
+        if separator as usize >= vocabulary {
+            project.observer.warn(&format!(
+                "the separator {separator} is none of the tokenizer's {vocabulary} tokens: a model needs a row more for it"
+            ));
+        }
+        let largest = u32::try_from(vocabulary.saturating_sub(1)).unwrap_or(u32::MAX).max(separator);
+        Ok(Self { tokenizer, source, separator, width: TokenWidth::of(largest), holding: AtomicU64::new(0) })
+    }
+
+    /// What decides the tokens.
+    pub(super) fn digest(&self) -> &str {
+        self.tokenizer.digest()
+    }
+
+    /// One more than the largest token.
+    pub(super) fn vocabulary(&self) -> u64 {
+        self.tokenizer.vocab_size() as u64
+    }
+
+    pub(super) fn pieces_version(&self) -> Option<&'static str> {
+        self.tokenizer.pieces_version()
+    }
+
+    fn body(&self, text: &str, id: Option<&str>) -> Result<(u64, Vec<u8>)> {
+        let tokens = self.tokenizer.encode(text)?;
+        if tokens.contains(&self.separator) {
+            self.holding.fetch_add(1, Ordering::Relaxed);
+        }
+        let mut bytes = Vec::with_capacity((tokens.len() + 1) * self.width.bytes() + 40);
+        for token in tokens.iter().chain([&self.separator]) {
+            bytes.extend(self.width.encode(*token));
+        }
+        put(&mut bytes, id);
+        Ok((tokens.len() as u64 + 1, bytes))
+    }
+}
+
+/// Appends a value with its length.
+fn put(bytes: &mut Vec<u8>, value: Option<&str>) {
+    match value {
+        None => bytes.extend_from_slice(&NULL.to_le_bytes()),
+        Some(value) => {
+            // A text has 1 GiB at most.
+            bytes.extend_from_slice(&(value.len() as u32).to_le_bytes());
+            bytes.extend_from_slice(value.as_bytes());
+        }
+    }
+}
+
+/// Takes the next value that [`put`] appended.
+fn take<'b>(bytes: &mut &'b [u8]) -> Option<&'b str> {
+    let (length, rest) = bytes.split_at(size_of::<u32>());
+    let length = u32::from_le_bytes(length.try_into().expect("4 bytes"));
+    if length == NULL {
+        *bytes = rest;
+        return None;
+    }
+    let (value, rest) = rest.split_at(length as usize);
+    *bytes = rest;
+    Some(std::str::from_utf8(value).expect("it was text"))
+}
+
+/// Lines as they stand, rows of Parquet as objects.
+fn lines(project: &Project, block: &Block, rows: &[KeptRow]) -> Result<Vec<Body>> {
+    if block.container() == Container::Parquet {
+        // Their text and key, and then what they are as objects.
+        decoded(project, block, rows, |_, _| Ok((0, Vec::new())))?;
+        let numbers: Vec<u64> = rows.iter().map(|row| row.row).collect();
+        let objects = block.objects(&numbers)?;
+        return Ok(rows
+            .iter()
+            .zip(objects)
+            .map(|(row, bytes)| Body { row: *row, size: bytes.len() as u64, bytes })
+            .collect());
+    }
+    let mut bodies = Vec::with_capacity(rows.len());
+    let mut left = rows.iter().peekable();
+    let mut wrong = None;
+    block.each_line(&mut |at, line| {
+        if let Some(row) = left.next_if(|row| row.row == at) {
+            if Digest::of(line.content) != row.raw_digest {
+                wrong.get_or_insert(at);
+            }
+            let mut bytes = Vec::with_capacity(line.bytes.len() + 1);
+            bytes.extend_from_slice(line.bytes);
+            if bytes.last() != Some(&b'\n') {
+                bytes.push(b'\n');
+            }
+            bodies.push(Body { row: *row, size: bytes.len() as u64, bytes });
+        }
+    });
+    match wrong.or(left.next().map(|row| row.row)) {
+        Some(row) => Err(KeptRows::changed(block.shard(), row)),
+        None => Ok(bodies),
+    }
+}
+
+/// Kept documents of a block as `body` has them, each with its size.
+fn decoded(
+    project: &Project,
+    block: &Block,
+    rows: &[KeptRow],
+    body: impl Fn(&RecordBatch, usize) -> Result<(u64, Vec<u8>)>,
+) -> Result<Vec<Body>> {
+    let documents = block.decode(&project.columns)?.documents;
+    let batch = documents.as_arrow();
+    let found = |name: &str| {
+        batch.column_by_name(name).ok_or_else(|| tamis_core::Error::MissingColumn { column: name.to_owned() })
+    };
+    let numbers = found(column::ROW)?.as_primitive::<UInt64Type>();
+    let keys = found(column::DOC_KEY)?.as_fixed_size_binary();
+    let digests = found(column::RAW_DIGEST)?.as_fixed_size_binary();
+    let mut bodies = Vec::with_capacity(rows.len());
+    for row in rows {
+        let changed = || KeptRows::changed(block.shard(), row.row);
+        let at = numbers.values().binary_search(&row.row).map_err(|_| changed())?;
+        if keys.value(at) != row.key.to_bytes() || digests.value(at) != row.raw_digest.to_bytes() {
+            return Err(changed());
+        }
+        let (size, bytes) = body(batch, at)?;
+        bodies.push(Body { row: *row, size, bytes });
+    }
+    Ok(bodies)
+}
+
+impl Project {
+    /// The columns of texts: `id` where there are ids, `text`, and the carried ones.
+    fn text_schema(&self) -> SchemaRef {
+        let id = (self.columns.id != IdMode::FromText).then(|| Field::new(column::ID, DataType::Utf8, false));
+        let mut fields: Vec<Field> = id.into_iter().collect();
+        fields.push(Field::new(column::TEXT, DataType::Utf8, false));
+        fields.extend(self.columns.carry.iter().map(|name| Field::new(name, DataType::Utf8, true)));
+        Arc::new(Schema::new(fields))
+    }
+}
+
+/// Files of a piece that are being written.
+pub(super) enum OpenFile<'c> {
+    Lines(LinesFile),
+    Texts(TextRows),
+    Tokens(TokensFile, &'c Tokens),
+}
+
+impl OpenFile<'_> {
+    /// Adds a document of a shard and row.
+    pub(super) fn write(&mut self, body: &[u8], size: u64, shard: &str, row: u64) -> Result<()> {
+        match self {
+            Self::Lines(file) => Ok(file.write(body)?),
+            Self::Texts(file) => file.write(body),
+            Self::Tokens(file, tokens) => {
+                let (numbers, mut id) = body.split_at(size as usize * tokens.width.bytes());
+                Ok(file.write(numbers, take(&mut id), shard, row)?)
+            }
+        }
+    }
+
+    pub(super) fn commit(self) -> Result<Vec<(Created, Written)>> {
+        Ok(match self {
+            Self::Lines(file) => vec![file.commit()?],
+            Self::Texts(file) => vec![file.commit()?],
+            Self::Tokens(file, _) => file.commit()?.to_vec(),
+        })
+    }
+}
+
+/// A Parquet file of texts, batch by batch.
+pub(super) struct TextRows {
+    file: RowsFile,
+    schema: SchemaRef,
+    columns: Vec<StringBuilder>,
+    rows: usize,
+    bytes: usize,
+}
+
+impl TextRows {
+    fn create(out: &Store, path: &str, schema: &SchemaRef) -> Result<Self> {
+        let columns = schema.fields().iter().map(|_| StringBuilder::new()).collect();
+        let file = RowsFile::create(out, path, schema)?;
+        Ok(Self { file, schema: Arc::clone(schema), columns, rows: 0, bytes: 0 })
+    }
+
+    fn write(&mut self, mut body: &[u8]) -> Result<()> {
+        self.bytes += body.len();
+        for column in &mut self.columns {
+            column.append_option(take(&mut body));
+        }
+        self.rows += 1;
+        if self.rows == BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
+    }
+
+    fn flush(&mut self) -> Result<()> {
+        let values =
+            self.columns.iter_mut().map(|column| Arc::<StringArray>::new(column.finish()) as ArrayRef);
+        let batch = RecordBatch::try_new(Arc::clone(&self.schema), values.collect())
+            .map_err(tamis_core::Error::from)?;
+        (self.rows, self.bytes) = (0, 0);
+        Ok(self.file.write(&batch)?)
+    }
+
+    fn commit(mut self) -> Result<(Created, Written)> {
+        if self.rows > 0 {
+            self.flush()?;
+        }
+        Ok(self.file.commit()?)
+    }
+}
