@@ -146,6 +146,20 @@ impl Block {
         }
     }
 
+    /// Parquet rows (physical, ascending) with all their columns, each as bytes for a [`super::RecordsFile`].
+    ///
+    /// # Errors
+    /// Data that are damaged, or a row that is not there.
+    ///
+    /// # Panics
+    /// Where rows are lines.
+    pub fn records(&self, rows: &[u64]) -> CorpusResult<Vec<Vec<u8>>> {
+        match &self.content {
+            Content::Parquet { file, slice } => file.records(*slice, self.first_row, rows),
+            Content::Lines(_) | Content::TooLong { .. } => panic!("lines are no rows of Parquet"),
+        }
+    }
+
     /// Names of the columns that its first rows have, nested ones as `outer.inner`; for hints in messages.
     #[must_use]
     pub fn column_names(&self) -> Vec<String> {

@@ -56,7 +56,7 @@ pub(super) struct ParquetShard {
 /// Consecutive rows of one row group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slice {
-    row_group: usize,
+    pub(super) row_group: usize,
     /// Rows of the row group before the slice.
     pub(super) offset: u64,
     pub(super) rows: u64,

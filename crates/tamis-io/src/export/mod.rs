@@ -59,7 +59,7 @@ impl Written {
 }
 
 /// A file under construction, and the digest of what was written to it.
-struct Hashed {
+pub(crate) struct Hashed {
     path: String,
     file: PendingFile,
     hasher: Xxh3,
@@ -67,12 +67,12 @@ struct Hashed {
 }
 
 impl Hashed {
-    fn create(store: &Store, path: &str) -> StoreResult<Self> {
+    pub(crate) fn create(store: &Store, path: &str) -> StoreResult<Self> {
         Ok(Self { path: path.to_owned(), file: store.writer(path)?, hasher: Xxh3::new(), bytes: 0 })
     }
 
     /// Makes the file visible unless the name was taken, and says what was written.
-    fn commit(self) -> StoreResult<(Created, Written)> {
+    pub(crate) fn commit(self) -> StoreResult<(Created, Written)> {
         let written = Written {
             path: self.path,
             bytes: self.bytes,

@@ -12,7 +12,7 @@ use arrow_array::types::UInt64Type;
 use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use tamis_core::{Digest, column};
-use tamis_io::corpus::{Block, Container, IdMode};
+use tamis_io::corpus::{Block, Container, Corpus, CorpusResult, IdMode, RecordsFile, Shard};
 use tamis_io::export::{LinesFile, RowsFile, TokenWidth, TokensFile, Written};
 use tamis_io::store::{Created, Store};
 use tamis_models::tokenizer::Tokenizer;
@@ -35,8 +35,16 @@ pub(super) enum Content {
     Lines,
     /// Id, text and carried columns.
     Texts(SchemaRef),
+    /// Rows of Parquet with all their columns.
+    Rows(RowsLike),
     /// Tokens, the separator among them, then the id.
     Tokens(Tokens),
+}
+
+/// Rows of a corpus of Parquet, whose files are like its first shard.
+pub(super) struct RowsLike {
+    corpus: Corpus,
+    first: Shard,
 }
 
 /// A tokenizer and what is behind each document.
@@ -63,7 +71,10 @@ impl Content {
     pub(super) fn open(project: &Project, format: &ExportFormat) -> Result<Self> {
         Ok(match format {
             ExportFormat::Lines => Self::Lines,
-            ExportFormat::Parquet => Self::Texts(project.text_schema()),
+            ExportFormat::Parquet => match project.rows_like() {
+                Some(rows) => Self::Rows(rows),
+                None => Self::Texts(project.text_schema()),
+            },
             ExportFormat::Tokens { tokenizer, separator } => {
                 Self::Tokens(Tokens::open(project, tokenizer, *separator)?)
             }
@@ -73,7 +84,7 @@ impl Content {
     /// Bytes of a body that are expected for so many bytes of text; what is wrong by a little costs a little time.
     pub(super) fn expected_bytes(&self, documents: u64, text_bytes: u64) -> u64 {
         match self {
-            Self::Lines => text_bytes + text_bytes / 8 + 128 * documents,
+            Self::Lines | Self::Rows(_) => text_bytes + text_bytes / 8 + 128 * documents,
             Self::Texts(_) => text_bytes + 64 * documents,
             Self::Tokens(tokens) => text_bytes * tokens.width.bytes() as u64 / 3 + 32 * documents,
         }
@@ -82,7 +93,7 @@ impl Content {
     /// Bytes of the unit in which files are cut.
     pub(super) fn unit_bytes(&self) -> u64 {
         match self {
-            Self::Lines | Self::Texts(_) => 1,
+            Self::Lines | Self::Texts(_) | Self::Rows(_) => 1,
             Self::Tokens(tokens) => tokens.width.bytes() as u64,
         }
     }
@@ -108,6 +119,7 @@ impl Content {
                     Ok((size as u64, bytes))
                 })
             }
+            Self::Rows(_) => whole(project, block, &rows, Block::records),
             Self::Tokens(tokens) => decoded(project, block, &rows, |documents, at| {
                 let value = |name| {
                     let values = documents.column_by_name(name)?.as_string_opt::<i32>()?;
@@ -123,7 +135,7 @@ impl Content {
         let stem = format!("part-{n:05}");
         match self {
             Self::Lines => vec![format!("{stem}.jsonl.zst")],
-            Self::Texts(_) => vec![format!("{stem}.parquet")],
+            Self::Texts(_) | Self::Rows(_) => vec![format!("{stem}.parquet")],
             Self::Tokens(_) => TokensFile::paths(&stem).to_vec(),
         }
     }
@@ -134,6 +146,7 @@ impl Content {
         Ok(match self {
             Self::Lines => OpenFile::Lines(LinesFile::create(out, path)?),
             Self::Texts(schema) => OpenFile::Texts(TextRows::create(out, path, schema)?),
+            Self::Rows(rows) => OpenFile::Rows(rows.corpus.records_file(&rows.first, out, path)?),
             Self::Tokens(tokens) => {
                 let stem = path.strip_suffix(".npy").unwrap_or(path);
                 OpenFile::Tokens(TokensFile::create(out, stem, tokens.width)?, tokens)
@@ -231,15 +244,7 @@ fn take<'b>(bytes: &mut &'b [u8]) -> Option<&'b str> {
 /// Lines as they stand, rows of Parquet as objects.
 fn lines(project: &Project, block: &Block, rows: &[KeptRow]) -> Result<Vec<Body>> {
     if block.container() == Container::Parquet {
-        // Their text and key, and then what they are as objects.
-        decoded(project, block, rows, |_, _| Ok((0, Vec::new())))?;
-        let numbers: Vec<u64> = rows.iter().map(|row| row.row).collect();
-        let objects = block.objects(&numbers)?;
-        return Ok(rows
-            .iter()
-            .zip(objects)
-            .map(|(row, bytes)| Body { row: *row, size: bytes.len() as u64, bytes })
-            .collect());
+        return whole(project, block, rows, Block::objects);
     }
     let mut bodies = Vec::with_capacity(rows.len());
     let mut left = rows.iter().peekable();
@@ -261,6 +266,19 @@ fn lines(project: &Project, block: &Block, rows: &[KeptRow]) -> Result<Vec<Body>
         Some(row) => Err(KeptRows::changed(block.shard(), row)),
         None => Ok(bodies),
     }
+}
+
+/// Rows of Parquet with all that they hold, as `read` has them; their texts and keys are compared.
+fn whole(
+    project: &Project,
+    block: &Block,
+    rows: &[KeptRow],
+    read: impl Fn(&Block, &[u64]) -> CorpusResult<Vec<Vec<u8>>>,
+) -> Result<Vec<Body>> {
+    decoded(project, block, rows, |_, _| Ok((0, Vec::new())))?;
+    let numbers: Vec<u64> = rows.iter().map(|row| row.row).collect();
+    let bodies = rows.iter().zip(read(block, &numbers)?);
+    Ok(bodies.map(|(row, bytes)| Body { row: *row, size: bytes.len() as u64, bytes }).collect())
 }
 
 /// Kept documents of a block as `body` has them, each with its size.
@@ -292,6 +310,14 @@ fn decoded(
 }
 
 impl Project {
+    /// Where all shards are Parquet: what files of their rows are like.
+    pub(super) fn rows_like(&self) -> Option<RowsLike> {
+        let shards = self.corpus.shards();
+        let all = shards.iter().all(|shard| shard.container == Container::Parquet);
+        let first = shards.first().filter(|_| all)?;
+        Some(RowsLike { corpus: self.corpus.clone(), first: first.clone() })
+    }
+
     /// The columns of texts: `id` where there are ids, `text`, and the carried ones.
     fn text_schema(&self) -> SchemaRef {
         let id = (self.columns.id != IdMode::FromText).then(|| Field::new(column::ID, DataType::Utf8, false));
@@ -306,6 +332,7 @@ impl Project {
 pub(super) enum OpenFile<'c> {
     Lines(LinesFile),
     Texts(TextRows),
+    Rows(RecordsFile),
     Tokens(TokensFile, &'c Tokens),
 }
 
@@ -315,6 +342,7 @@ impl OpenFile<'_> {
         match self {
             Self::Lines(file) => Ok(file.write(body)?),
             Self::Texts(file) => file.write(body),
+            Self::Rows(file) => Ok(file.write(body)?),
             Self::Tokens(file, tokens) => {
                 let (numbers, mut id) = body.split_at(size as usize * tokens.width.bytes());
                 Ok(file.write(numbers, take(&mut id), shard, row)?)
@@ -326,6 +354,7 @@ impl OpenFile<'_> {
         Ok(match self {
             Self::Lines(file) => vec![file.commit()?],
             Self::Texts(file) => vec![file.commit()?],
+            Self::Rows(file) => vec![file.commit()?],
             Self::Tokens(file, _) => file.commit()?.to_vec(),
         })
     }

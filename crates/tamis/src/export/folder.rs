@@ -8,11 +8,8 @@ use tamis_io::export::Written;
 use tamis_io::run::FORMAT_VERSION;
 use tamis_io::store::{Created, Store, StoreError};
 
-use crate::places::CLAIM as SELECTION_CLAIM;
+use crate::places::{CLAIM, EXPORT_CLAIM};
 use crate::{Error, Result};
-
-/// Says which export a folder holds.
-const CLAIM: &str = ".tamis-export.json";
 
 /// Says what is in it; the last file that is written.
 pub(super) const MANIFEST: &str = "export.json";
@@ -97,10 +94,10 @@ fn refuse<T>(message: String) -> Result<T> {
 
 /// Looks whether a folder can hold an export, or holds it already; nothing is written.
 pub(super) fn look(out: &Store, options: &Fingerprint) -> Result<Standing> {
-    if out.exists(SELECTION_CLAIM)? {
+    if out.exists(CLAIM)? {
         return refuse(format!("`{}` holds the kept documents of a selection", out.location("")));
     }
-    let Some(bytes) = read(out, CLAIM)? else {
+    let Some(bytes) = read(out, EXPORT_CLAIM)? else {
         for entry in out.list("")? {
             if entry.path.starts_with(PARTS) || entry.path == MANIFEST {
                 return refuse(format!(
@@ -111,7 +108,7 @@ pub(super) fn look(out: &Store, options: &Fingerprint) -> Result<Standing> {
         }
         return Ok(Standing::Unfinished);
     };
-    let claim: Claim = decode(out, CLAIM, &bytes)?;
+    let claim: Claim = decode(out, EXPORT_CLAIM, &bytes)?;
     let changes = Fingerprint::from_fields(claim.export).changes(options);
     if !changes.is_empty() {
         let changes: Vec<String> = changes.iter().map(ToString::to_string).collect();
@@ -136,7 +133,7 @@ pub(super) fn claim(out: &Store, options: &Fingerprint) -> Result<()> {
     out.remove_stale_temporaries(Store::STALE)?;
     let claim = Claim { format_version: FORMAT_VERSION, export: options.fields().clone() };
     let bytes = encode(&claim)?;
-    if out.create_new(CLAIM, &bytes)? == Created::Existed && out.read(CLAIM)? != bytes {
+    if out.create_new(EXPORT_CLAIM, &bytes)? == Created::Existed && out.read(EXPORT_CLAIM)? != bytes {
         return refuse(format!("`{}` was taken by another export just now", out.location("")));
     }
     Ok(())

@@ -241,6 +241,9 @@ impl Project {
                 self.corpus.check_objects(listed)?;
             }
         }
+        if *format == ExportFormat::Parquet && self.rows_like().is_some() {
+            self.corpus.check_records()?;
+        }
         Ok(())
     }
 
@@ -259,6 +262,7 @@ impl Project {
             .with("shard-size", options.shard_size);
         match content {
             Content::Lines => decides,
+            Content::Rows(_) => decides.with("columns", "all"),
             Content::Texts(schema) => {
                 let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
                 decides.with("columns", names.join(","))

@@ -335,6 +335,8 @@ fn what_cannot_be_exported_is_refused() {
     let kept = SelectOptions { out: Some(at("kept")), ..selecting("random", None, rates(&["10%"])) };
     project.run_selection(&kept, ScoreOptions::default()).unwrap();
     refused(export(&plain, &lines_to(&at("kept"))), &["kept documents of a selection"]);
+    let onto = SelectOptions { out: Some(at("a")), ..selecting("random", None, rates(&["10%"])) };
+    refused(project.run_selection(&onto, ScoreOptions::default()), &["holds an export"]);
     std::fs::remove_file(at("a/part-00001.jsonl.zst")).unwrap();
     refused(export(&plain, &lines_to(&at("a"))), &["part-00001.jsonl.zst", "export.json"]);
 
@@ -699,4 +701,59 @@ fn a_table_holds_what_the_run_says_of_each_document() {
     // What was selected before is exported as it was.
     let out = folder();
     assert_eq!(project.export(&plain, &lines_to(out.path())).unwrap().manifest.documents, 200);
+}
+
+#[test]
+fn rows_of_parquet_keep_their_columns_and_schema() {
+    let corpus = folder();
+    parquet_corpus(corpus.path());
+    let run = folder();
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let (_, name) = select(&project);
+    let (lines, out) = (folder(), folder());
+    let report = project.export(&name, &lines_to(lines.path())).unwrap();
+    let in_order: Vec<String> =
+        exported_lines(lines.path(), &report.manifest).iter().map(|line| id_of(line)).collect();
+    let options =
+        ExportOptions { shard_size: 20_000, ..ExportOptions::new(out.path(), ExportFormat::Parquet) };
+    let manifest = project.export(&name, &options).unwrap().manifest;
+    assert!(manifest.files.len() > 2);
+    let rows = rows_by_id(corpus.path());
+    let mut at = 0;
+    for batch in read_parquet(out.path(), &manifest) {
+        for row in 0..batch.num_rows() {
+            let id = batch.column(0).as_string::<i32>().value(row);
+            assert_eq!(id, in_order[at]);
+            let (original, place) = &rows[id];
+            assert_eq!(batch.schema(), original.schema());
+            for (found, expected) in batch.columns().iter().zip(original.columns()) {
+                assert_eq!(found.slice(row, 1).to_data(), expected.slice(*place, 1).to_data());
+            }
+            at += 1;
+        }
+    }
+    assert_eq!(at, in_order.len());
+
+    // A shard with its columns in another order can be read, and not be put into one file with the others.
+    let file = std::fs::File::open(corpus.path().join("b.parquet")).unwrap();
+    let batches = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+    let batches: Vec<RecordBatch> = batches.map(Result::unwrap).collect();
+    let turned: Vec<RecordBatch> =
+        batches.iter().map(|batch| batch.project(&[4, 3, 2, 1, 0]).unwrap()).collect();
+    let file = std::fs::File::create(corpus.path().join("c.parquet")).unwrap();
+    let mut writer = ArrowWriter::try_new(file, turned[0].schema(), None).unwrap();
+    turned.iter().for_each(|batch| writer.write(batch).unwrap());
+    writer.close().unwrap();
+    let run = folder();
+    let project = open(corpus.path(), run.path(), 2, &Silent);
+    let options = SelectOptions {
+        decide_only: true,
+        duplicate_ids: tamis::options::DuplicateIds::One,
+        ..selecting("random", None, rates(&["50%"]))
+    };
+    let name = project.run_selection(&options, ScoreOptions::default()).unwrap().name;
+    let out = folder();
+    let options = ExportOptions::new(out.path().join("x"), ExportFormat::Parquet);
+    refused(project.export(&name, &options), &["c.parquet", "one file cannot hold both", "jsonl.zst"]);
+    assert!(!options.out.exists());
 }
