@@ -38,7 +38,7 @@ impl TokenWidth {
         }
     }
 
-    /// As NumPy calls it.
+    /// As numpy calls it.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {

@@ -6,25 +6,21 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use arrow_array::builder::StringBuilder;
 use arrow_array::cast::AsArray;
 use arrow_array::types::UInt64Type;
-use arrow_array::{Array, ArrayRef, RecordBatch, StringArray};
+use arrow_array::{Array, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef};
 use tamis_core::{Digest, column};
-use tamis_io::corpus::{Block, Container, Corpus, CorpusResult, IdMode, RecordsFile, Shard};
-use tamis_io::export::{LinesFile, RowsFile, TokenWidth, TokensFile, Written};
-use tamis_io::store::{Created, Store};
+use tamis_io::corpus::{Block, Container, Corpus, CorpusResult, IdMode, Shard};
+use tamis_io::export::{LinesFile, TokenWidth, TokensFile};
+use tamis_io::store::Store;
 use tamis_models::tokenizer::Tokenizer;
 
+use super::files::{OpenFile, TextRows};
 use super::kept::{KeptRow, KeptRows};
 use super::options::ExportFormat;
 use crate::project::Project;
 use crate::{Error, Result, models};
-
-/// Rows, and bytes of them, that become a batch of a Parquet file together.
-const BATCH_ROWS: usize = 1024;
-const BATCH_BYTES: usize = 4 << 20;
 
 /// Stands for the length of a null.
 const NULL: u32 = u32::MAX;
@@ -38,7 +34,7 @@ pub(super) enum Content {
     /// Rows of Parquet with all their columns.
     Rows(RowsLike),
     /// Tokens, the separator among them, then the id.
-    Tokens(Tokens),
+    Tokens(Box<Tokens>),
 }
 
 /// Rows of a corpus of Parquet, whose files are like its first shard.
@@ -76,7 +72,7 @@ impl Content {
                 None => Self::Texts(project.text_schema()),
             },
             ExportFormat::Tokens { tokenizer, separator } => {
-                Self::Tokens(Tokens::open(project, tokenizer, *separator)?)
+                Self::Tokens(Box::new(Tokens::open(project, tokenizer, *separator)?))
             }
         })
     }
@@ -99,18 +95,18 @@ impl Content {
     }
 
     /// The bodies of kept rows of a block, which are all that are kept of it.
-    pub(super) fn bodies(&self, project: &Project, block: &Block, rows: Vec<KeptRow>) -> Result<Vec<Body>> {
+    pub(super) fn bodies(&self, project: &Project, block: &Block, rows: &[KeptRow]) -> Result<Vec<Body>> {
         if rows.is_empty() {
             return Ok(Vec::new());
         }
         match self {
-            Self::Lines => lines(project, block, &rows),
+            Self::Lines => lines(project, block, rows),
             Self::Texts(schema) => {
                 let names: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-                decoded(project, block, &rows, |documents, at| {
+                decoded(project, block, rows, |documents, at| {
                     let mut bytes = Vec::new();
                     for name in &names {
-                        let values = documents.column_by_name(name).map(|values| values.as_string::<i32>());
+                        let values = documents.column_by_name(name).map(AsArray::as_string::<i32>);
                         let value =
                             values.filter(|values| values.is_valid(at)).map(|values| values.value(at));
                         put(&mut bytes, value);
@@ -119,8 +115,8 @@ impl Content {
                     Ok((size as u64, bytes))
                 })
             }
-            Self::Rows(_) => whole(project, block, &rows, Block::records),
-            Self::Tokens(tokens) => decoded(project, block, &rows, |documents, at| {
+            Self::Rows(_) => whole(project, block, rows, Block::records),
+            Self::Tokens(tokens) => decoded(project, block, rows, |documents, at| {
                 let value = |name| {
                     let values = documents.column_by_name(name)?.as_string_opt::<i32>()?;
                     values.is_valid(at).then(|| values.value(at))
@@ -141,15 +137,15 @@ impl Content {
     }
 
     /// Starts the files of the `n`-th piece.
-    pub(super) fn create(&self, out: &Store, n: usize) -> Result<OpenFile<'_>> {
+    pub(super) fn create(&self, out: &Store, n: usize) -> Result<OpenFile> {
         let path = &self.paths(n)[0];
         Ok(match self {
-            Self::Lines => OpenFile::Lines(LinesFile::create(out, path)?),
-            Self::Texts(schema) => OpenFile::Texts(TextRows::create(out, path, schema)?),
-            Self::Rows(rows) => OpenFile::Rows(rows.corpus.records_file(&rows.first, out, path)?),
+            Self::Lines => OpenFile::Lines(Box::new(LinesFile::create(out, path)?)),
+            Self::Texts(schema) => OpenFile::Texts(Box::new(TextRows::create(out, path, schema)?)),
+            Self::Rows(rows) => OpenFile::Rows(Box::new(rows.corpus.records_file(&rows.first, out, path)?)),
             Self::Tokens(tokens) => {
                 let stem = path.strip_suffix(".npy").unwrap_or(path);
-                OpenFile::Tokens(TokensFile::create(out, stem, tokens.width)?, tokens)
+                OpenFile::Tokens(Box::new(TokensFile::create(out, stem, tokens.width)?), tokens.width)
             }
         })
     }
@@ -229,7 +225,7 @@ fn put(bytes: &mut Vec<u8>, value: Option<&str>) {
 }
 
 /// Takes the next value that [`put`] appended.
-fn take<'b>(bytes: &mut &'b [u8]) -> Option<&'b str> {
+pub(super) fn take<'b>(bytes: &mut &'b [u8]) -> Option<&'b str> {
     let (length, rest) = bytes.split_at(size_of::<u32>());
     let length = u32::from_le_bytes(length.try_into().expect("4 bytes"));
     if length == NULL {
@@ -325,79 +321,5 @@ impl Project {
         fields.push(Field::new(column::TEXT, DataType::Utf8, false));
         fields.extend(self.columns.carry.iter().map(|name| Field::new(name, DataType::Utf8, true)));
         Arc::new(Schema::new(fields))
-    }
-}
-
-/// Files of a piece that are being written.
-pub(super) enum OpenFile<'c> {
-    Lines(LinesFile),
-    Texts(TextRows),
-    Rows(RecordsFile),
-    Tokens(TokensFile, &'c Tokens),
-}
-
-impl OpenFile<'_> {
-    /// Adds a document of a shard and row.
-    pub(super) fn write(&mut self, body: &[u8], size: u64, shard: &str, row: u64) -> Result<()> {
-        match self {
-            Self::Lines(file) => Ok(file.write(body)?),
-            Self::Texts(file) => file.write(body),
-            Self::Rows(file) => Ok(file.write(body)?),
-            Self::Tokens(file, tokens) => {
-                let (numbers, mut id) = body.split_at(size as usize * tokens.width.bytes());
-                Ok(file.write(numbers, take(&mut id), shard, row)?)
-            }
-        }
-    }
-
-    pub(super) fn commit(self) -> Result<Vec<(Created, Written)>> {
-        Ok(match self {
-            Self::Lines(file) => vec![file.commit()?],
-            Self::Texts(file) => vec![file.commit()?],
-            Self::Rows(file) => vec![file.commit()?],
-            Self::Tokens(file, _) => file.commit()?.to_vec(),
-        })
-    }
-}
-
-/// A Parquet file of texts, batch by batch.
-pub(super) struct TextRows {
-    file: RowsFile,
-    schema: SchemaRef,
-    columns: Vec<StringBuilder>,
-    rows: usize,
-    bytes: usize,
-}
-
-impl TextRows {
-    fn create(out: &Store, path: &str, schema: &SchemaRef) -> Result<Self> {
-        let columns = schema.fields().iter().map(|_| StringBuilder::new()).collect();
-        let file = RowsFile::create(out, path, schema)?;
-        Ok(Self { file, schema: Arc::clone(schema), columns, rows: 0, bytes: 0 })
-    }
-
-    fn write(&mut self, mut body: &[u8]) -> Result<()> {
-        self.bytes += body.len();
-        for column in &mut self.columns {
-            column.append_option(take(&mut body));
-        }
-        self.rows += 1;
-        if self.rows == BATCH_ROWS || self.bytes >= BATCH_BYTES { self.flush() } else { Ok(()) }
-    }
-
-    fn flush(&mut self) -> Result<()> {
-        let values =
-            self.columns.iter_mut().map(|column| Arc::<StringArray>::new(column.finish()) as ArrayRef);
-        let batch = RecordBatch::try_new(Arc::clone(&self.schema), values.collect())
-            .map_err(tamis_core::Error::from)?;
-        (self.rows, self.bytes) = (0, 0);
-        Ok(self.file.write(&batch)?)
-    }
-
-    fn commit(mut self) -> Result<(Created, Written)> {
-        if self.rows > 0 {
-            self.flush()?;
-        }
-        Ok(self.file.commit()?)
     }
 }

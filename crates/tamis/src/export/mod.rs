@@ -15,6 +15,7 @@
 //! Not for looking at documents, or for keeping the corpus' layout: kept documents of a selection are that ([`crate::select`]).
 
 mod content;
+mod files;
 mod folder;
 mod kept;
 mod options;
@@ -190,7 +191,7 @@ impl Project {
             tokens: tokens.map(|_| pieces.iter().map(|piece| piece.size).sum()),
             dtype: tokens.map(|tokens| tokens.width.name().to_owned()),
             separator: tokens.map(|tokens| tokens.separator),
-            vocabulary: tokens.map(content::Tokens::vocabulary),
+            vocabulary: tokens.map(|tokens| tokens.vocabulary()),
             tokenizer: tokens.map(|tokens| tokens.source.clone()),
             files,
         };
@@ -352,7 +353,7 @@ impl Project {
             },
             |(shard, block, rows): (u32, Block, Vec<KeptRow>)| {
                 self.go_on()?;
-                let bodies = content.bodies(self, &block, rows)?;
+                let bodies = content.bodies(self, &block, &rows)?;
                 let documents = bodies.len() as u64;
                 let tokens = match content {
                     Content::Tokens(_) => bodies.iter().map(|body| body.size).sum(),

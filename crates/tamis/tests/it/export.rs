@@ -182,7 +182,10 @@ fn each_kept_document_occurs_as_often_as_it_is_kept_and_each_copy_in_an_epoch_of
 
 #[test]
 fn the_order_depends_on_no_shard_thread_or_memory() {
-    let lines = corpus::lines(&documents());
+    // Five million bytes: more than the smaller memory has room for, in several buckets.
+    let mut documents = documents();
+    documents.iter_mut().for_each(|document| document.text = format!("{} ", document.text).repeat(40));
+    let lines = corpus::lines(&documents);
     let mut random = Random::new(3);
     let mut expected: Option<BTreeMap<String, Vec<u8>>> = None;
     for layout in 0..4 {
@@ -200,7 +203,7 @@ fn the_order_depends_on_no_shard_thread_or_memory() {
         let (_, name) = select(&project);
         for memory_bytes in [1 << 20, 1 << 30] {
             let out = folder();
-            let options = ExportOptions { memory_bytes, ..lines_to(out.path()) };
+            let options = ExportOptions { memory_bytes, shard_size: 200_000, ..lines_to(out.path()) };
             project.export(&name, &options).unwrap();
             let mut files = snapshot(out.path());
             // The plan names the shards.
