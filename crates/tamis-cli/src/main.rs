@@ -40,6 +40,8 @@ fn main() -> ExitCode {
         Command::Plan(args) => commands::plan::run(&context, args),
         Command::Init(args) => commands::init::run(&context, args),
         Command::TrainNgram(train) => commands::train_ngram::run(&context, train),
+        Command::Export(export) => commands::export::run(&context, export),
+        Command::Table(table) => commands::table::run(&context, table),
         Command::Show(show) => commands::show::run(&context, show),
         Command::Why(why) => commands::why::run(&context, why),
         Command::Demo(demo) => commands::demo::run(&context, demo),

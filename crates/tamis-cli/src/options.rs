@@ -3,13 +3,15 @@
 use std::path::PathBuf;
 
 use tamis::options::{
-    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, Filter, Ids, QuotaOptions, RepeatOptions,
-    ScoreLimits, SelectOptions, ShareBounds, SignalOptions, TrainNgramOptions,
+    BandOptions, CorpusOptions, DuplicateIds, ExactDuplicates, ExportFormat, ExportOptions, ExportOrder,
+    Filter, Ids, QuotaOptions, RepeatOptions, ScoreLimits, SelectOptions, ShareBounds, SignalOptions,
+    TableOptions, TableSelection, TrainNgramOptions,
 };
 use tamis::{Error, FailedRows, Quantile, Rate, Result, Rule, ScoreOptions, Target, Worker};
 
 use crate::args::{
-    CorpusArgs, DuplicateIdsArg, ExactDuplicatesArg, RunArgs, Select, SignalArgs, TrainNgram, signals, words,
+    CorpusArgs, DuplicateIdsArg, ExactDuplicatesArg, Export, FormatArg, RunArgs, Select, SignalArgs, Table,
+    TrainNgram, signals, words,
 };
 use crate::flags::{self, Given};
 
@@ -100,6 +102,92 @@ pub(crate) fn size(flag: &str, text: &str) -> Result<u64> {
         Ok(bytes) if (1.0..9e18).contains(&bytes) => Ok(bytes as u64),
         _ => Err(Error::usage(format!("`{flag} {text}` is no size"), "write bytes, or 500MB, 5GB, 2GiB")),
     }
+}
+
+/// A number of tokens such as `100M`, `2B` or a plain number.
+fn tokens(flag: &str, text: &str) -> Result<u64> {
+    let split = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(split);
+    let unit = match unit.trim() {
+        "" => 1.0,
+        "k" | "K" => 1e3,
+        "m" | "M" => 1e6,
+        "b" | "B" | "g" | "G" => 1e9,
+        _ => f64::NAN,
+    };
+    match number.parse::<f64>().map(|number| number * unit) {
+        Ok(tokens) if (1.0..9e18).contains(&tokens) => Ok(tokens as u64),
+        _ => Err(Error::usage(
+            format!("`{flag} {text}` is no number of tokens"),
+            "write 100M, 2B, or a plain number",
+        )),
+    }
+}
+
+/// An export.
+///
+/// # Errors
+/// Flags of another format, tokens without a tokenizer, sizes that are none.
+pub(crate) fn export(args: &Export) -> Result<ExportOptions> {
+    let is_tokens = args.format == FormatArg::Tokens;
+    let of_tokens = [
+        ("--tokenizer", args.tokenizer.is_some()),
+        ("--separator-id", args.separator_id.is_some()),
+        ("--shard-tokens", args.shard_tokens.is_some()),
+    ];
+    if let (false, Some((flag, _))) = (is_tokens, of_tokens.iter().find(|(_, given)| *given)) {
+        return Err(Error::usage(
+            format!("`{flag}` is for `--format tokens`"),
+            format!("write --format tokens, or leave {flag} out"),
+        ));
+    }
+    if let (true, Some(size)) = (is_tokens, &args.shard_size) {
+        return Err(Error::usage(
+            format!("`--shard-size {size}` is for files of text"),
+            "give --shard-tokens 100M",
+        ));
+    }
+    let format = match (args.format, &args.tokenizer) {
+        (FormatArg::Lines, _) => ExportFormat::Lines,
+        (FormatArg::Parquet, _) => ExportFormat::Parquet,
+        (FormatArg::Tokens, Some(tokenizer)) => {
+            ExportFormat::Tokens { tokenizer: tokenizer.clone(), separator: args.separator_id }
+        }
+        (FormatArg::Tokens, None) => {
+            return Err(Error::usage(
+                "`--format tokens` needs a tokenizer",
+                "add --tokenizer SOURCE, the model that is to be trained or one with its tokenizer",
+            ));
+        }
+    };
+    let asked = match (&args.shard_size, &args.shard_tokens) {
+        (Some(text), _) => Some(size("--shard-size", text)?),
+        (None, Some(text)) => Some(tokens("--shard-tokens", text)?),
+        (None, None) => None,
+    };
+    let order = match args.no_shuffle {
+        true => ExportOrder::AsInCorpus,
+        false => ExportOrder::Shuffled { seed: args.shuffle_seed },
+    };
+    Ok(ExportOptions {
+        target: args.target.clone(),
+        shard_size: asked.unwrap_or_else(|| format.usual_size()),
+        order,
+        memory_bytes: size("--memory", &args.memory)?,
+        ..ExportOptions::new(args.out.clone(), format)
+    })
+}
+
+/// A table.
+pub(crate) fn table(args: &Table) -> TableOptions {
+    let selection = |text: &String| {
+        let (name, alias) = match text.split_once('=') {
+            Some((name, alias)) => (name, Some(alias.to_owned())),
+            None => (text.as_str(), None),
+        };
+        TableSelection { name: name.to_owned(), alias }
+    };
+    TableOptions { out: args.out.clone(), selections: args.selection.iter().map(selection).collect() }
 }
 
 fn positive(flag: &str, value: Option<u64>) -> Result<Option<u64>> {
@@ -316,6 +404,11 @@ mod tests {
         assert_eq!(size("--bytes", "77").unwrap(), 77);
         for wrong in ["", "GB", "-1", "0", "5 parsecs", "1e30TB", "nan"] {
             assert!(size("--bytes", wrong).is_err(), "`{wrong}` was accepted");
+        }
+        assert_eq!(tokens("--shard-tokens", "1.5M").unwrap(), 1_500_000);
+        assert_eq!(tokens("--shard-tokens", "2B").unwrap(), 2_000_000_000);
+        for wrong in ["", "M", "0", "5 parsecs", "1e3"] {
+            assert!(tokens("--shard-tokens", wrong).is_err(), "`{wrong}` was accepted");
         }
         assert!((share("--max-failed", "1%").unwrap() - 0.01).abs() < 1e-12);
         assert!(share("--max-failed", "0").is_ok());

@@ -52,16 +52,16 @@ impl Scratch {
         Self { folder, elsewhere: Arc::default(), watched: store.watch() }
     }
 
-    fn location(&self) -> PathBuf {
+    pub(crate) fn location(&self) -> PathBuf {
         let folder = self.folder.clone().filter(|_| !self.elsewhere.load(Ordering::Relaxed));
         folder.unwrap_or_else(std::env::temp_dir)
     }
 
-    fn failed(&self, action: &'static str, source: io::Error) -> StoreError {
+    pub(crate) fn failed(&self, action: &'static str, source: io::Error) -> StoreError {
         StoreError::io(action, self.location().display().to_string(), source)
     }
 
-    fn create(&self) -> StoreResult<BufWriter<File>> {
+    pub(crate) fn create(&self) -> StoreResult<BufWriter<File>> {
         let beside = self.watched.before(Action::Create, &self.location());
         let file = match beside.and_then(|()| temporary_file(self.folder.as_deref())) {
             Err(error)
@@ -80,7 +80,7 @@ impl Scratch {
     }
 
     /// The file of a run that was written.
-    fn written(&self, file: BufWriter<File>) -> StoreResult<File> {
+    pub(crate) fn written(&self, file: BufWriter<File>) -> StoreResult<File> {
         let finish = || {
             self.watched.before(Action::Write, &self.location())?;
             let mut file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
@@ -249,7 +249,7 @@ fn record(buffer: &[u8], width: usize, at: u32) -> &[u8] {
 }
 
 /// The first eight bytes of each record with its place in the buffer, in the order of the records.
-fn order(buffer: &[u8], width: usize) -> Vec<(u64, u32)> {
+pub(crate) fn order(buffer: &[u8], width: usize) -> Vec<(u64, u32)> {
     let first = |record: &[u8]| u64::from_be_bytes(record[..8].try_into().expect("8 bytes"));
     let mut order: Vec<(u64, u32)> =
         buffer.chunks_exact(width).zip(0..).map(|(record, at)| (first(record), at)).collect();

@@ -97,6 +97,7 @@ mod early;
 mod error;
 pub mod evaluation;
 mod explain;
+mod export;
 mod failures;
 mod fold;
 mod gate;
@@ -132,6 +133,7 @@ mod select_options;
 mod servers;
 mod signals;
 mod standing;
+mod table;
 mod tasks;
 mod train_ngram;
 mod waiting;
@@ -145,12 +147,14 @@ mod whole;
 /// while it has that value. A field that is not known is an error, never passed over.
 pub mod options {
     pub use crate::corpus_options::{CorpusOptions, Ids};
+    pub use crate::export::{ExportFormat, ExportOptions, ExportOrder};
     pub use crate::model_options::{Device, Dtype, Engine, ServerOptions};
     pub use crate::select_options::{
         BandOptions, DuplicateIds, ExactDuplicates, Filter, QuotaOptions, RepeatOptions, ScoreLimits,
         SelectOptions, ShareBounds,
     };
     pub use crate::signals::*;
+    pub use crate::table::{TableOptions, TableSelection};
     pub use crate::train_ngram::TrainNgramOptions;
 }
 
@@ -162,6 +166,7 @@ pub use explain::{
     ClusterReport, ClustersReport, Decision, Identity, Order, ShowReport, ShownDocument, SignalValues,
     WhyReport, split_score,
 };
+pub use export::{ExportManifest, ExportPlan, ExportReport, ExportedFile};
 pub use failures::UnreadableRow;
 pub use map::{MapReport, Worker};
 pub use models::{PulledModel, is_server, known_models, model_cache, pull_model};
@@ -179,6 +184,7 @@ pub use samplers::{PaperSampler, paper_samplers};
 pub use scoring::{ScoreOptions, ScoreReport};
 pub use select::{Counts, Manifest, SelectReport, StratumShare, TargetRecord, VetoRecord};
 pub use signals::checkpoints;
+pub use table::TableReport;
 pub use tamis_core::{
     Direction, Fingerprint, Input, InputSignal, Parallelism, Ranking, Rule, Signal, SignalInfo,
 };

@@ -11,7 +11,11 @@ use tamis_io::store::{Store, StoreError};
 
 use crate::{Error, Result};
 
+/// Says whose kept documents a folder holds.
 pub(crate) const CLAIM: &str = ".tamis-selection.json";
+
+/// Says which export a folder holds.
+pub(crate) const EXPORT_CLAIM: &str = ".tamis-export.json";
 
 /// The URL that stands where a path may stand.
 fn as_url(path: &Path) -> Option<&str> {

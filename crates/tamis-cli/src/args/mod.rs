@@ -1,7 +1,9 @@
 //! Command-line flags as clap parses them. Validation is elsewhere: `options.rs` turns these into the library's options.
 
+mod export;
 mod recipe;
 mod shared;
+mod table;
 mod train_ngram;
 
 use std::path::PathBuf;
@@ -11,10 +13,12 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use tamis::options::{Dtype, Named, SignalOptions};
 use tamis::{Result, Rule};
 
+pub(crate) use export::{Export, FormatArg};
 pub(crate) use recipe::{Apply, Init, Plan};
 pub(crate) use shared::{
     COMPUTED, EngineArg, JUDGED, ModelArgs, OF_MODEL, PACE, SERVED, ServerArgs, dtype, engine, server,
 };
+pub(crate) use table::Table;
 pub(crate) use train_ngram::TrainNgram;
 
 /// Pick the documents worth training a language model on.
@@ -69,6 +73,12 @@ pub(crate) enum Command {
     /// Train an n-gram model on a reference corpus, for `score ngram`.
     #[command(after_help = TRAIN_NGRAM_EXAMPLES)]
     TrainNgram(Box<TrainNgram>),
+    /// Write what a selection keeps as training data: shuffled, repeated, cut into files; text or tokens.
+    #[command(after_help = EXPORT_EXAMPLES)]
+    Export(Box<Export>),
+    /// Write one Parquet file of all signals and decisions, for SQL.
+    #[command(after_help = TABLE_EXAMPLES)]
+    Table(Table),
     /// Show documents with their percentile under every signal.
     Show(Show),
     /// Say of one document every score, percentile, priority and decision.
@@ -105,6 +115,15 @@ const APPLY_EXAMPLES: &str = "Examples:
 const TRAIN_NGRAM_EXAMPLES: &str = "Examples:
   tamis train-ngram reference/ --order 5 --prune 0 0 1 --out model.arpa.zst
   tamis select data/ --by ngram --ngram model.arpa.zst --rate 20% --out kept/";
+
+const EXPORT_EXAMPLES: &str = "Examples:
+  tamis export --run run/ --selection random-5bc72f72 --out data/
+  tamis export --run run/ --selection mine --format parquet --shard-size 1GB --shuffle-seed 7 --out data/
+  tamis export --run run/ --selection mine --format tokens --tokenizer smollm2 --shard-tokens 500M --out data/";
+
+const TABLE_EXAMPLES: &str = "Examples:
+  tamis table --run run/ --out all.parquet
+  tamis table --run run/ --selection ask-llm-3f9a01c2=judge --selection random-5bc72f72=random --out all.parquet";
 
 /// Which corpus, and which run.
 #[derive(Clone, Debug, Args)]

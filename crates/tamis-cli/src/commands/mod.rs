@@ -3,6 +3,7 @@
 pub(crate) mod apply;
 pub(crate) mod check;
 pub(crate) mod demo;
+pub(crate) mod export;
 pub(crate) mod init;
 pub(crate) mod models;
 pub(crate) mod plan;
@@ -10,6 +11,7 @@ pub(crate) mod samplers;
 pub(crate) mod score;
 pub(crate) mod select;
 pub(crate) mod show;
+pub(crate) mod table;
 pub(crate) mod train_ngram;
 pub(crate) mod why;
 

@@ -8,7 +8,7 @@ use super::json;
 use super::line_reader::Buffer;
 use super::lines::{self, Lines, each_line};
 use super::parquet_shard::{ParquetShard, Slice};
-use super::{Columns, CorpusError, CorpusResult, KeptWriter};
+use super::{Columns, Container, CorpusError, CorpusResult, KeptWriter};
 
 /// Consecutive rows of one shard: about 4 MiB of lines, one longer line, or a slice of a Parquet row group.
 #[derive(Debug)]
@@ -112,6 +112,54 @@ impl Block {
         }
     }
 
+    /// How its rows lie in the file.
+    #[must_use]
+    pub fn container(&self) -> Container {
+        match &self.content {
+            Content::Lines(_) | Content::TooLong { .. } => Container::Jsonl,
+            Content::Parquet { .. } => Container::Parquet,
+        }
+    }
+
+    /// Gives every line, with its physical row, to `visit`; nothing where rows are no lines, and none that is over the limit.
+    pub fn each_line(&self, visit: &mut dyn FnMut(u64, PlainLine<'_>)) {
+        let Content::Lines(bytes) = &self.content else { return };
+        let bytes = bytes.bytes();
+        let mut row = self.first_row;
+        each_line(bytes, |range| {
+            visit(row, PlainLine::of(row, &bytes[range]));
+            row += 1;
+        });
+    }
+
+    /// Parquet rows (physical, ascending) as lines of JSON: an object of all columns each, in their order, and a line break.
+    ///
+    /// # Errors
+    /// A type that JSON has no word for (see [`super::Corpus::check_objects`]), data that are damaged, or a row that is not there.
+    ///
+    /// # Panics
+    /// Where rows are lines.
+    pub fn objects(&self, rows: &[u64]) -> CorpusResult<Vec<Vec<u8>>> {
+        match &self.content {
+            Content::Parquet { file, slice } => file.objects(*slice, self.first_row, rows),
+            Content::Lines(_) | Content::TooLong { .. } => panic!("lines are objects already"),
+        }
+    }
+
+    /// Parquet rows (physical, ascending) with all their columns, each as bytes for a [`super::RecordsFile`].
+    ///
+    /// # Errors
+    /// Data that are damaged, or a row that is not there.
+    ///
+    /// # Panics
+    /// Where rows are lines.
+    pub fn records(&self, rows: &[u64]) -> CorpusResult<Vec<Vec<u8>>> {
+        match &self.content {
+            Content::Parquet { file, slice } => file.records(*slice, self.first_row, rows),
+            Content::Lines(_) | Content::TooLong { .. } => panic!("lines are no rows of Parquet"),
+        }
+    }
+
     /// Names of the columns that its first rows have, nested ones as `outer.inner`; for hints in messages.
     #[must_use]
     pub fn column_names(&self) -> Vec<String> {
@@ -187,6 +235,24 @@ impl Block {
             }
             Content::Parquet { file, slice } => file.write_kept(*slice, self.first_row, keep, out),
         }
+    }
+}
+
+/// A line as it stands in its file.
+#[derive(Clone, Copy, Debug)]
+pub struct PlainLine<'b> {
+    /// With its ending, which a last line may lack, and without a byte-order mark.
+    pub bytes: &'b [u8],
+    /// Without its ending: what the raw digest is of.
+    pub content: &'b [u8],
+}
+
+impl<'b> PlainLine<'b> {
+    fn of(row: u64, bytes: &'b [u8]) -> Self {
+        let bytes =
+            if row == 0 { bytes.strip_prefix(lines::BYTE_ORDER_MARK).unwrap_or(bytes) } else { bytes };
+        let content = bytes.strip_suffix(b"\n").unwrap_or(bytes);
+        Self { bytes, content: content.strip_suffix(b"\r").unwrap_or(content) }
     }
 }
 

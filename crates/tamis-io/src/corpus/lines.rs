@@ -12,7 +12,7 @@ use super::{CorpusResult, scan};
 /// Bytes of lines that are parsed in one go.
 const STRETCH_BYTES: usize = 1 << 17;
 
-const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
 
 /// Whole lines, as they stand in the file.
 #[derive(Debug)]

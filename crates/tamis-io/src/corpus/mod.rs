@@ -23,7 +23,10 @@ mod line_reader;
 mod lines;
 mod parquet_copy;
 mod parquet_footer;
+mod parquet_like;
+mod parquet_objects;
 mod parquet_pages;
+mod parquet_records;
 mod parquet_refusals;
 mod parquet_shard;
 mod parquet_values;
@@ -32,7 +35,7 @@ mod reader;
 mod scan;
 mod spool;
 
-pub use block::Block;
+pub use block::{Block, PlainLine};
 pub use columns::{Columns, DEFAULT_ID, IdMode};
 pub use decoded::{Decoded, FailedRow, Measured, RAW_LIMIT};
 pub use discover::{discover, discover_beside};
@@ -44,6 +47,7 @@ pub use ids::{IdFinding, ResolvedIds};
 pub(crate) use input::explain;
 pub use kept::{KeptFile, KeptWriter};
 pub use left_out::{LeftOut, LeftOutReason};
+pub use parquet_records::RecordsFile;
 pub use reader::ShardReader;
 pub use spool::{Chunk, Picked, Spool};
 
@@ -135,6 +139,43 @@ impl Corpus {
     /// As [`Self::check_schema`].
     pub fn check_schemas(&self) -> CorpusResult<()> {
         self.shards.iter().try_for_each(|shard| self.check_schema(shard))
+    }
+
+    /// Whether all shards are Parquet and have their columns in one order and of one nullability, so that their rows can stand in
+    /// one file.
+    ///
+    /// # Errors
+    /// [`CorpusError::Unsupported`] names the first that differs; a file that cannot be opened.
+    pub fn check_records(&self) -> CorpusResult<()> {
+        let mut first = None;
+        for shard in &self.shards {
+            let opened = self.open_parquet(shard)?;
+            match &first {
+                None => first = Some(opened),
+                Some(first) => opened.check_like(first)?,
+            }
+        }
+        Ok(())
+    }
+
+    /// Starts a Parquet file of rows from any shards, with the schema, key-value pairs and codecs of one of them.
+    ///
+    /// # Errors
+    /// A shard that cannot be opened, or a place that cannot be written.
+    pub fn records_file(&self, like: &Shard, out: &Store, path: &str) -> CorpusResult<RecordsFile> {
+        RecordsFile::create(Arc::new(self.open_parquet(like)?), out, path)
+    }
+
+    /// Whether JSON has a word for every column of a shard: strings, numbers, booleans, lists, structs and maps of them. Lines are
+    /// objects already.
+    ///
+    /// # Errors
+    /// [`CorpusError::Unsupported`] names the column; a file that cannot be opened.
+    pub fn check_objects(&self, shard: &Shard) -> CorpusResult<()> {
+        match shard.container {
+            Container::Parquet => self.open_parquet(shard)?.check_objects(),
+            Container::Jsonl => Ok(()),
+        }
     }
 
     /// Looks at the schema of a Parquet shard; lines have none.

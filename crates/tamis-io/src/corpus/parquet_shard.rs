@@ -56,9 +56,9 @@ pub(super) struct ParquetShard {
 /// Consecutive rows of one row group.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Slice {
-    row_group: usize,
+    pub(super) row_group: usize,
     /// Rows of the row group before the slice.
-    offset: u64,
+    pub(super) offset: u64,
     pub(super) rows: u64,
     pub(super) size_bytes: u64,
 }
@@ -303,7 +303,7 @@ impl ParquetShard {
     }
 
     /// Gives every batch of the selected rows to `visit`, with the number of rows before it.
-    fn each_batch(
+    pub(super) fn each_batch(
         &self,
         slice: Slice,
         first_row: u64,
@@ -342,6 +342,10 @@ impl ParquetShard {
     fn start_of(&self, row_group: usize) -> u64 {
         let group = self.metadata.metadata().row_group(row_group);
         group.columns().iter().map(|column| column.byte_range().0).min().unwrap_or(0)
+    }
+
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     pub(super) fn fill(&self, slice: Slice, first_row: u64, builder: &mut Builder<'_>) -> CorpusResult<()> {

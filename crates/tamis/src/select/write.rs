@@ -19,7 +19,7 @@ use super::candidates::{Candidates, Fate};
 use super::cuts::Cuts;
 use super::reason;
 use super::{Labelled, SharedTally, Tally, smallest};
-use crate::places::{CLAIM, place_of, store_beside, tell_fleeting};
+use crate::places::{CLAIM, EXPORT_CLAIM, place_of, store_beside, tell_fleeting};
 use crate::pool::{self, Feed, InOrder};
 use crate::prefetch::Prefetch;
 use crate::project::Project;
@@ -477,6 +477,9 @@ fn owner(
             out.location(""),
             changes.join("; ")
         ));
+    }
+    if out.exists(EXPORT_CLAIM)? {
+        return refuse_folder(format!("`{}` holds an export", out.location("")));
     }
     for shard in &version.shards {
         for target in targets {

@@ -17,6 +17,7 @@ mod early;
 mod ensemble;
 mod estimates;
 mod explain;
+mod export;
 mod faults;
 mod fuzz;
 mod groups;
