@@ -176,8 +176,8 @@ pub use plan::{By, Plan};
 pub use project::Project;
 pub use prompt::show_prompt;
 pub use recipe::{
-    ApplyReport, Expected, Recipe, RecipeColumns, RecipeCorpus, RecipePlan, RecipeSelection, RecipeSignal,
-    RecipeTask, Stage, StageKind, StagePlan, recipe_for,
+    ApplyReport, Expected, Recipe, RecipeColumns, RecipeCorpus, RecipeOutput, RecipePlan, RecipeSelection,
+    RecipeSignal, RecipeTask, Stage, StageKind, StagePlan, recipe_for,
 };
 pub use sample::{SampleOptions, SampleReport};
 pub use samplers::{PaperSampler, paper_samplers};

@@ -81,6 +81,7 @@ fn row(stage: &Stage) -> Vec<String> {
         match stage.kind {
             StageKind::Signal => format!("score {}", stage.name),
             StageKind::Selection => format!("keep {}", stage.name),
+            StageKind::Output => format!("write {}", stage.name),
         },
         stage.on.clone().unwrap_or_else(|| "all".to_owned()),
         count(stage.documents_in),

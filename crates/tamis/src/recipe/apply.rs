@@ -8,7 +8,7 @@ use tamis_io::run::{CorpusVersion, SignalDir};
 
 use super::order::{Step, selection_of};
 use super::plan::{Expected, StagePlan};
-use super::{Recipe, RecipeSelection, RecipeSignal};
+use super::{Recipe, RecipeOutput, RecipeSelection, RecipeSignal};
 use crate::explain::{column_in, split_score};
 use crate::project::Project;
 use crate::scoring::ScoreOptions;
@@ -25,6 +25,8 @@ pub enum StageKind {
     Signal,
     /// Documents were chosen.
     Selection,
+    /// Training data was written.
+    Output,
 }
 
 /// One signal or selection of a recipe, and what came of it.
@@ -159,6 +161,12 @@ impl Project {
             };
             stages.push(stage);
         }
+        // What is written is in one order over all shards: one worker does it.
+        if score.worker.index == 1 {
+            for output in &recipe.outputs {
+                stages.push(self.apply_output(output, &names)?);
+            }
+        }
         if let Some(plan) = self.kept_plan(recipe)? {
             stages.iter_mut().zip(&plan.stages).for_each(|(stage, plan)| stage.compare(plan));
         }
@@ -207,6 +215,7 @@ impl Project {
             options.check().map_err(within)?;
             self.refuse_output_inside_corpus(options.out.as_deref()).map_err(within)?;
         }
+        self.check_outputs(recipe)?;
         Ok(self.run.store().check_writable()?)
     }
 
@@ -233,6 +242,15 @@ impl Project {
             }
             options.check().map_err(within)?;
             self.refuse_output_inside_corpus(options.out.as_deref()).map_err(within)?;
+        }
+        self.check_outputs(recipe)
+    }
+
+    fn check_outputs(&self, recipe: &Recipe) -> Result<()> {
+        for output in &recipe.outputs {
+            let within = |error: Error| told_of("outputs", &output.name, error);
+            output.options.check().map_err(within)?;
+            self.refuse_output_inside_corpus(Some(&output.options.out)).map_err(within)?;
         }
         Ok(())
     }
@@ -301,6 +319,31 @@ impl Project {
             bytes: largest.map(|target| target.bytes),
             dropped: counts.dropped.clone(),
             seconds: began.elapsed().as_secs_f64(),
+            planned_seconds: None,
+            planned_documents: None,
+        })
+    }
+}
+
+impl Project {
+    fn apply_output(&self, output: &RecipeOutput, names: &Names) -> Result<Stage> {
+        let within = |error: Error| told_of("outputs", &output.name, error);
+        let selection = names.on(&output.selection)?;
+        let report = self.export(&selection, &output.options).map_err(within)?;
+        let manifest = &report.manifest;
+        Ok(Stage {
+            name: output.name.clone(),
+            kind: StageKind::Output,
+            full_name: report.out.clone(),
+            on: Some(output.selection.clone()),
+            documents_in: manifest.documents,
+            documents_out: manifest.copies,
+            computed: 0,
+            failed: 0,
+            tokens: manifest.tokens,
+            bytes: Some(manifest.text_bytes),
+            dropped: BTreeMap::new(),
+            seconds: report.seconds,
             planned_seconds: None,
             planned_documents: None,
         })

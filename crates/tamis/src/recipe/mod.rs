@@ -27,6 +27,7 @@ pub use plan::{Expected, RecipePlan, StagePlan};
 pub use tasks::RecipeTask;
 
 use crate::corpus_options::{CorpusOptions, Ids};
+use crate::export::{ExportFormat, ExportOptions, ExportOrder};
 use crate::select_options::{
     BandOptions, DuplicateIds, ExactDuplicates, Filter, QuotaOptions, RepeatOptions, ScoreLimits,
     SelectOptions, ShareBounds,
@@ -46,6 +47,8 @@ pub struct Recipe {
     pub signals: Vec<RecipeSignal>,
     /// Selections, in the order of the file.
     pub selections: Vec<RecipeSelection>,
+    /// Training data, in the order of the file.
+    pub outputs: Vec<RecipeOutput>,
 }
 
 /// The corpus of a recipe.
@@ -92,6 +95,17 @@ pub struct RecipeSelection {
     pub options: SelectOptions,
 }
 
+/// Training data of a recipe.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecipeOutput {
+    /// What the recipe calls it.
+    pub name: String,
+    /// The selection whose documents it has.
+    pub selection: String,
+    /// How it is written.
+    pub options: ExportOptions,
+}
+
 impl Recipe {
     /// Reads a recipe. Relative paths in it begin at its own folder.
     ///
@@ -123,8 +137,12 @@ impl Recipe {
         for (name, table) in top.tables("selections")? {
             selections.push(selection(name, table, folder)?);
         }
+        let mut outputs = Vec::new();
+        for (name, table) in top.tables("outputs")? {
+            outputs.push(output(name, table, folder)?);
+        }
         top.finish()?;
-        let recipe = Self { corpus, run, signals, selections };
+        let recipe = Self { corpus, run, signals, selections, outputs };
         recipe.order()?;
         Ok(recipe)
     }
@@ -253,6 +271,52 @@ fn selection(name: String, mut table: Table<'_>, folder: &Path) -> Result<Recipe
     };
     table.finish()?;
     Ok(RecipeSelection { name, options })
+}
+
+fn output(name: String, mut table: Table<'_>, folder: &Path) -> Result<RecipeOutput> {
+    let selection = table
+        .string("selection")?
+        .ok_or_else(|| table.error("names no selection", "add selection = \"NAME\""))?;
+    let out = table.string("out")?.map(|out| from_folder(folder, &out));
+    let out = out.ok_or_else(|| table.error("says not where to", "add out = \"FOLDER\""))?;
+    let tokenizer = table.string("tokenizer")?;
+    let separator = table.parsed("separator-id", |value| {
+        value.as_u64().and_then(|id| u32::try_from(id).ok()).ok_or_else(|| "a token's number".to_owned())
+    })?;
+    let format = table.string("format")?.unwrap_or_else(|| "jsonl.zst".to_owned());
+    let format = match (format.as_str(), tokenizer) {
+        ("jsonl.zst", None) => ExportFormat::Lines,
+        ("parquet", None) => ExportFormat::Parquet,
+        ("tokens", Some(tokenizer)) => ExportFormat::Tokens { tokenizer, separator },
+        ("tokens", None) => return Err(table.error("has no tokenizer", "add tokenizer = \"smollm2\"")),
+        ("jsonl.zst" | "parquet", Some(_)) => {
+            return Err(
+                table.error("has a tokenizer and no tokens", "write format = \"tokens\", or leave it out")
+            );
+        }
+        (format, _) => {
+            let message = format!("has the format `{format}`");
+            return Err(table.error(&message, "formats are jsonl.zst, parquet and tokens"));
+        }
+    };
+    let usual = ExportOptions::new(out, format);
+    let (size, seed) = (table.parsed("shard-size", amount)?, table.whole("shuffle-seed")?);
+    let is_shuffled = table.boolean("shuffle")?.unwrap_or(true);
+    let options = ExportOptions {
+        target: table.string("target")?,
+        shard_size: size.unwrap_or(usual.shard_size),
+        order: match (is_shuffled, seed) {
+            (true, seed) => ExportOrder::Shuffled { seed: seed.unwrap_or(0) },
+            (false, None) => ExportOrder::AsInCorpus,
+            (false, Some(_)) => {
+                return Err(table.error("has a seed of an order that is not drawn", "leave shuffle-seed out"));
+            }
+        },
+        memory_bytes: table.parsed("memory", amount)?.unwrap_or(usual.memory_bytes),
+        ..usual
+    };
+    table.finish()?;
+    Ok(RecipeOutput { name, selection, options })
 }
 
 /// `by`, `[….shares.NAME]` tables and `others`.

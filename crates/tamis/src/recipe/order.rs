@@ -50,6 +50,9 @@ impl Recipe {
                 ));
             }
         }
+        for output in &self.outputs {
+            self.selection_named(&output.selection, &output.name)?;
+        }
         let mut order = Vec::new();
         let mut open = Vec::new();
         for at in 0..self.signals.len() {
@@ -115,7 +118,10 @@ impl Recipe {
                 Some(nearest) => format!("did you mean `{nearest}`?"),
                 None => format!("the recipe has {}", known.collect::<Vec<_>>().join(", ")),
             };
-            Error::usage(format!("`{by}` is on `{name}`, and the recipe has no such selection"), hint)
+            Error::usage(
+                format!("`{by}` names the selection `{name}`, and the recipe has none called so"),
+                hint,
+            )
         })
     }
 }

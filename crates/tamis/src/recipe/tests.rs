@@ -78,7 +78,7 @@ fn what_is_wrong_is_said_with_its_place() {
         ),
         ("\"2M\"", "\"2X\"", "`target-tokens` in [selections.best] is not a number", "recipes.md"),
         (">=20", ">=many", "[selections.clean] `many` in the filter", "limit"),
-        ("on = \"clean\"\n", "on = \"clena\"\n", "`best` is on `clena`", "`clean`"),
+        ("on = \"clean\"\n", "on = \"clena\"\n", "`best` names the selection `clena`", "`clean`"),
         (
             "rates = [\"50%\"]",
             "rates = [\"50%\"]\non = \"best\"",
