@@ -26,6 +26,8 @@ pub mod column {
     pub const EMBEDDING: &str = "embedding";
     /// The column that selection uses by default.
     pub const SCORE: &str = "score";
+    /// Why a document is not to be kept, by a signal that says so; null where it may be.
+    pub const VETO: &str = "veto";
     /// Why a row has no values; null where it has.
     pub const FAILED: &str = "failed";
 }

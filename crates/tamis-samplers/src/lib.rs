@@ -1,6 +1,6 @@
 //! Sketches, priorities and thresholds of tamis: pure functions of their inputs and a seed.
 //!
-//! Four subjects live here, and none of them opens a file:
+//! Five subjects live here, and none of them opens a file:
 //!
 //! - **Selection**: every document gets one [`Priority`]; the documents with the smallest priorities are kept. A
 //!   [`ThresholdSearch`] finds where to cut, exactly, in a few passes and in memory that depends on neither the corpus nor
@@ -8,12 +8,14 @@
 //! - **Density**: a RACE sketch of the embeddings estimates how crowded the neighbourhood of a document is.
 //! - **N-grams** ([`ngram`]): Kneser–Ney models of a reference corpus, and perplexity under them.
 //! - **Near-duplicates** ([`minhash`]): `MinHash` signatures of documents, and the components that they make.
+//! - **Contamination** ([`contamination`]): words in a row that documents share with items of evaluations.
 //!
 //! The first two are reductions whose parts merge in any order to the same bits, so that threads, processes and machines can share
 //! the work. What is not here: reading sidecars, writing decisions, resolving duplicate ids.
 
 mod bytes;
 pub mod clusters;
+pub mod contamination;
 mod cosines;
 mod density;
 pub mod minhash;
