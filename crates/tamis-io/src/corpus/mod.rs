@@ -36,14 +36,17 @@ pub use block::Block;
 pub use columns::{Columns, DEFAULT_ID, IdMode};
 pub use decoded::{Decoded, FailedRow, Measured, RAW_LIMIT};
 pub use discover::{discover, discover_beside};
+pub(crate) use discover::{is_glob, split_pattern};
 pub use error::{CorpusError, CorpusResult};
 pub(crate) use format::stem;
 pub use format::{Compression, Container, Shard};
+pub(crate) use glob::Pattern;
 pub use glob::would_take_in;
 pub use ids::{IdFinding, ResolvedIds};
 pub(crate) use input::explain;
 pub use kept::{KeptFile, KeptWriter};
 pub use left_out::{LeftOut, LeftOutReason};
+pub(crate) use left_out::{by_name, is_own_folder};
 pub use reader::ShardReader;
 pub use spool::{Chunk, Picked, Spool};
 
