@@ -142,10 +142,11 @@ impl EvaluationFile {
                 let mut texts = Vec::new();
                 for row in &table.rows {
                     texts.clear();
-                    texts.extend(places.iter().filter_map(|at| row.get(*at)).filter(|text| !text.is_empty()));
+                    let fields = places.iter().filter_map(|at| row.get(*at)).map(String::as_str);
+                    texts.extend(fields.filter(|text| !text.is_empty()));
                     items.add(&texts);
                 }
-                known.extend(table.header.iter().flatten().map(str::to_owned));
+                known.extend(table.header.into_iter().flatten());
             }
             Kind::Text => {
                 let text = std::str::from_utf8(content).map_err(|error| {

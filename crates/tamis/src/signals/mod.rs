@@ -33,6 +33,7 @@ macro_rules! each_signal {
             ngram: Ngram(NgramOptions),
             minhash: Minhash(MinhashOptions),
             copies: Copies(CopiesOptions),
+            contamination: Contamination(ContaminationOptions),
             counts: Counts(CountsOptions),
             tokens: Tokens(TokensOptions),
             column: Column(ColumnOptions),
@@ -316,6 +317,7 @@ each_signal!(register);
 pub use self::ask_llm::Long;
 pub use self::clusters::Geometry;
 pub(crate) use self::column::stored_as;
+pub use self::contamination::FrequentNgrams;
 pub use self::density::{DensityKernel, DensityProjection};
 pub use self::minhash::Stays;
 pub use self::ngram::NgramWords;

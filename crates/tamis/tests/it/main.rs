@@ -11,6 +11,7 @@ mod signals;
 mod alike;
 mod architecture;
 mod carry;
+mod contamination;
 mod density;
 mod early;
 mod estimates;

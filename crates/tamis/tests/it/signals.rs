@@ -3,9 +3,9 @@
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, ClustersOptions, ColumnOptions, CopiesOptions, CorpusOptions, CountsOptions, DensityOptions,
-    EmbedOptions, MinhashOptions, NgramOptions, Objective, PerplexityOptions, SelectOptions, SemdedupOptions,
-    SignalOptions, TokensOptions,
+    AskOptions, ClustersOptions, ColumnOptions, ContaminationOptions, CopiesOptions, CorpusOptions,
+    CountsOptions, DensityOptions, EmbedOptions, MinhashOptions, NgramOptions, Objective, PerplexityOptions,
+    SelectOptions, SemdedupOptions, SignalOptions, TokensOptions,
 };
 use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, Scorer, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -94,6 +94,16 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["verify"],
         },
         select: Some(("rank", Rule::Bottom)),
+        depends: On::AllRows { rounds: 2 },
+    },
+    Row {
+        name: "contamination",
+        made: Made::Asked {
+            options: || SignalOptions::Contamination(contamination()),
+            changed: || SignalOptions::Contamination(ContaminationOptions { gram: 6, ..contamination() }),
+            changes: &["gram"],
+        },
+        select: Some(("matches", Rule::Bottom)),
         depends: On::AllRows { rounds: 2 },
     },
     Row {
@@ -319,6 +329,11 @@ fn clusters() -> ClustersOptions {
 
 fn minhash() -> MinhashOptions {
     MinhashOptions { ngram: 2, bands: 6, rows: 2, verify: Some(0.4), ..MinhashOptions::default() }
+}
+
+/// Evaluations of which the corpora of the laws have words in a row.
+pub(crate) fn contamination() -> ContaminationOptions {
+    ContaminationOptions { evaluations: vec![MODELS.evaluations.clone()], ..ContaminationOptions::default() }
 }
 
 fn semdedup() -> SemdedupOptions {
