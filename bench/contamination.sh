@@ -2,7 +2,7 @@
 # Contamination beside datatrove: bench/contamination.sh ROUNDS RESULT
 #
 # Whole processes on the labelled pool, in turns, against the evaluations in ../shared/data (BENCH_EVALUATIONS: other ones): seconds,
-# seconds of the processor, peak memory of the largest process. Then, once: how many documents each takes for contaminated, and how many
+# seconds of the processor, peak memory of the largest process; and the search alone, on one core. Then, once: how many documents each takes for contaminated, and how many
 # both do, of 13-grams of the same texts, ours with and without the limit of what is frequent.
 # Raw lines NAME VALUE UNIT ROUND are appended to RESULT. Text: BENCH_POOL, else the labelled pool, built once where
 # ../shared/pool is there; without text or evaluations it says so and ends.
@@ -30,8 +30,15 @@ mkdir -p "$work/corpus"
 for shard in "$pool"/*.jsonl.zst; do ln -s "$(realpath "$shard")" "$work/corpus/"; done
 bytes=$(cat "$pool"/*.zst | zstd -dc | wc -c)
 
+python3 bench/peers/contamination_datatrove.py texts "$evaluations" "$work"
+zstd -dcq "$pool"/*.zst | python3 -c '
+import json, sys
+with open(sys.argv[1] + "/documents", "w", encoding="utf-8") as file:
+    file.write("\0".join(json.loads(line)["text"].replace("\0", " ") for line in sys.stdin))' "$work"
+
 echo "# contamination: $bytes bytes of jsonl in $(ls "$pool"/*.zst | wc -l) jsonl.zst; whole processes that write what is left, $(nproc) cores" | say
 for round in $(seq "$rounds"); do
+    "$target/release/examples/contamination" "$work/documents" "$work/items" "$round" | say
     rm -rf "$work/run" "$work/kept"
     python3 bench/timed.py contamination/tamis "$bytes" "$round" "$tamis" -q select "$work/corpus" --run "$work/run" \
         --by contamination --evaluation "$evaluations" --at-most 0 --out "$work/kept" | say

@@ -3,6 +3,7 @@
 
     python3 contamination_datatrove.py index EVALUATIONS WORK      hashes of the evaluations' 13-grams; not timed
     python3 contamination_datatrove.py filter CORPUS WORK          NGramsDecontFilter over the corpus, two workers; timed
+    python3 contamination_datatrove.py texts EVALUATIONS WORK      WORK/items: the texts, separated by NUL; needs no package
     python3 contamination_datatrove.py list CORPUS WORK            WORK/gone.json, ids that were filtered out, WORK/all.json; not timed
 
 Its indexer takes tasks of lighteval or documents, and needs lighteval for either; so the hashes are made here by the indexer's own
@@ -58,6 +59,16 @@ def texts(path):
                     paragraph = []
 
 
+def files(evaluations):
+    paths = glob.glob(os.path.join(evaluations, "**", "*"), recursive=True)
+    return [path for path in sorted(paths) if os.path.isfile(path)]
+
+
+def write_texts(evaluations, work):
+    with open(os.path.join(work, "items"), "w", encoding="utf-8") as file:
+        file.write("\0".join(text.replace("\0", " ") for path in files(evaluations) for text in texts(path)))
+
+
 def index(evaluations, work):
     import numpy as np
     from datatrove.pipeline.decont.n_grams import NGramsDecontIndexer
@@ -70,11 +81,10 @@ def index(evaluations, work):
     indexer.tokenizer = load_word_tokenizer(Languages.english)
     indexer.hash_func = create_hash_func(indexer.config.hash_config)
     os.makedirs(os.path.join(work, "index"))
-    for path in sorted(glob.glob(os.path.join(evaluations, "**", "*"), recursive=True)):
+    for path in files(evaluations):
         hashes = set()
-        if os.path.isfile(path):
-            for text in texts(path):
-                hashes.update(indexer.compute_hashes(text))
+        for text in texts(path):
+            hashes.update(indexer.compute_hashes(text))
         if hashes:
             name = os.path.relpath(path, evaluations).replace(os.sep, "-")
             np.array(sorted(hashes), dtype="<u8").tofile(os.path.join(work, "index", name + ".index.hashes"))
@@ -123,7 +133,7 @@ def ids(paths):
 
 def main():
     what, source, work = sys.argv[1:]
-    {"index": index, "filter": filter_corpus, "list": list_ids}[what](source, work)
+    {"texts": write_texts, "index": index, "filter": filter_corpus, "list": list_ids}[what](source, work)
 
 
 if __name__ == "__main__":
