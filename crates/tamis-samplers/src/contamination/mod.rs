@@ -19,7 +19,7 @@
 //! - OLMo (arXiv 2402.00838, by Paloma, arXiv 2312.10523) looks for whole paragraphs of 13 words and more.
 //!
 //! # How
-//! [`EvaluationIndex`] holds the items' n-grams by 64-bit hashes: about 35 bytes an n-gram, its words included. [`Scanner`] reads a
+//! [`EvaluationIndex`] holds the items' n-grams by 64-bit hashes: about 40 bytes an n-gram, its words included (example `contamination`). [`Scanner`] reads a
 //! document once: a hash a word, two hashes of words in a row, which a table of bits answers nearly always. A false match takes two
 //! different rows of words with one hash: G n-grams and W words of corpus have G · W / 2⁶⁴ on average, 0.05 for a million n-grams and a
 //! trillion words.
