@@ -3,7 +3,7 @@
 # docs/benchmarks.md.
 #
 #   bench/run.sh [ROUNDS] [PART ...]     five rounds and all parts by default; parts: models t5 data ngram minhash
-#                                        clusters rules costs threads
+#                                        clusters rules contamination costs threads
 #
 # A part is bench/PART.sh; it gets the rounds and the file to which its raw lines are appended:
 #   NAME VALUE UNIT ROUND                NAME without spaces; lines that begin with # say the setting
@@ -13,7 +13,7 @@ cd "$(dirname "$0")/.."
 rounds="${1:-5}"
 [ $# -gt 0 ] && shift
 parts=("$@")
-[ ${#parts[@]} -gt 0 ] || parts=(models t5 data ngram minhash clusters rules costs threads)
+[ ${#parts[@]} -gt 0 ] || parts=(models t5 data ngram minhash clusters rules contamination costs threads)
 export CARGO_TARGET_DIR="${CARGO_TARGET_DIR:-$PWD/target}"
 export TAMIS_CACHE="${TAMIS_CACHE:-$CARGO_TARGET_DIR/models}"
 export BENCH_VENV="${BENCH_VENV:-$CARGO_TARGET_DIR/bench/venv}"

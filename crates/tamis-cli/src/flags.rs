@@ -267,7 +267,10 @@ mod tests {
         assert_eq!(kinds("model"), ["ask-llm", "perplexity"]);
         assert_eq!(kinds("tokenizer"), ["ask-llm", "embed", "density", "clusters", "semdedup", "tokens"]);
         assert_eq!(kinds("beside").len(), SignalOptions::ALL.len());
-        assert_eq!(kinds("wait"), ["density", "clusters", "semdedup", "minhash", "ensemble"]);
+        assert_eq!(
+            kinds("wait"),
+            ["density", "clusters", "semdedup", "minhash", "contamination", "ensemble"]
+        );
         assert!(kinds_of("wait", Command::Select).is_none());
         let given = Given(["hashes".to_owned()].into());
         assert!(refuse_of_other_signals(&given, "no signal", Command::Score).is_ok());

@@ -26,10 +26,10 @@ pub mod column {
     pub const EMBEDDING: &str = "embedding";
     /// The column that selection uses by default.
     pub const SCORE: &str = "score";
-    /// Why a row has no values; null where it has.
-    pub const FAILED: &str = "failed";
     /// Why a document should not be kept, in a few words that many documents share; null where nothing speaks against it.
     pub const VETO: &str = "veto";
+    /// Why a row has no values; null where it has.
+    pub const FAILED: &str = "failed";
 }
 
 fn get<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a ArrayRef> {

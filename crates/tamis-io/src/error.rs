@@ -1,6 +1,7 @@
 //! What can be wrong with files.
 
 use crate::corpus::CorpusError;
+use crate::evaluation_files::EvaluationFileError;
 use crate::run::RunError;
 use crate::store::StoreError;
 
@@ -20,6 +21,9 @@ pub enum Error {
     /// A run directory or one of its files.
     #[error(transparent)]
     Run(#[from] RunError),
+    /// A file of an evaluation.
+    #[error(transparent)]
+    EvaluationFile(#[from] EvaluationFileError),
 }
 
 impl Error {
@@ -30,6 +34,7 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Corpus(error) => error.hint(),
             Self::Run(error) => error.hint(),
+            Self::EvaluationFile(error) => error.hint(),
         }
     }
 }

@@ -3,6 +3,7 @@
 pub mod clock;
 pub mod corpus;
 mod error;
+pub mod evaluation_files;
 pub mod export;
 pub mod run;
 mod scatter;

@@ -80,7 +80,21 @@ impl TextFile {
         Ok(read > 0)
     }
 
-    /// Digest of the lines so far, whatever they are compressed by.
+    /// All that is left of the file; `None` where that is more than so many bytes.
+    ///
+    /// # Errors
+    /// As [`TextFile::next_line`].
+    pub fn rest(&mut self, most_bytes: u64) -> StoreResult<Option<Vec<u8>>> {
+        let mut bytes = Vec::new();
+        (&mut self.lines).take(most_bytes.saturating_add(1)).read_to_end(&mut bytes).map_err(|error| {
+            let problem = explain(self.compression, &error);
+            StoreError::io("read", self.location.clone(), io::Error::new(error.kind(), problem))
+        })?;
+        self.hasher.update(&bytes);
+        Ok(Some(bytes).filter(|bytes| bytes.len() as u64 <= most_bytes))
+    }
+
+    /// Digest of what was read so far, whatever it is compressed by.
     #[must_use]
     pub fn digest(&self) -> Digest {
         Digest::from_u128(self.hasher.digest128())

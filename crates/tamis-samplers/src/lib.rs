@@ -9,12 +9,14 @@
 //! - **N-grams** ([`ngram`]): Kneser–Ney models of a reference corpus, and perplexity under them.
 //! - **Near-duplicates** ([`minhash`]): `MinHash` signatures of documents, and the components that they make.
 //! - **Rules** ([`rules`]): the published rules of thumb for web text, as measures with thresholds.
+//! - **Contamination** ([`contamination`]): words in a row that documents share with items of evaluations.
 //!
 //! The first two are reductions whose parts merge in any order to the same bits, so that threads, processes and machines can share
 //! the work. What is not here: reading sidecars, writing decisions, resolving duplicate ids.
 
 mod bytes;
 pub mod clusters;
+pub mod contamination;
 mod cosines;
 mod density;
 pub mod minhash;

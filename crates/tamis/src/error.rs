@@ -48,6 +48,9 @@ pub enum Error {
     /// A file of a run directory.
     #[error(transparent)]
     Run(#[from] tamis_io::run::RunError),
+    /// A file of an evaluation that is looked for.
+    #[error(transparent)]
+    EvaluationFile(#[from] tamis_io::evaluation_files::EvaluationFileError),
     /// A model, tokenizer or prompt.
     #[error(transparent)]
     Models(#[from] tamis_models::Error),
@@ -94,6 +97,7 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Corpus(error) => error.hint(),
             Self::Run(error) => error.hint(),
+            Self::EvaluationFile(error) => error.hint(),
             Self::Models(error) => error.hint(),
             Self::Ngram(error) => error.hint(),
             Self::Remote(error) => error.hint(),
@@ -123,6 +127,7 @@ impl Error {
                 error,
                 CorpusError::MissingColumn { .. } | CorpusError::Columns { .. } | CorpusError::Pattern { .. }
             ),
+            Self::EvaluationFile(error) => error.is_usage(),
             Self::Run(error) => matches!(error, RunError::Unknown { .. } | RunError::Ambiguous { .. }),
             Self::Models(ModelError::Source(error)) => {
                 matches!(error, SourceError::Unknown { .. } | SourceError::Spelling { .. })

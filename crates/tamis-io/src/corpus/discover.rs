@@ -27,7 +27,7 @@ pub fn discover(location: &str) -> CorpusResult<Corpus> {
 /// # Errors
 /// As [`discover`].
 pub fn discover_beside(location: &str, known: &BTreeSet<String>) -> CorpusResult<Corpus> {
-    if is_pattern(location) && !std::path::Path::new(location).exists() {
+    if is_glob(location) {
         return find_pattern(location, known);
     }
     let (store, name) = Store::open(location)?;
@@ -50,6 +50,11 @@ pub fn discover_beside(location: &str, known: &BTreeSet<String>) -> CorpusResult
     corpus(store, shards, left_out)
 }
 
+/// Whether a location is read as a glob: one that exists as it stands never is.
+pub(crate) fn is_glob(location: &str) -> bool {
+    is_pattern(location) && !std::path::Path::new(location).exists()
+}
+
 /// What is wrong with a location in which there is nothing.
 fn nothing(location: &str, store: &Store) -> CorpusError {
     let Some(path) = store.local_path("") else { return empty(location, "there are no files in it".into()) };
@@ -63,8 +68,9 @@ fn nothing(location: &str, store: &Store) -> CorpusError {
     empty(location, problem.into())
 }
 
-fn find_pattern(location: &str, known: &BTreeSet<String>) -> CorpusResult<Corpus> {
-    // The folder that is listed ends before the first segment with a special character; the host of a URL has none.
+/// The folder of a glob and what is matched in it. The folder that is listed ends before the first segment with a special
+/// character; the host of a URL has none.
+pub(crate) fn split_pattern(location: &str) -> CorpusResult<(Store, Pattern)> {
     let path_start = match split_url(location) {
         Some((scheme, rest)) => scheme.len() + 3 + rest.find('/').map_or(rest.len(), |slash| slash + 1),
         None => 0,
@@ -77,6 +83,11 @@ fn find_pattern(location: &str, known: &BTreeSet<String>) -> CorpusResult<Corpus
     let pattern = Pattern::new(&path[base..]).map_err(refuse)?;
     let folder = format!("{host}{}", &path[..base]);
     let (store, _) = Store::open(if folder.is_empty() { "." } else { &folder })?;
+    Ok((store, pattern))
+}
+
+fn find_pattern(location: &str, known: &BTreeSet<String>) -> CorpusResult<Corpus> {
+    let (store, pattern) = split_pattern(location)?;
     let search = Search { location, pattern: Some(&pattern), known, store: &store };
     let (found, shards, left_out) = search.run()?;
     if shards.is_empty() {

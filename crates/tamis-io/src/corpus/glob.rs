@@ -10,7 +10,7 @@ const MAX_ALTERNATIVES: usize = 1024;
 
 /// A pattern, its braces already expanded.
 #[derive(Debug)]
-pub(super) struct Pattern {
+pub(crate) struct Pattern {
     alternatives: Vec<Vec<Segment>>,
 }
 
@@ -57,7 +57,7 @@ impl Pattern {
     }
 
     /// Whether the path, or a folder that it is in, matches.
-    pub(super) fn matches(&self, path: &str) -> bool {
+    pub(crate) fn matches(&self, path: &str) -> bool {
         let names: Vec<&str> = path.split('/').collect();
         self.alternatives.iter().any(|pattern| {
             (1..=names.len()).any(|length| {
@@ -68,7 +68,7 @@ impl Pattern {
     }
 
     /// Whether files in this folder may match.
-    pub(super) fn leads_into(&self, folder: &str) -> bool {
+    pub(crate) fn leads_into(&self, folder: &str) -> bool {
         let names: Vec<&str> = folder.split('/').collect();
         self.matches(folder)
             || self
@@ -78,7 +78,7 @@ impl Pattern {
     }
 
     /// Whether a name is written out in the pattern.
-    pub(super) fn spells(&self, name: &str) -> bool {
+    pub(crate) fn spells(&self, name: &str) -> bool {
         let literal = |segment: &Segment| match segment {
             Segment::AnyFolders => false,
             Segment::Name(tokens) => literal(tokens).is_some_and(|literal| literal == name),

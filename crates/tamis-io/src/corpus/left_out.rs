@@ -255,7 +255,7 @@ const FORMATS: [&str; 38] = [
 
 /// The first part of a path that is known not to be data, and why. `spelled` says which names the user wrote out: these are
 /// meant.
-pub(super) fn by_name<'p>(path: &'p str, spelled: &dyn Fn(&str) -> bool) -> Option<(LeftOutReason, &'p str)> {
+pub(crate) fn by_name<'p>(path: &'p str, spelled: &dyn Fn(&str) -> bool) -> Option<(LeftOutReason, &'p str)> {
     let mut start = 0;
     for name in path.split('/') {
         let end = start + name.len();
@@ -272,7 +272,7 @@ pub(super) fn by_name<'p>(path: &'p str, spelled: &dyn Fn(&str) -> bool) -> Opti
     None
 }
 
-pub(super) fn is_own_folder(name: &str) -> bool {
+pub(crate) fn is_own_folder(name: &str) -> bool {
     FOLDERS.contains(&name)
 }
 

@@ -9,6 +9,7 @@ mod corpus_lines;
 mod corpus_parquet;
 mod corpus_parquet_kept;
 mod corpus_support;
+mod evaluation_files;
 mod run_files;
 mod run_generations;
 mod run_resume;

@@ -38,7 +38,7 @@ mod banding;
 mod characters;
 mod error;
 mod jaccard;
-mod shingles;
+pub(crate) mod shingles;
 mod signal;
 mod signature;
 #[cfg(test)]

@@ -11,10 +11,10 @@ use super::MinHashError;
 use super::words::each_unit;
 
 /// The base of the polynomial: an odd number without structure.
-const BASE: u64 = 0x9e6c_63d0_876a_3f6b;
+pub(crate) const BASE: u64 = 0x9e6c_63d0_876a_3f6b;
 
 /// The most units of a shingle.
-pub(super) const MOST_UNITS: usize = 64;
+pub(crate) const MOST_UNITS: usize = 64;
 
 /// Makes shingles of n units.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Shingles {
 
 /// The finaliser of `SplitMix64` (Steele et al. 2014, doi:10.1145/2660193.2660195): a permutation in which every bit of the input
 /// reaches every bit of the output.
-pub(super) fn mix(mut value: u64) -> u64 {
+pub(crate) fn mix(mut value: u64) -> u64 {
     value = (value ^ (value >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
     value = (value ^ (value >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
     value ^ (value >> 31)

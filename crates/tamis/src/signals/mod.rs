@@ -33,6 +33,7 @@ macro_rules! each_signal {
             ngram: Ngram(NgramOptions),
             minhash: Minhash(MinhashOptions),
             copies: Copies(CopiesOptions),
+            contamination: Contamination(ContaminationOptions),
             ensemble: Ensemble(EnsembleOptions),
             rules: Rules(RulesOptions),
             counts: Counts(CountsOptions),
@@ -323,6 +324,7 @@ each_signal!(register);
 pub use self::ask_llm::Long;
 pub use self::clusters::Geometry;
 pub(crate) use self::column::stored_as;
+pub use self::contamination::FrequentNgrams;
 pub use self::density::{DensityKernel, DensityProjection};
 pub use self::ensemble::{Combine, Member};
 pub use self::minhash::Stays;

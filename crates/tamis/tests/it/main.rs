@@ -12,6 +12,7 @@ mod stages;
 mod alike;
 mod architecture;
 mod carry;
+mod contamination;
 mod density;
 mod early;
 mod ensemble;

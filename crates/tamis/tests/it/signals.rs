@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use tamis::options::{
-    AskOptions, ClustersOptions, ColumnOptions, Combine, CopiesOptions, CorpusOptions, CountsOptions,
-    DensityOptions, EmbedOptions, EnsembleOptions, Member, MinhashOptions, NgramOptions, Objective,
-    PerplexityOptions, RulesOptions, SelectOptions, SemdedupOptions, SignalOptions, TokensOptions,
+    AskOptions, ClustersOptions, ColumnOptions, Combine, ContaminationOptions, CopiesOptions, CorpusOptions,
+    CountsOptions, DensityOptions, EmbedOptions, EnsembleOptions, Member, MinhashOptions, NgramOptions,
+    Objective, PerplexityOptions, RulesOptions, SelectOptions, SemdedupOptions, SignalOptions, TokensOptions,
 };
 use tamis::{MapReport, Project, Rate, Rule, ScoreOptions, Scorer, SelectReport, Target, Worker};
 use tamis_io::run::CorpusVersion;
@@ -118,6 +118,16 @@ pub(crate) const TABLE: &[Row] = &[
             changes: &["combine"],
         },
         select: Some(("score", Rule::Top)),
+        depends: On::AllRows { rounds: 2 },
+    },
+    Row {
+        name: "contamination",
+        made: Made::Asked {
+            options: || SignalOptions::Contamination(contamination()),
+            changed: || SignalOptions::Contamination(ContaminationOptions { gram: 6, ..contamination() }),
+            changes: &["gram"],
+        },
+        select: Some(("matches", Rule::Bottom)),
         depends: On::AllRows { rounds: 2 },
     },
     Row {
@@ -348,6 +358,11 @@ fn minhash() -> MinhashOptions {
 fn ensemble() -> EnsembleOptions {
     let members = ["counts.words*2", "counts.zlib_ratio"].map(|text| Member::parse(text).unwrap());
     EnsembleOptions { members: members.into(), ..EnsembleOptions::default() }
+}
+
+/// Evaluations of which the corpora of the laws have words in a row.
+pub(crate) fn contamination() -> ContaminationOptions {
+    ContaminationOptions { evaluations: vec![MODELS.evaluations.clone()], ..ContaminationOptions::default() }
 }
 
 fn semdedup() -> SemdedupOptions {

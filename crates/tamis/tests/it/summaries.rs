@@ -3,10 +3,12 @@
 
 use std::sync::Arc;
 
+use arrow_array::builder::{ListBuilder, UInt32Builder};
 use arrow_array::{ArrayRef, FixedSizeBinaryArray, Float64Array, RecordBatch, StringArray, UInt64Array};
 use tamis::{Rule, Target};
 use tamis_core::{BatchSummary, DocKey, EmbeddingBatch, Fingerprint, Sharded, Summary};
 use tamis_models::ask_llm::JudgeDiagnostics;
+use tamis_samplers::contamination::{DocumentCounts, IndexBuilder};
 use tamis_samplers::{
     EmbeddingSample, MidRanks, NeighbourProbe, Pass, PoissonSearch, RaceParameters, RaceSketch, Ranker,
     ThresholdSearch,
@@ -26,6 +28,7 @@ const TABLE: &[(&str, Law)] = &[
     ("probe", || of_batches(&probe(), &embeddings(), Full::Yes)),
     ("sketch and probe", || of_batches(&(sketch(), probe()), &embeddings(), Full::Yes)),
     ("mass of a judge", || of_batches(&JudgeDiagnostics::default(), &answers(), Full::Yes)),
+    ("documents by n-gram", || of_batches(&documents_by_ngram(), &ngrams(), Full::Yes)),
     ("mid-ranks", || of_parts(&MidRanks::new(), &ranks(), Full::No)),
     ("weights", || of_parts(&PoissonSearch::new(), &weights(), Full::No)),
     ("first pass", || of_parts(&search().begin_pass().unwrap(), &passes(&search()), Full::No)),
@@ -181,6 +184,28 @@ fn probe() -> NeighbourProbe {
     let mut sample = EmbeddingSample::new(80, DIMENSION, 2);
     sample.add_batch(&EmbeddingBatch::new(embeddings()).unwrap()).unwrap();
     NeighbourProbe::new(&sample, 30)
+}
+
+/// Numbers that stand for words, as a text of which all rows are n-grams of an evaluation.
+fn documents_by_ngram() -> DocumentCounts {
+    let mut index = IndexBuilder::new(5).unwrap();
+    index.evaluation("numbers");
+    let text = (0..300).map(|word: u32| word.to_string()).collect::<Vec<_>>().join(" ");
+    index.item([text.as_str()]).unwrap();
+    DocumentCounts::new(&index.finish().unwrap())
+}
+
+fn ngrams() -> RecordBatch {
+    let mut random = Random::new(13);
+    let known = documents_by_ngram().counts().len();
+    let mut lists = ListBuilder::new(UInt32Builder::new());
+    for _ in 0..DOCUMENTS {
+        let mut own: Vec<u32> = (0..random.below(9)).map(|_| random.below(known) as u32).collect();
+        own.sort_unstable();
+        own.dedup();
+        lists.append_value(own.into_iter().map(Some));
+    }
+    keyed(vec![("ngrams", Arc::new(lists.finish()))])
 }
 
 fn answers() -> RecordBatch {

@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 
 use serde_json::{Value, json};
 
-use super::corpus::{WORDS, word};
+use super::corpus::{WORDS, documents, word};
 use super::random::Random;
 
 const SPECIAL: [&str; 8] = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "yes", "no", "<extra_id_0>", "<extra_id_1>"];
@@ -23,6 +23,8 @@ pub(crate) struct Models {
     pub(crate) t5_judge: String,
     pub(crate) other_t5_judge: String,
     pub(crate) sentence_t5: String,
+    /// Two files of evaluations.
+    pub(crate) evaluations: String,
 }
 
 /// Written by every test process, with the same bytes to the same place: processes share runs, and a run notes where its
@@ -45,6 +47,7 @@ pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
     }
     t5(&at("sentence-t5"), 7);
     dense(&at("sentence-t5"), 8);
+    evaluations(&at("evaluations"));
     Models {
         judge: text(at("judge")),
         other_judge: text(at("other-judge")),
@@ -55,8 +58,31 @@ pub(crate) static MODELS: LazyLock<Models> = LazyLock::new(|| {
         t5_judge: text(at("t5-judge")),
         other_t5_judge: text(at("other-t5-judge")),
         sentence_t5: text(at("sentence-t5")),
+        evaluations: text(at("evaluations")),
     }
 });
+
+/// Items that are pieces of documents of the laws, and others.
+fn evaluations(folder: &Path) {
+    let piece = |seed: u64, at: usize, words: std::ops::Range<usize>| {
+        let text = documents(seed, at + 1)[at].text.clone();
+        text.split(' ').skip(words.start).take(words.len()).collect::<Vec<_>>().join(", ")
+    };
+    let lines: Vec<String> = (0..40)
+        .map(|at| json!({ "question": piece(1, 15 * at, 0..14 + at % 5), "answer": "no" }).to_string())
+        .chain([json!({ "question": "of none of them" }).to_string()])
+        .collect();
+    let paragraphs = [
+        piece(10, 3, 2..12),
+        piece(11, 5, 0..20),
+        piece(1, 30, 1..16),
+        piece(1, 2, 0..20),
+        piece(99, 5, 0..20),
+    ];
+    std::fs::create_dir_all(folder.join("questions")).unwrap();
+    write(&folder.join("questions"), "test.jsonl", lines.join("\n").as_bytes());
+    write(folder, "passages.txt", paragraphs.join("\n\n").as_bytes());
+}
 
 /// Whole or not at all: another process may be reading.
 #[expect(
