@@ -30,6 +30,8 @@ def selections(run):
 def written(value):
     if value is None:
         return "–"
+    if isinstance(value, bool):
+        return str(value).lower()
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

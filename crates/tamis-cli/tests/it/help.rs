@@ -21,6 +21,16 @@ fn help_of_select() {
 }
 
 #[test]
+fn help_of_export() {
+    insta::assert_snapshot!("help_export", help("export --help"));
+}
+
+#[test]
+fn help_of_table() {
+    insta::assert_snapshot!("help_table", help("table --help"));
+}
+
+#[test]
 fn the_version_is_that_of_the_package() {
     assert_eq!(help("--version"), format!("tamis {}\n", env!("CARGO_PKG_VERSION")));
 }
