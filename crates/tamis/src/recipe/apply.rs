@@ -3,8 +3,10 @@
 use std::collections::BTreeMap;
 use std::time::Instant;
 
+use arrow_array::Array;
 use serde::Serialize;
-use tamis_io::run::{CorpusVersion, SignalDir};
+use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir};
+use tamis_io::sidecar::SidecarColumns;
 
 use super::order::{Step, selection_of};
 use super::plan::{Expected, StagePlan};
@@ -273,6 +275,18 @@ impl Project {
         names.signals.insert(signal.name.clone(), directory.full_name().to_owned());
         let failed = failed_rows(version, &directory)?;
         let documents_in = project.asked_documents(version);
+        if let Some(most) = signal.max_hit_share {
+            let hits = self.vetoed_rows(version, &directory)?;
+            if hits > most.of(documents_in) {
+                let share = 100.0 * hits as f64 / documents_in.max(1) as f64;
+                return Err(within(Error::state(
+                    format!(
+                        "vetoes {hits} of {documents_in} documents ({share:.1} %), and {most} may be at most"
+                    ),
+                    "look at what it found (`tamis why ID`, its sidecars), and raise max-hit-share where that is right",
+                )));
+            }
+        }
         Ok(Stage {
             name: signal.name.clone(),
             kind: StageKind::Signal,
@@ -326,6 +340,24 @@ impl Project {
 }
 
 impl Project {
+    /// Rows that a signal vetoes.
+    fn vetoed_rows(&self, version: &CorpusVersion, signal: &SignalDir) -> Result<u64> {
+        let name = tamis_core::column::VETO;
+        if !signal.record().schema.iter().any(|column| column.name == name) {
+            return Ok(0);
+        }
+        let counted =
+            crate::pool::map(version.shards.iter().collect(), self.threads, |shard: &ShardRecord| {
+                let mut hits = 0;
+                for batch in signal.read(shard, SidecarColumns::Named(&[name]))? {
+                    let batch = batch?;
+                    hits += batch.column_by_name(name).map_or(0, |vetoes| vetoes.len() - vetoes.null_count());
+                }
+                Ok(hits as u64)
+            })?;
+        Ok(counted.into_iter().sum())
+    }
+
     fn apply_output(&self, output: &RecipeOutput, names: &Names) -> Result<Stage> {
         let within = |error: Error| told_of("outputs", &output.name, error);
         let selection = names.on(&output.selection)?;

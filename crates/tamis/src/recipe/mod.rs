@@ -84,6 +84,8 @@ pub struct RecipeSignal {
     pub options: SignalOptions,
     /// The selection whose documents it is asked of, or NAME:LABEL; `None`: of all.
     pub on: Option<String>,
+    /// The share of its documents that it may veto; more stop the recipe. `None`: any.
+    pub max_hit_share: Option<Rate>,
 }
 
 /// A selection of a recipe.
@@ -195,8 +197,15 @@ fn signal(name: String, mut table: Table<'_>) -> Result<RecipeSignal> {
     let defaults = SignalOptions::named(&kind)
         .map_err(|error| table.error(&error.to_string(), error.hint().unwrap_or_default()))?;
     let on = table.string("on")?;
+    let max_hit_share = table.parsed("max-hit-share", |value| {
+        let text = value.as_str().ok_or("a share such as \"1%\"")?;
+        Rate::parse(text).map_err(|error| format!("a share such as \"1%\": {error}"))
+    })?;
     let options = table.rest_as(&defaults)?;
-    Ok(RecipeSignal { name, options, on })
+    // Words of a whole benchmark in the corpus are a mistake more often than a finding.
+    let usual =
+        matches!(options, SignalOptions::Contamination(_)).then(|| Rate::parse("1%").expect("a rate"));
+    Ok(RecipeSignal { name, options, on, max_hit_share: max_hit_share.or(usual) })
 }
 
 fn selection(name: String, mut table: Table<'_>, folder: &Path) -> Result<RecipeSelection> {
