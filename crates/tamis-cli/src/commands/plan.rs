@@ -111,12 +111,8 @@ fn text_of(plan: &RecipePlan, dollars_an_hour: Option<f64>) -> String {
         format!(", {:.2} dollars", dollars * plan.seconds.value / 3600.0)
     });
     lines.push(format!("all signals: {}, {}{cost}", duration(plan.seconds.value), between(&plan.seconds)));
-    for stage in plan.stages.iter().filter(|stage| stage.is_signal && stage.rehearsed == 0) {
-        lines.push(format!(
-            "{}: nothing of the rehearsal is kept by `{}`, so that it could not be timed",
-            stage.name,
-            stage.on.as_deref().unwrap_or_default()
-        ));
+    for stage in &plan.stages {
+        lines.extend(stage.note.as_ref().map(|note| format!("{}: not known: {note}", stage.name)));
     }
     lines.join("\n")
 }

@@ -40,6 +40,9 @@ const SLICE: f64 = 10.0;
 /// How far off a rate that was measured on few documents is at least.
 const LEAST_ERROR: f64 = 0.1;
 
+/// What is said of a stage of which the rehearsal has no document.
+const NOTHING_LEFT: &str = "nothing of the rehearsal is left for it";
+
 /// A number, and between which it is to be expected.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Expected {
@@ -72,6 +75,8 @@ pub struct StagePlan {
     pub disk_bytes: f64,
     /// Documents of the rehearsal that this was found by.
     pub rehearsed: u64,
+    /// Why nothing was found.
+    pub note: Option<String>,
 }
 
 /// What a recipe is expected to cost.
@@ -148,7 +153,9 @@ impl Project {
             self.observer.begin(&format!("rehearse {}", recipe.name_of(step)), 0);
             stages.push(match step {
                 Step::Signal(at) => rehearsal.signal(&recipe.signals[at], &mut names, &kept)?,
-                Step::Selection(at) => rehearsal.selection(&recipe.selections[at], &mut names, &mut kept)?,
+                Step::Selection(at) => {
+                    rehearsal.selection((recipe, &recipe.selections[at]), &mut names, &mut kept)?
+                }
             });
             self.observer.end();
         }
@@ -242,8 +249,10 @@ impl Rehearsal<'_> {
             seconds: None,
             disk_bytes: 0.0,
             rehearsed: 0,
+            note: None,
         };
         if is_empty {
+            plan.note = Some(NOTHING_LEFT.to_owned());
             return Ok(plan);
         }
         let on = signal.on.as_deref().map(|on| names.on(on)).transpose()?;
@@ -251,8 +260,22 @@ impl Rehearsal<'_> {
         let gated = behind.as_ref().unwrap_or(self.stage);
         let inside = gated.asked_documents(self.version);
         let options = names.options(signal);
-        let first = self.timed(gated, &options, FIRST.min(inside))?;
-        plan.rehearsed = FIRST.min(inside);
+        // Some signals say nothing of a handful of documents, such as twenty clusters.
+        let mut tried = Err(String::new());
+        for few in [FIRST, 8 * FIRST, inside] {
+            plan.rehearsed = few.min(inside);
+            tried = self.timed(gated, &options, plan.rehearsed).map_err(|error| error.to_string());
+            if tried.is_ok() {
+                break;
+            }
+        }
+        let first = match tried {
+            Ok(first) => first,
+            Err(why) => {
+                (plan.rehearsed, plan.note) = (0, Some(why));
+                return Ok(plan);
+            }
+        };
         let (mut directory, mut rate, mut error) =
             (first.directory, first.seconds / plan.rehearsed as f64, 1.0);
         let (mut tokens, mut computed) = (first.tokens, first.computed);
@@ -303,7 +326,7 @@ impl Rehearsal<'_> {
 
     fn selection(
         &self,
-        selection: &RecipeSelection,
+        (recipe, selection): (&Recipe, &RecipeSelection),
         names: &mut Names,
         kept: &mut KeptByName,
     ) -> Result<StagePlan> {
@@ -318,8 +341,18 @@ impl Rehearsal<'_> {
             seconds: None,
             disk_bytes: 0.0,
             rehearsed: 0,
+            note: None,
         };
+        let unknown = selection.reads().find(|name| {
+            recipe.signals.iter().any(|signal| signal.name == *name) && !names.signals.contains_key(*name)
+        });
+        if let Some(name) = unknown.filter(|_| !is_empty) {
+            plan.note = Some(format!("`{name}` could not be rehearsed"));
+            kept.insert(selection.name.clone(), Kept { documents: documents_in, is_empty: true });
+            return Ok(plan);
+        }
         if is_empty {
+            plan.note = Some(NOTHING_LEFT.to_owned());
             kept.insert(selection.name.clone(), Kept { documents: 0.0, is_empty });
             return Ok(plan);
         }
