@@ -36,7 +36,7 @@ const SAMPLED: u64 = 400;
 /// With these a signal is timed first.
 const FIRST: u64 = 8;
 /// Seconds of scoring that a signal may take.
-const SLICE: f64 = 10.0;
+const SLICE: f64 = 8.0;
 /// How far off a rate that was measured on few documents is at least.
 const LEAST_ERROR: f64 = 0.1;
 
@@ -276,23 +276,19 @@ impl Rehearsal<'_> {
                 return Ok(plan);
             }
         };
-        let (mut directory, mut rate, mut error) =
-            (first.directory, first.seconds / plan.rehearsed as f64, 1.0);
+        let (mut directory, mut rate) = (first.directory, first.seconds / plan.rehearsed as f64);
         let (mut tokens, mut computed) = (first.tokens, first.computed);
         let affordable = ((SLICE - first.seconds).max(0.0) / rate.max(1e-9)) as u64;
         let more = (plan.rehearsed + affordable).min(inside);
         if more > plan.rehearsed && first.start < SLICE {
             let second = self.timed(gated, &options, more)?;
-            let own = second.computed.max(1) as f64;
-            let next = second.seconds / own;
-            // Three standard errors, as far as two rates tell a deviation.
-            error = 3.0 * ((next - rate).abs() / next.max(1e-12)).min(1.0) / own.sqrt();
-            (directory, rate) = (second.directory, next);
+            (directory, rate) = (second.directory, second.seconds / second.computed.max(1) as f64);
             (tokens, computed) = (tokens + second.tokens, computed + second.computed);
             plan.rehearsed = more;
         }
         names.signals.insert(signal.name.clone(), directory.full_name().to_owned());
-        let error = error.clamp(LEAST_ERROR, 1.0);
+        // Two standard errors: the time of a document varies about as much as it is long, and lengths vary by their mean.
+        let error = (2.0 / (plan.rehearsed as f64).sqrt()).clamp(LEAST_ERROR, 1.0);
         // Whatever few documents are asked, all of the corpus is read for them.
         let reads = self.size / self.sample.read_rate.max(1.0) / self.stage.threads as f64;
         let scores = (rate * documents_in).max(reads);
