@@ -30,6 +30,7 @@ mod kill;
 mod plan;
 mod prefetch;
 mod quotas;
+mod recipes;
 mod repeats;
 mod resume;
 mod retry;

@@ -2,8 +2,8 @@
 //!
 //! Documents are taken from the beginnings of shards all over the corpus, and the recipe is applied to them in a temporary run: what
 //! a filter leaves, how long a document takes here, how many tokens and how much disk it needs, is then known of every signal
-//! there is, those of programs included, and nothing is modelled. Dear signals see as many of the documents as a slice of time
-//! allows. Everything is scaled by documents, the time by bytes of text.
+//! there is, and nothing is modelled. Dear signals see as many of the documents as a slice of time allows. Everything is scaled by
+//! documents; loading a model is counted once.
 //!
 //! What this cannot know: documents that lie deeper in the shards than their beginnings; what a signal of all rows costs more than
 //! in proportion (clusters: their number grows with the documents); a machine that is busier or throttles later.
