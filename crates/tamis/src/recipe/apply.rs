@@ -266,9 +266,9 @@ impl Project {
     ) -> Result<Stage> {
         let began = Instant::now();
         let on = signal.on.as_deref().map(|on| names.on(on)).transpose()?;
-        let behind = on.as_deref().map(|on| self.on(on)).transpose()?;
-        let project = behind.as_ref().unwrap_or(self);
         let within = |error: Error| told_of("signals", &signal.name, error);
+        let behind = on.as_deref().map(|on| self.on(on)).transpose().map_err(within)?;
+        let project = behind.as_ref().unwrap_or(self);
         let (directory, report) = project.score(version, &names.options(signal), score).map_err(within)?;
         project.wait_for_whole(version, &directory, score.wait)?;
         report.findings.iter().for_each(|finding| self.observer.note(finding));

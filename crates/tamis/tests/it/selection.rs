@@ -313,3 +313,34 @@ fn kept_documents_are_the_lines_of_the_corpus() {
     let error = ready.project.select(&ready.version, Some((&signal, "score")), None, &other).unwrap_err();
     assert!(error.to_string().contains("seed"), "{error}");
 }
+
+/// What a takedown changes: with a fixed number of documents exactly one comes in the place of the one that goes.
+#[test]
+fn one_comes_in_the_place_of_one_that_is_taken_out() {
+    let [corpus, run] = [folder(), folder()];
+    corpus::write(corpus.path(), "a.jsonl", &corpus::lines(&awkward()));
+    let ready = Ready::new(corpus.path(), run.path());
+    for rule in [None, Some(Rule::Top), Some(Rule::Bottom), Some(Rule::Ips)] {
+        let select = |vetoes: Vec<std::path::PathBuf>| {
+            let options = SelectOptions {
+                exact_duplicates: ExactDuplicates::One,
+                vetoes,
+                ..selecting("column:quality", rule, vec![Target::Documents(60)])
+            };
+            let (_, decided) = ready.select(rule, options);
+            let mut ids: Vec<String> = kept(&decided, 60.0).into_iter().map(str::to_owned).collect();
+            ids.dedup();
+            ids.into_iter().collect::<BTreeSet<String>>()
+        };
+        let before = select(Vec::new());
+        assert_eq!(before.len(), 60);
+        for taken in before.iter().step_by(13) {
+            let file = tempfile::NamedTempFile::new().unwrap();
+            std::fs::write(file.path(), format!("{taken}\n")).unwrap();
+            let after = select(vec![file.path().to_owned()]);
+            let gone: Vec<&String> = before.difference(&after).collect();
+            let come: Vec<&String> = after.difference(&before).collect();
+            assert_eq!((gone, come.len()), (vec![taken], 1), "{rule:?}: {come:?}");
+        }
+    }
+}

@@ -1,6 +1,6 @@
 //! What a selection did, for people.
 
-use tamis::{SelectReport, VetoRecord};
+use tamis::{SelectReport, TargetRecord, VetoRecord};
 
 use crate::output::table;
 use crate::printable::one_line;
@@ -84,6 +84,19 @@ pub(super) fn text_of(report: &SelectReport) -> String {
             ));
         }
     }
+    for target in &manifest.targets {
+        if let Some(copies) = target.copies {
+            lines.push(format!(
+                "{}: {} copies of {} documents; tokens and bytes are of all copies; `tamis export` writes them",
+                target.label,
+                count(copies),
+                count(target.documents)
+            ));
+        }
+        if !target.strata.is_empty() {
+            lines.push(strata(target));
+        }
+    }
     match &report.out {
         Some(out) => {
             lines.push(format!("kept documents: {}   in {}", one_line(out), duration(report.seconds)));
@@ -98,4 +111,28 @@ fn limits(plan: &std::collections::BTreeMap<String, String>) -> String {
     let words = [("at-least", " from "), ("at-most", " up to ")];
     let limit = |(field, word): (&str, &str)| plan.get(field).map(|limit| format!("{word}{limit}"));
     words.into_iter().filter_map(limit).collect()
+}
+
+/// What held the strata of a target, the largest first.
+fn strata(target: &TargetRecord) -> String {
+    const SHOWN: usize = 12;
+    let total = target.strata.iter().map(|share| share.kept).sum::<u64>().max(1) as f64;
+    let mut shares: Vec<_> = target.strata.iter().collect();
+    shares.sort_by(|a, b| b.kept.cmp(&a.kept).then(a.stratum.cmp(&b.stratum)));
+    let mut parts: Vec<String> = shares
+        .iter()
+        .take(SHOWN)
+        .map(|share| {
+            let held = if share.held_by == "shared threshold" {
+                String::new()
+            } else {
+                format!(" at its {}", share.held_by)
+            };
+            format!("{} {:.1} %{held}", one_line(&share.stratum), 100.0 * share.kept as f64 / total)
+        })
+        .collect();
+    if shares.len() > SHOWN {
+        parts.push(format!("{} more in the manifest", shares.len() - SHOWN));
+    }
+    format!("{}: {}", target.label, parts.join(", "))
 }
