@@ -282,7 +282,13 @@ impl Rehearsal<'_> {
         let more = (plan.rehearsed + affordable).min(inside);
         if more > plan.rehearsed && first.start < SLICE {
             let second = self.timed(gated, &options, more)?;
-            (directory, rate) = (second.directory, second.seconds / second.computed.max(1) as f64);
+            let (own, few) = (second.computed.max(1) as f64, plan.rehearsed as f64);
+            directory = second.directory;
+            rate = second.seconds / own;
+            // Both calls begin and end, which is not to be had a million times.
+            if own >= 4.0 * few {
+                rate = ((second.seconds - first.seconds) / (own - few)).clamp(rate / own, rate);
+            }
             (tokens, computed) = (tokens + second.tokens, computed + second.computed);
             plan.rehearsed = more;
         }
