@@ -228,7 +228,9 @@ mod tests {
             ("Mr. Smith of the U.S. paid 3.50 dollars.", 1),
             ("\"'!.", 1),
             ("Well... no. Yes?!", 2),
-            ("A. = B. \"C\" ?", 3),
+            // An initial ends none; a sign that is no punctuation begins one.
+            ("A. = B. \"C\" ?", 1),
+            ("Alpha. = Beta. \"Gamma\" ?", 3),
         ] {
             assert_eq!(sentences_of(line), expected, "{line}");
         }
