@@ -31,6 +31,14 @@ pub(crate) fn generations_text(generations: &BTreeMap<String, u64>) -> String {
     serde_json::Value::from_iter(generations.clone()).to_string()
 }
 
+/// A pinned signal by its full name, with the generations of its shards that are not the first: rows differ by these too.
+pub(crate) fn pinned_text(signal: &SignalDir) -> String {
+    match signal.generations() {
+        first if first.is_empty() => signal.full_name().to_owned(),
+        later => format!("{} {}", signal.full_name(), generations_text(&later)),
+    }
+}
+
 /// Whether the rows of a shard are others by now than in the generation that was read.
 fn is_stale(input: &SignalDir, shard: &ShardRecord, read: u64) -> Result<bool> {
     if input.generation(&shard.path)? == read {

@@ -21,6 +21,7 @@ use tamis_io::run::{Beside, CorpusVersion, Repeatability, ShardRecord, SignalDir
 use tamis_io::sidecar::{SidecarColumns, SidecarReader, zip_aligned};
 use tamis_samplers::MOST_STRATA;
 
+use crate::again::pinned_text;
 use crate::map::{CARRIES, Worker};
 use crate::project::Project;
 use crate::select_options::BandOptions;
@@ -167,6 +168,17 @@ impl Strata {
     /// Columns that are to be read with the inventory.
     pub(crate) fn in_inventory(&self) -> impl Iterator<Item = &str> {
         self.columns.iter().filter_map(Carried::in_inventory)
+    }
+
+    /// The signals whose columns these are, as fingerprints have them; `None` where all are columns of the corpus, which its
+    /// digest decides.
+    pub(crate) fn signals_text(&self) -> Option<String> {
+        let of_signals = self.columns.iter().filter_map(|column| {
+            let (signal, value) = column.sidecar.as_ref()?;
+            carries(signal.record()).is_none().then(|| format!("{}.{value}", pinned_text(signal)))
+        });
+        let texts: Vec<String> = of_signals.collect();
+        (!texts.is_empty()).then(|| texts.join("; "))
     }
 
     /// Sidecars that are to be read beside the inventory, in this order.

@@ -78,15 +78,7 @@ impl Project {
         let mut signals = match by {
             By::Random => Vec::new(),
             By::Exactly(asked) => self.plan_asked(&read, asked, options)?,
-            By::Named(asked) => {
-                let name = asked.stored_name();
-                match self.run.signals()?.iter().any(|signal| signal.record().name == name) {
-                    true => {
-                        self.plan_stored(&read, &self.run.resolve(&name)?, Some(asked), options.worker)?
-                    }
-                    false => self.plan_asked(&read, asked, options)?,
-                }
-            }
+            By::Named(asked) => self.plan_named(&read, asked, options)?,
             By::Stored(name) => self.plan_stored(&read, &self.run.resolve(name)?, None, options.worker)?,
         };
         let main = signals.len().checked_sub(1);
@@ -129,6 +121,20 @@ impl Project {
             rows += stored.receipt(shard)?.map_or(0, |receipt| receipt.retryable_rows());
         }
         Ok(rows)
+    }
+
+    /// Of the stored signal of a name, else of one by these options.
+    pub(crate) fn plan_named(
+        &self,
+        read: &[(usize, ShardRecord)],
+        asked: &SignalOptions,
+        options: ScoreOptions,
+    ) -> Result<Vec<SignalPlan>> {
+        let name = asked.stored_name();
+        match self.has_signal(&name)? {
+            true => self.plan_stored(read, &self.run.resolve(&name)?, Some(asked), options.worker),
+            false => self.plan_asked(read, asked, options),
+        }
     }
 
     /// As [`Project::score`] would do it.

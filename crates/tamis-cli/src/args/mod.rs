@@ -14,7 +14,7 @@ use tamis::options::{Dtype, Named, SignalOptions};
 use tamis::{Result, Rule};
 
 pub(crate) use export::{Export, FormatArg};
-pub(crate) use recipe::{Apply, Init, Plan};
+pub(crate) use recipe::{Apply, Init, Plan, RecipeArgs};
 pub(crate) use shared::{
     COMPUTED, EngineArg, JUDGED, ModelArgs, OF_MODEL, PACE, SERVED, ServerArgs, dtype, engine, server,
 };

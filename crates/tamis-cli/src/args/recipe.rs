@@ -1,12 +1,12 @@
-//! Flags of `tamis apply` and `tamis init`.
+//! Flags of `tamis apply`, `tamis plan` and `tamis init`.
 
 use std::path::PathBuf;
 
 use clap::Args;
 
-/// `tamis apply`
+/// Which recipe, of what, where.
 #[derive(Debug, Args)]
-pub(crate) struct Apply {
+pub(crate) struct RecipeArgs {
     /// The recipe, a file of TOML; docs/recipes.md has its keys.
     #[arg(value_name = "RECIPE")]
     pub recipe: PathBuf,
@@ -16,10 +16,17 @@ pub(crate) struct Apply {
     /// The run directory, instead of the recipe's.
     #[arg(long, value_name = "FOLDER")]
     pub run: Option<PathBuf>,
+}
+
+/// `tamis apply`
+#[derive(Debug, Args)]
+pub(crate) struct Apply {
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
     /// Share of failed rows above which the exit code is 3.
     #[arg(long, value_name = "SHARE", default_value = "1%")]
     pub max_failed: String,
-    /// Check the recipe, the corpus and the models, and do nothing.
+    /// Check the recipe and the corpus, load no model, and do nothing.
     #[arg(long)]
     pub dry_run: bool,
     /// Take every N-th shard, beginning with the I-th: any scheduler can fan out.
@@ -37,15 +44,8 @@ pub(crate) struct Apply {
 /// `tamis plan`
 #[derive(Debug, Args)]
 pub(crate) struct Plan {
-    /// The recipe, a file of TOML; docs/recipes.md has its keys.
-    #[arg(value_name = "RECIPE")]
-    pub recipe: PathBuf,
-    /// The corpus, instead of the recipe's.
-    #[arg(value_name = "CORPUS")]
-    pub corpus: Option<String>,
-    /// The run directory, instead of the recipe's.
-    #[arg(long, value_name = "FOLDER")]
-    pub run: Option<PathBuf>,
+    #[command(flatten)]
+    pub recipe: RecipeArgs,
     /// What an hour of this machine costs.
     #[arg(long, value_name = "DOLLARS")]
     pub dollars_per_hour: Option<f64>,

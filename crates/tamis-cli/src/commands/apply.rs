@@ -1,18 +1,14 @@
 //! `tamis apply`
 
-use std::path::PathBuf;
-use std::sync::Arc;
+use tamis::{ApplyReport, FailedRows, ScoreOptions, Stage, StageKind, Worker};
 
-use tamis::{ApplyReport, Error, FailedRows, Project, Recipe, ScoreOptions, Stage, StageKind, Worker};
-
-use super::{Context, Outcome};
+use super::{Context, Outcome, Writes};
 use crate::args::Apply;
 use crate::options;
 use crate::output::table;
-use crate::progress::{Terminal, count, duration};
+use crate::progress::{count, duration};
 
 pub(crate) fn run(context: &Context<'_>, args: &Apply) -> anyhow::Result<Outcome> {
-    let recipe = Recipe::read(&args.recipe)?;
     let max_failed = options::share("--max-failed", &args.max_failed)?;
     let score = ScoreOptions {
         worker: args.worker.as_deref().map(Worker::parse).transpose()?.unwrap_or(Worker::ALONE),
@@ -21,26 +17,15 @@ pub(crate) fn run(context: &Context<'_>, args: &Apply) -> anyhow::Result<Outcome
         failed: if args.retry_failed { FailedRows::Retry } else { FailedRows::Keep },
         wait: args.wait || std::io::IsTerminal::is_terminal(&std::io::stderr()),
     };
-    let run: PathBuf = args.run.clone().or_else(|| recipe.run.clone()).ok_or_else(|| {
-        Error::usage(
-            "neither the recipe nor the call names a run directory",
-            "add run = \"run\" to the recipe, or --run FOLDER",
-        )
-    })?;
-    let corpus = recipe.corpus_at(args.corpus.as_deref())?;
-    let threads = context.global.threads.unwrap_or(0);
-    let observer = Arc::<Terminal>::clone(context.terminal);
+    let (recipe, project) = context.open_recipe(&args.recipe, Writes::unless(args.dry_run))?;
     if args.dry_run {
-        let project = Project::peek(Some(corpus), &run, threads, observer)?;
-        project.tell_left_out();
         project.check_planned_recipe(&recipe)?;
         context.print(
-            || serde_json::json!({ "recipe": args.recipe, "problems": [] }),
+            || serde_json::json!({ "recipe": args.recipe.recipe, "problems": [] }),
             || "nothing is wrong with the recipe; nothing was done (--dry-run)".to_owned(),
         );
         return Ok(Outcome::Done);
     }
-    let project = Project::open(Some(corpus), &run, threads, observer)?;
     let report = context.audited(&project, |changed| {
         let report = project.apply(&recipe, score)?;
         changed.extend(report.stages.iter().map(|stage| format!("{} as `{}`", stage.name, stage.full_name)));

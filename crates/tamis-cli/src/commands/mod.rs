@@ -19,9 +19,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use serde_json::Value;
-use tamis::{Observer, Project, Started};
+use tamis::{Observer, Project, Recipe, Started};
 
-use crate::args::{CorpusArgs, Global};
+use crate::args::{CorpusArgs, Global, RecipeArgs};
 use crate::flags::Given;
 use crate::options;
 use crate::printable::one_line;
@@ -97,6 +97,29 @@ impl Context<'_> {
         } else {
             project
         })
+    }
+
+    /// Reads a recipe and opens its run, with the corpus that it or the call names.
+    pub(crate) fn open_recipe(&self, args: &RecipeArgs, writes: Writes) -> anyhow::Result<(Recipe, Project)> {
+        let recipe = Recipe::read(&args.recipe)?;
+        let run = args.run.clone().or_else(|| recipe.run.clone()).ok_or_else(|| {
+            tamis::Error::usage(
+                "neither the recipe nor the call names a run directory",
+                "add run = \"run\" to the recipe, or --run FOLDER",
+            )
+        })?;
+        let corpus = Some(recipe.corpus_at(args.corpus.as_deref())?);
+        let threads = self.global.threads.unwrap_or(0);
+        let observer = Arc::<Terminal>::clone(self.terminal);
+        let project = match writes {
+            Writes::Run => Project::open(corpus, &run, threads, observer)?,
+            Writes::Nothing => {
+                let project = Project::peek(corpus, &run, threads, observer)?;
+                project.tell_left_out();
+                project
+            }
+        };
+        Ok((recipe, project))
     }
 
     /// Runs the body of a command that changes a run, and leaves a record of it there whatever comes of it.

@@ -1,30 +1,18 @@
 //! `tamis plan`
 
-use std::path::PathBuf;
-use std::sync::Arc;
-
 use serde_json::json;
-use tamis::{Error, Expected, Project, Recipe, RecipePlan, StagePlan};
+use tamis::{Error, Expected, RecipePlan, StagePlan};
 
-use super::{Context, Outcome};
+use super::{Context, Outcome, Writes};
 use crate::args::Plan;
 use crate::output::table;
-use crate::progress::{Terminal, count, duration};
+use crate::progress::{count, duration};
 
 pub(crate) fn run(context: &Context<'_>, args: &Plan) -> anyhow::Result<Outcome> {
-    let recipe = Recipe::read(&args.recipe)?;
     if args.dollars_per_hour.is_some_and(|dollars| !(dollars.is_finite() && dollars >= 0.0)) {
         return Err(Error::usage("--dollars-per-hour is no price", "write --dollars-per-hour 2.5").into());
     }
-    let run: PathBuf = args.run.clone().or_else(|| recipe.run.clone()).ok_or_else(|| {
-        Error::usage(
-            "neither the recipe nor the call names a run directory",
-            "add run = \"run\" to the recipe, or --run FOLDER",
-        )
-    })?;
-    let corpus = recipe.corpus_at(args.corpus.as_deref())?;
-    let threads = context.global.threads.unwrap_or(0);
-    let project = Project::open(Some(corpus), &run, threads, Arc::<Terminal>::clone(context.terminal))?;
+    let (recipe, project) = context.open_recipe(&args.recipe, Writes::unless(args.tasks))?;
     if args.tasks {
         let tasks = project.recipe_tasks(&recipe)?;
         context.print(

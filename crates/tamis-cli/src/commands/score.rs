@@ -57,6 +57,13 @@ pub(crate) fn run(context: &Context<'_>, args: &Score) -> anyhow::Result<Outcome
         return Ok(Outcome::Done);
     }
     if let Some(share) = &args.sample {
+        if args.run.on.is_some() {
+            return Err(tamis::Error::usage(
+                "--sample draws from the whole corpus, and --on asks for some of its documents",
+                "leave one of the two out",
+            )
+            .into());
+        }
         if args.run.retry_failed {
             return Err(tamis::Error::usage(
                 "--sample writes no scores, so there is nothing to ask again",

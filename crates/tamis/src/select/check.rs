@@ -9,8 +9,7 @@ use super::call::refuse_retry_at_random;
 use super::vetoes::Vetoes;
 use super::write::IsCertain;
 use super::{
-    BY_GENERATIONS, FILTER_GENERATIONS, FILTERS, Labelled, ON, STRATA, TOKENS_GENERATIONS, selection_plan,
-    write,
+    BY_GENERATIONS, FILTERS, Labelled, ON, STRATA, STRATA_BY, TOKENS_GENERATIONS, selection_plan, write,
 };
 use crate::again::FailedRows;
 use crate::explain::{column_in, split_score};
@@ -193,8 +192,8 @@ impl Project {
         let named = column.as_deref().map(|column| (stored.map_or(short, SignalDir::full_name), column));
         let plan = selection_plan(&version, named, None, Some(rule), options, targets, vetoes);
         let is_certain = |change: &FingerprintChange| match change.field.as_str() {
-            // Which signals filters stand for is known when they are computed.
-            ON | FILTERS | FILTER_GENERATIONS => false,
+            // Which signals filters and strata stand for is known when they are computed.
+            ON | FILTERS | STRATA_BY => false,
             "tokens" | BY_GENERATIONS | TOKENS_GENERATIONS | STRATA => false,
             // Of a signal that is not stored only the short name is known for certain.
             "by" if stored.is_none() => {

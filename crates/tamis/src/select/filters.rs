@@ -10,6 +10,7 @@ use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::{SidecarColumns, SidecarReader};
 
 use super::candidates::{Fate, without_value};
+use crate::again::pinned_text;
 use crate::explain::{column_in, split_score};
 use crate::project::Project;
 use crate::scoring::ScoreOptions;
@@ -33,7 +34,7 @@ impl OpenFilter {
         let ScoreLimits { at_least, at_most } = self.limits;
         let number = |limit: Option<f64>| limit.map_or_else(|| "any".to_owned(), |limit| limit.to_string());
         let column = self.column.as_deref().unwrap_or(column::VETO);
-        format!("{}.{column} from {} to {}", self.signal.full_name(), number(at_least), number(at_most))
+        format!("{}.{column} from {} to {}", pinned_text(&self.signal), number(at_least), number(at_most))
     }
 
     pub(super) fn read(&self, shard: &ShardRecord) -> Result<SidecarReader> {

@@ -176,6 +176,9 @@ impl Project {
             plan = plan.with(STRATA, "null-beside-empty");
         }
         plan = self.with_stages(plan, &filters);
+        if let Some(by) = strata.as_ref().and_then(Strata::signals_text) {
+            plan = plan.with(STRATA_BY, by);
+        }
         if let Some((signal, _)) = by {
             plan = with_generations(plan, BY_GENERATIONS, signal);
         }
@@ -290,9 +293,6 @@ impl Project {
         if !texts.is_empty() {
             plan = plan.with(FILTERS, texts.join("; "));
         }
-        for filter in filters {
-            plan = with_generations(plan, FILTER_GENERATIONS, &filter.signal);
-        }
         plan
     }
 
@@ -376,7 +376,8 @@ const TOKENS_GENERATIONS: &str = "tokens.generations";
 const ON: &str = "on";
 /// Field of a plan for what else a candidate has to pass.
 const FILTERS: &str = "filters";
-const FILTER_GENERATIONS: &str = "filters.generations";
+/// Field of a plan for the signals whose columns are strata.
+const STRATA_BY: &str = "strata.by";
 /// Field of a plan that says how documents without a stratum stand to those of the empty one, where there are both.
 const STRATA: &str = "strata";
 

@@ -15,7 +15,6 @@ use super::{Definition, Named, Ready, SignalOptions};
 use crate::alike::{self, Alike, COPIES, Members};
 use crate::gate::{Gate, asked};
 use crate::groups::{Keep, Pairs, Position, Rows};
-use crate::planned::SignalPlan;
 use crate::project::Project;
 use crate::scoring::{ScoreOptions, ScoreReport};
 use crate::{Error, Observer, Result};
@@ -95,16 +94,6 @@ impl Definition for CopiesOptions {
             findings.push(project.describe_alike(version, &directory)?);
         }
         Ok((directory, project.score_report(version, map, findings)))
-    }
-
-    fn plan(
-        &self,
-        project: &Project,
-        read: &[(usize, ShardRecord)],
-        asked: &SignalOptions,
-        options: ScoreOptions,
-    ) -> Result<Vec<SignalPlan>> {
-        project.plan_whole(read, asked, Vec::new(), options)
     }
 }
 

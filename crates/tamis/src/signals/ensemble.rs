@@ -236,6 +236,9 @@ impl Definition for EnsembleOptions {
         if let Some(within) = &self.within {
             fingerprint = fingerprint.with("within", within);
         }
+        if let Some(by) = strata.as_ref().and_then(Strata::signals_text) {
+            fingerprint = fingerprint.with("within.by", by);
+        }
         let mut inputs: Vec<&SignalDir> = Vec::new();
         info.input = Input { documents: false, signals: Vec::new() };
         for (at, member) in members.iter().enumerate() {
@@ -278,7 +281,17 @@ impl Definition for EnsembleOptions {
         asked: &SignalOptions,
         options: ScoreOptions,
     ) -> Result<Vec<SignalPlan>> {
-        project.plan_whole(read, asked, Vec::new(), options)
+        let mut inputs = Vec::new();
+        let mut seen = std::collections::BTreeSet::new();
+        for member in &self.members {
+            let name = split_score(&member.by).0;
+            if let Ok(named) = SignalOptions::named(name)
+                && seen.insert(named.stored_name())
+            {
+                inputs.extend(project.plan_named(read, &named, options)?);
+            }
+        }
+        project.plan_whole(read, asked, inputs, options)
     }
 }
 

@@ -221,7 +221,10 @@ pub(crate) trait Definition {
         asked: &SignalOptions,
         options: ScoreOptions,
     ) -> Result<Vec<SignalPlan>> {
-        project.plan_by_rows(read, asked, options)
+        match self.is_of_all_rows() {
+            true => project.plan_whole(read, asked, Vec::new(), options),
+            false => project.plan_by_rows(read, asked, options),
+        }
     }
 
     /// The record that the signal will have, and refusals that take the record of [`Definition::first`], which may be stored;

@@ -2,12 +2,16 @@
 
 use std::collections::BTreeMap;
 
-use tamis::options::{CorpusOptions, QuotaOptions, SelectOptions, ShareBounds};
-use tamis::{Project, Rate, Rule, ScoreOptions, SelectReport, Silent, Target};
+use tamis::options::{
+    ClustersOptions, CorpusOptions, EnsembleOptions, Filter, Member, QuotaOptions, RepeatOptions,
+    SelectOptions, ShareBounds, TokensOptions,
+};
+use tamis::{Project, Quantile, Rate, RepeatShape, Rule, ScoreOptions, SelectReport, Silent, Target};
 use tamis_io::run::CorpusVersion;
 
-use crate::signals::{rates, selecting};
+use crate::signals::{embed, rates, selecting};
 use crate::support::corpus::{self, Document};
+use crate::support::models::MODELS;
 use crate::support::observers::Shared;
 use crate::support::{folder, read};
 
@@ -184,4 +188,128 @@ fn wishes_that_cannot_be_met_are_named_with_what_can() {
     assert!(ready.project.run_selection(&named(too_much), ScoreOptions::default()).is_err());
     let possible = by(&["source"], &[("books", share(Some("20%"), None))], none);
     ready.project.run_selection(&named(possible), ScoreOptions::default()).unwrap();
+}
+
+#[test]
+fn budgets_of_tokens_are_shared_by_tokens() {
+    let ready = ready();
+    let tokenizer = MODELS.judge.clone();
+    let asked = TokensOptions { tokenizer: tokenizer.clone() }.into();
+    let (signal, _) = ready.project.score(&ready.version, &asked, ScoreOptions::default()).unwrap();
+    let tokens: BTreeMap<String, u64> = read::values(&ready.project, &ready.version, &signal, "tokens")
+        .into_iter()
+        .map(|(id, tokens)| (id, tokens.unwrap() as u64))
+        .collect();
+    let (budget, longest) = (4_000, *tokens.values().max().unwrap());
+    let options = SelectOptions {
+        quotas: Some(by(
+            &["source"],
+            &[("web", share(None, Some("30%"))), ("books", share(Some("25%"), None))],
+            ShareBounds::default(),
+        )),
+        tokenizer: Some(tokenizer),
+        decide_only: true,
+        ..selecting("column:quality", Some(Rule::Top), vec![Target::Tokens(budget)])
+    };
+    let report = ready.project.run_selection(&options, ScoreOptions::default()).unwrap();
+    let mut of: BTreeMap<&str, u64> = BTreeMap::new();
+    for id in ready.kept(&report, budget as f64) {
+        *of.entry(ready.documents[&id].0).or_default() += tokens[&id];
+    }
+    assert!(of["web"] <= 1_200 && of["books"] + longest > 1_000, "{of:?}");
+    let sum: u64 = of.values().sum();
+    assert!(sum <= budget && sum + 4 * longest > budget, "within a document a stratum: {sum}, {of:?}");
+}
+
+/// What decides a selection: each change makes another one, which a name that is taken refuses.
+#[test]
+fn every_deciding_option_makes_another_selection() {
+    let ready = ready();
+    let gate = SelectOptions {
+        name: Some("gate".to_owned()),
+        decide_only: true,
+        ..selecting("random", None, rates(&["50%", "90%"]))
+    };
+    ready.project.run_selection(&gate, ScoreOptions::default()).unwrap();
+    let filter = |text: &str| Filter::parse(text).unwrap();
+    let usual = SelectOptions {
+        name: Some("usual".to_owned()),
+        on: Some("gate".to_owned()),
+        filters: vec![filter("counts.words>=5"), filter("copies.rank<=0")],
+        quotas: Some(by(&["source"], &[("web", share(None, Some("40%")))], share(None, Some("60%")))),
+        decide_only: true,
+        ..selecting("column:quality", Some(Rule::Top), rates(&["20%"]))
+    };
+    let report = ready.project.run_selection(&usual, ScoreOptions::default()).unwrap();
+    let filters = &report.manifest.plan["filters"];
+    assert!(filters.contains("counts@") && filters.contains("copies@"), "{filters}");
+    type Change<'a> = &'a dyn Fn(&mut SelectOptions);
+    let quotas = |options: &mut SelectOptions| options.quotas.take().unwrap();
+    let changes: [(&str, Change<'_>); 10] = [
+        ("on", &|asked| asked.on = None),
+        ("label", &|asked| asked.on = Some("gate:rate-50".to_owned())),
+        ("filters", &|asked| drop(asked.filters.pop())),
+        ("least", &|asked| asked.filters[0] = filter("counts.words>=6")),
+        ("most", &|asked| asked.filters[1] = filter("copies.rank<=1")),
+        ("column", &|asked| asked.filters[1] = filter("copies.copies<=1")),
+        ("quotas", &|asked| asked.quotas = None),
+        ("by", &|asked| {
+            asked.quotas =
+                Some(QuotaOptions { by: vec!["year".to_owned()], shares: BTreeMap::new(), ..quotas(asked) })
+        }),
+        ("share", &|asked| {
+            asked.quotas =
+                Some(by(&["source"], &[("web", share(None, Some("41%")))], share(None, Some("60%"))))
+        }),
+        ("others", &|asked| {
+            asked.quotas =
+                Some(by(&["source"], &[("web", share(None, Some("40%")))], share(None, Some("61%"))))
+        }),
+    ];
+    for (what, change) in changes {
+        let mut asked = usual.clone();
+        change(&mut asked);
+        let error = ready.project.run_selection(&asked, ScoreOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("usual"), "{what}: {error}");
+    }
+    // What repeats are: they go with no quotas.
+    let repeat = |repeat| SelectOptions {
+        name: Some("repeated".to_owned()),
+        repeat: Some(repeat),
+        tokenizer: Some(MODELS.judge.clone()),
+        decide_only: true,
+        ..selecting("column:quality", Some(Rule::Top), vec![Target::Tokens(9_000)])
+    };
+    let usual = RepeatOptions::default();
+    ready.project.run_selection(&repeat(usual.clone()), ScoreOptions::default()).unwrap();
+    for changed in [
+        RepeatOptions { cap: 6.5, ..usual.clone() },
+        RepeatOptions { from: Quantile::parse("45%").unwrap(), ..usual.clone() },
+        RepeatOptions { shape: RepeatShape::Curve, ..usual.clone() },
+    ] {
+        let error =
+            ready.project.run_selection(&repeat(changed.clone()), ScoreOptions::default()).unwrap_err();
+        assert!(error.to_string().contains("repeated"), "{changed:?}: {error}");
+    }
+}
+
+/// Strata by a signal are those of this very signal.
+#[test]
+fn the_signal_that_makes_strata_is_in_what_is_made_of_them() {
+    let ready = ready();
+    let clusters =
+        ClustersOptions { embed: embed(), clusters: Some(3), iterations: 2, ..ClustersOptions::default() };
+    ready.project.score(&ready.version, &clusters.into(), ScoreOptions::default()).unwrap();
+    let quotas = by(&["clusters.cluster"], &[], share(None, Some("80%")));
+    let report = ready.select(quotas, Rule::Top, rates(&["20%"])).unwrap();
+    let full = ready.project.run_directory().resolve("clusters").unwrap().full_name().to_owned();
+    assert!(report.manifest.plan["strata.by"].starts_with(&full), "{:?}", report.manifest.plan);
+    assert_eq!(report.manifest.targets[0].strata.len(), 3);
+    let ensemble = EnsembleOptions {
+        members: ["counts.words", "column:quality"].map(|text| Member::parse(text).unwrap()).into(),
+        within: Some("clusters.cluster".to_owned()),
+        ..EnsembleOptions::default()
+    };
+    let (signal, _) = ready.project.score(&ready.version, &ensemble.into(), ScoreOptions::default()).unwrap();
+    assert!(signal.record().fingerprint["within.by"].starts_with(&full), "{:?}", signal.record().fingerprint);
 }

@@ -6,11 +6,10 @@ mod passes;
 
 use serde::{Deserialize, Serialize};
 use tamis_core::SignalInfo;
-use tamis_io::run::{CorpusVersion, ShardRecord, SignalDir};
+use tamis_io::run::{CorpusVersion, SignalDir};
 use tamis_samplers::contamination::{ContaminationSignal, DEFAULT_WORDS, Frequent};
 
 use super::{Definition, Named, Ready, SignalOptions};
-use crate::planned::SignalPlan;
 use crate::project::Project;
 use crate::scoring::{ScoreOptions, ScoreReport};
 use crate::{Error, Observer, Result};
@@ -110,15 +109,5 @@ impl Definition for ContaminationOptions {
         options: ScoreOptions,
     ) -> Result<(SignalDir, ScoreReport)> {
         project.score_contamination(version, self, asked, options)
-    }
-
-    fn plan(
-        &self,
-        project: &Project,
-        read: &[(usize, ShardRecord)],
-        asked: &SignalOptions,
-        options: ScoreOptions,
-    ) -> Result<Vec<SignalPlan>> {
-        project.plan_whole(read, asked, Vec::new(), options)
     }
 }

@@ -23,7 +23,6 @@ use crate::alike::{self, Alike, RANK};
 use crate::explain::split_score;
 use crate::groups::Keep;
 use crate::kinds::Kinds;
-use crate::planned::SignalPlan;
 use crate::project::Project;
 use crate::scoring::{ScoreOptions, ScoreReport};
 use crate::{Error, Observer, Result};
@@ -169,16 +168,6 @@ impl Definition for MinhashOptions {
         options: ScoreOptions,
     ) -> Result<(SignalDir, ScoreReport)> {
         project.score_minhash(version, self, asked, options)
-    }
-
-    fn plan(
-        &self,
-        project: &Project,
-        read: &[(usize, ShardRecord)],
-        asked: &SignalOptions,
-        options: ScoreOptions,
-    ) -> Result<Vec<SignalPlan>> {
-        project.plan_whole(read, asked, Vec::new(), options)
     }
 }
 
