@@ -3,16 +3,13 @@
 use std::sync::Arc;
 
 use tamis_core::{Digest, Fingerprint, SignalInfo, reason};
-use tamis_io::run::{CorpusVersion, GATE, Repeatability, ShardRecord, SignalDir, SignalRecord};
+use tamis_io::run::{CorpusVersion, GATE, GATE_NOTE, Repeatability, ShardRecord, SignalDir, SignalRecord};
 use tamis_io::sidecar::{SidecarColumns, SidecarCursor};
 
 use crate::gate::{Gate, Known};
 use crate::project::Project;
 use crate::select::{Manifest, corpus_digest};
 use crate::{Error, Result};
-
-/// Note of a signal behind a gate: the selection, as it was named.
-const GATE_NOTE: &str = "on";
 
 impl Project {
     /// This project for the documents alone that a finished selection of its run keeps: what is scored is scored for them, and

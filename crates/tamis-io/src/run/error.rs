@@ -187,7 +187,14 @@ impl RunError {
             ),
             Self::Ambiguous { candidates, .. } => {
                 let name = candidates.first().map_or("NAME@DIGITS", |candidate| candidate.full_name.as_str());
-                format!("write the full name, e.g. `{name}`")
+                let is_of_some = |candidate: &Candidate| {
+                    candidate.distinct.iter().any(|(field, _)| field == super::GATE_NOTE)
+                };
+                let or = match candidates.iter().all(is_of_some) {
+                    true => ", name one of these selections with --on, or score all documents first",
+                    false => "",
+                };
+                format!("write the full name, e.g. `{name}`{or}")
             }
             Self::Unknown { nearest: Some(nearest), .. } => format!("did you mean `{nearest}`?"),
             Self::NotComputed { .. } | Self::Incomplete { .. } => {

@@ -46,7 +46,7 @@ pub use receipt::{AskedAgain, ShardReceipt};
 pub use segments::{SegmentWriter, Segments};
 pub use selection::{SelectionDir, SelectionPlan};
 pub use signal::{
-    ALL_ROWS, Beside, ColumnRecord, GATE, REVISION_NOTE, Repeatability, SignalDir, SignalRecord,
+    ALL_ROWS, Beside, ColumnRecord, GATE, GATE_NOTE, REVISION_NOTE, Repeatability, SignalDir, SignalRecord,
 };
 
 use std::sync::Arc;

@@ -89,7 +89,10 @@ pub const ALL_ROWS: &str = "all_rows";
 /// Field of the fingerprint of a signal that was computed for some documents alone: the digest of what says which.
 pub const GATE: &str = "gate";
 
-/// Note of such a signal: which one it is of those with the same settings, the first being 1.
+/// Note of such a signal: the selection that says which, as it was named.
+pub const GATE_NOTE: &str = "on";
+
+/// Note of a signal that depends on all rows: which one it is of those with the same settings, the first being 1.
 pub const REVISION_NOTE: &str = "revision";
 
 /// Note by which signals of the same settings are known.
@@ -472,6 +475,10 @@ fn tell_apart(records: &[SignalRecord]) -> Vec<Candidate> {
         distinct.retain(|field| *field != ALL_ROWS);
     }
     let value = |record: &SignalRecord, field: &String| {
+        if field == GATE {
+            let on = record.notes.get(GATE_NOTE).map_or("all documents", String::as_str);
+            return (GATE_NOTE.to_owned(), on.to_owned());
+        }
         (field.clone(), record.fingerprint.get(field).map_or("nothing", String::as_str).to_owned())
     };
     records

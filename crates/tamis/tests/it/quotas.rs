@@ -9,7 +9,7 @@ use tamis::options::{
 use tamis::{Project, Quantile, Rate, RepeatShape, Rule, ScoreOptions, SelectReport, Silent, Target};
 use tamis_io::run::CorpusVersion;
 
-use crate::signals::{embed, rates, selecting};
+use crate::signals::{column, embed, rates, selecting};
 use crate::support::corpus::{self, Document};
 use crate::support::models::MODELS;
 use crate::support::observers::Shared;
@@ -255,15 +255,15 @@ fn every_deciding_option_makes_another_selection() {
         ("quotas", &|asked| asked.quotas = None),
         ("by", &|asked| {
             asked.quotas =
-                Some(QuotaOptions { by: vec!["year".to_owned()], shares: BTreeMap::new(), ..quotas(asked) })
+                Some(QuotaOptions { by: vec!["year".to_owned()], shares: BTreeMap::new(), ..quotas(asked) });
         }),
         ("share", &|asked| {
             asked.quotas =
-                Some(by(&["source"], &[("web", share(None, Some("41%")))], share(None, Some("60%"))))
+                Some(by(&["source"], &[("web", share(None, Some("41%")))], share(None, Some("60%"))));
         }),
         ("others", &|asked| {
             asked.quotas =
-                Some(by(&["source"], &[("web", share(None, Some("40%")))], share(None, Some("61%"))))
+                Some(by(&["source"], &[("web", share(None, Some("40%")))], share(None, Some("61%"))));
         }),
     ];
     for (what, change) in changes {
@@ -272,7 +272,12 @@ fn every_deciding_option_makes_another_selection() {
         let error = ready.project.run_selection(&asked, ScoreOptions::default()).unwrap_err();
         assert!(error.to_string().contains("usual"), "{what}: {error}");
     }
-    // What repeats are: they go with no quotas.
+    // What repeats are: they go with no quotas. Of two selections on other documents the name alone says too little.
+    let plain = selecting("column:quality", Some(Rule::Top), rates(&["20%"]));
+    let error = ready.project.run_selection(&plain, ScoreOptions::default()).unwrap_err();
+    assert!(error.to_string().contains("gate:rate-50"), "{error}");
+    assert!(error.hint().unwrap().contains("--on"), "{:?}", error.hint());
+    ready.project.score(&ready.version, &column("quality"), ScoreOptions::default()).unwrap();
     let repeat = |repeat| SelectOptions {
         name: Some("repeated".to_owned()),
         repeat: Some(repeat),
