@@ -37,10 +37,18 @@ pub(crate) fn run(context: &Context<'_>, args: &Apply) -> anyhow::Result<Outcome
 }
 
 fn text_of(report: &ApplyReport) -> String {
-    let rows: Vec<Vec<String>> = report.stages.iter().map(row).collect();
-    let planned = report.stages.iter().any(|stage| stage.planned_documents.is_some());
+    let was_planned = report.stages.iter().any(|stage| stage.planned_documents.is_some());
     let mut header = vec!["stage", "of", "documents in", "out", "share", "tokens", "failed", "time"];
-    header.extend(planned.then_some("planned"));
+    header.extend(was_planned.then_some("planned"));
+    let rows: Vec<Vec<String>> = report
+        .stages
+        .iter()
+        .map(|stage| {
+            let mut cells = row(stage);
+            cells.extend(was_planned.then(|| planned(stage)));
+            cells
+        })
+        .collect();
     let mut lines = vec![table(&header, &rows), String::new()];
     for stage in report.stages.iter().filter(|stage| !stage.dropped.is_empty()) {
         let mut reasons: Vec<(&String, &u64)> =
@@ -75,7 +83,6 @@ fn row(stage: &Stage) -> Vec<String> {
         stage.tokens.map_or_else(|| "–".to_owned(), count),
         count(stage.failed),
         duration(stage.seconds),
-        planned(stage),
     ]
 }
 

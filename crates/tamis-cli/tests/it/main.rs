@@ -20,6 +20,7 @@ mod ngram;
 mod numeric_paths;
 mod output;
 mod perplexity;
+mod recipes;
 mod runs;
 mod secrets;
 mod servers;
