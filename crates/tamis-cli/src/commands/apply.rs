@@ -6,6 +6,7 @@ use super::{Context, Outcome, Writes};
 use crate::args::Apply;
 use crate::options;
 use crate::output::table;
+use crate::printable::one_line;
 use crate::progress::{count, duration};
 
 pub(crate) fn run(context: &Context<'_>, args: &Apply) -> anyhow::Result<Outcome> {
@@ -50,15 +51,25 @@ fn text_of(report: &ApplyReport) -> String {
         })
         .collect();
     let mut lines = vec![table(&header, &rows), String::new()];
-    for stage in report.stages.iter().filter(|stage| !stage.dropped.is_empty()) {
+    for stage in report.stages.iter().filter(|stage| stage.kind == StageKind::Selection) {
         let mut reasons: Vec<(&String, &u64)> =
             stage.dropped.iter().filter(|(reason, _)| reason.as_str() != "not-asked").collect();
         reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
         let parts: Vec<String> =
             reasons.iter().map(|(reason, n)| format!("{} {reason}", count(**n))).collect();
-        if !parts.is_empty() {
-            lines.push(format!("{}: dropped {}", stage.name, parts.join(", ")));
-        }
+        let dropped = if parts.is_empty() {
+            "nothing dropped".to_owned()
+        } else {
+            format!("dropped {}", parts.join(", "))
+        };
+        lines.push(format!(
+            "{} is the selection `{}`: {dropped}",
+            one_line(&stage.name),
+            one_line(&stage.full_name)
+        ));
+    }
+    for stage in report.stages.iter().filter(|stage| stage.kind == StageKind::Output) {
+        lines.push(format!("{} is in {}", one_line(&stage.name), one_line(&stage.full_name)));
     }
     let unreadable = match report.unreadable {
         0 => String::new(),

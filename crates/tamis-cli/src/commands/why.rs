@@ -92,8 +92,12 @@ fn text_of(report: &WhyReport) -> String {
     lines.join("\n")
 }
 
+/// The reason of documents that a signal or a selection was not for.
+const NOT_ASKED: &str = "not-asked";
+
 fn reading_lines(reading: &SignalValues) -> Vec<String> {
     let standing = match (&reading.failed, reading.percentile) {
+        (Some(reason), _) if reason == NOT_ASKED => "it was not asked of this document".to_owned(),
         (Some(reason), _) => format!("failed: {reason}"),
         (None, Some((percentile, of))) => {
             format!("percentile {percentile:.1} in keep order, of {} documents", count(of as u64))
@@ -141,12 +145,31 @@ fn decision_lines(decision: &Decision) -> Vec<String> {
             let limits = limits.into_iter().flatten().collect::<Vec<_>>().join(" and ");
             format!("not kept: its score is not {limits}")
         }
+        (NOT_ASKED, _) => match manifest.plan.get("on").and_then(|on| on.split(' ').next()) {
+            Some(on) => {
+                format!("not kept: selection `{on}` does not keep it, or its score was not asked of it")
+            }
+            None => "not kept: its score was not asked of it".to_owned(),
+        },
+        // What a filter speaks against.
+        (reason, _) if manifest.counts.dropped.contains_key(reason) => format!("not kept: {reason}"),
         (reason, _) => format!("not kept: no usable score ({reason})"),
     };
     let mut lines = vec![
         format!("selection `{}`   {verdict}", decision.selection),
         format!("    by {}{column}, rule {}, seed {}", manifest.by, manifest.rule, manifest.seed),
     ];
+    if let Some(repeats) = decision.repeats.filter(|repeats| *repeats > 0) {
+        lines.push(format!("    kept {repeats} times"));
+    }
+    if let Some(stratum) = &decision.stratum {
+        let held = manifest.targets.iter().filter_map(|target| {
+            let share = target.strata.iter().find(|share| share.stratum == *stratum)?;
+            Some(format!("{} by the {}", target.label, share.held_by))
+        });
+        let held = held.collect::<Vec<_>>().join(", ");
+        lines.push(format!("    stratum `{stratum}`, held at {held}"));
+    }
     if let Some(priority) = decision.priority {
         for (label, threshold, probability) in &decision.targets {
             let threshold = match threshold {

@@ -108,3 +108,29 @@ fn a_recipe_that_was_looked_for_can_be_applied() {
     assert_eq!(world.run("init corpus --out r.toml").code, 2, "it is never overwritten");
     world.ok("apply r.toml --dry-run");
 }
+
+#[test]
+fn why_names_the_filter_and_what_was_not_asked() {
+    let world = World::with_corpus();
+    world.write(
+        "r.toml",
+        RECIPE.replace("words>=3", "words>=1000").replace("rates = [\"10%\", \"50%\"]", "rates = [\"10%\"]"),
+    );
+    // Nothing passes, so that nothing can be asked of it; what was done stays.
+    let run = world.run("apply r.toml");
+    assert!(
+        run.code == 1
+            && run.stderr.contains("[signals.quality] selection")
+            && run.stderr.contains("keeps no document"),
+        "{run:#?}"
+    );
+    let said = world.ok("why d0-3 --run run").stdout;
+    assert!(said.contains("not kept: counts.words < 1000"), "{said}");
+    world.ok("select corpus --by random --documents 1 --run run --name one --decide-only");
+    world.ok("select corpus --by column:q --rate 100% --on one --run run --name on --decide-only");
+    let said = world.ok("why d0-3 --run run").stdout;
+    let other = world.ok("why d0-4 --run run").stdout;
+    let not_asked =
+        [&said, &other].into_iter().find(|said| said.contains("it was not asked of this document")).unwrap();
+    assert!(not_asked.contains("not kept: selection `one` does not keep it"), "{not_asked}");
+}

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use arrow_array::cast::AsArray;
-use arrow_array::types::Float64Type;
+use arrow_array::types::{Float64Type, UInt32Type};
 use arrow_array::{Array, RecordBatch};
 use serde::{Serialize, Serializer};
 use serde_json::json;
@@ -15,7 +15,7 @@ use super::show::{IDENTITY, identity};
 use super::{Identity, Place, Scale};
 use crate::carried::carries;
 use crate::project::Project;
-use crate::select::Manifest;
+use crate::select::{Manifest, REPEATS, STRATUM};
 use crate::{Error, Result};
 
 /// What a signal says of the document.
@@ -44,7 +44,12 @@ pub struct Decision {
     pub smallest_kept: Option<f64>,
     /// Its priority; smaller is kept first.
     pub priority: Option<f64>,
-    /// By target: label, threshold, inclusion probability.
+    /// How often it is kept, where documents are repeated.
+    pub repeats: Option<u32>,
+    /// Its stratum, where strata have quotas.
+    pub stratum: Option<String>,
+    /// By target: label, threshold (that of its stratum), inclusion probability. None where documents are repeated: nothing is
+    /// kept for its priority alone.
     pub targets: Vec<(String, Option<f64>, Option<f64>)>,
     /// The selection's manifest.
     pub manifest: Manifest,
@@ -91,6 +96,8 @@ impl Serialize for WhyReport {
                 "reason": decision.reason,
                 "smallest_kept": decision.smallest_kept,
                 "priority": decision.priority,
+                "repeats": decision.repeats,
+                "stratum": decision.stratum,
                 "by": decision.manifest.by,
                 "rule": decision.manifest.rule,
                 "targets": targets.collect::<Vec<_>>(),
@@ -273,19 +280,27 @@ fn decision(
         array.is_valid(0).then(|| array.value(0))
     };
     let reason = row.column_by_name("reason").and_then(|array| array.as_string_opt::<i32>());
-    let targets = manifest
-        .targets
-        .iter()
-        .map(|target| {
-            let name = format!("inclusion_probability_{}", target.label);
-            (target.label.clone(), target.threshold.or(target.poisson_scale), number(&name))
-        })
-        .collect();
+    let repeats = row.column_by_name(REPEATS).and_then(|array| array.as_primitive_opt::<UInt32Type>());
+    let repeats = repeats.map(|repeats| repeats.value(0));
+    let stratum = row.column_by_name(STRATUM).and_then(|array| array.as_string_opt::<i32>());
+    let stratum = stratum.map(|stratum| stratum.value(0).to_owned());
+    let mut targets = Vec::new();
+    for target in manifest.targets.iter().filter(|_| repeats.is_none()) {
+        let name = format!("inclusion_probability_{}", target.label);
+        let own = target.strata.iter().find(|share| Some(&share.stratum) == stratum.as_ref());
+        let threshold = match own {
+            Some(own) => own.threshold,
+            None => target.threshold.or(target.poisson_scale),
+        };
+        targets.push((target.label.clone(), threshold, number(&name)));
+    }
     Ok(Decision {
         selection: selection.plan().name.clone(),
         reason: reason.map_or_else(String::new, |reason| reason.value(0).to_owned()),
         smallest_kept: number("smallest_kept"),
         priority: number("priority"),
+        repeats,
+        stratum,
         targets,
         manifest,
     })

@@ -12,10 +12,9 @@ use tamis_io::run::{RunError, SelectionDir, ShardRecord, inventory_column};
 use tamis_io::sidecar::{AlignedReader, SidecarColumns, zip_aligned};
 
 use crate::project::Project;
+use crate::select::REPEATS;
 use crate::{Error, Result};
 
-/// Column of the decisions that says how often a document is kept, where some are more than once.
-const REPEATS: &str = "repeats";
 const SMALLEST_KEPT: &str = "smallest_kept";
 
 /// More copies of a document than anybody trains on.

@@ -66,7 +66,7 @@ impl Counts {
 }
 
 /// What a stratum has of a target, where strata have quotas. In documents, or in tokens or bytes where the budget is in these.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct StratumShare {
     /// Its name: the values of the columns.
@@ -77,6 +77,8 @@ pub struct StratumShare {
     pub available: u64,
     /// Of these kept; of tokens and bytes it may be up to one document less.
     pub kept: u64,
+    /// Priority value of its first document that is not kept; null when all are.
+    pub threshold: Option<f64>,
 }
 
 /// One rate or budget, and what it kept.

@@ -32,6 +32,7 @@ use tamis_samplers::{Cut, Ranker, Rate, Target};
 
 pub use manifest::{Counts, Manifest, StratumShare, TargetRecord};
 pub use veto_matches::VetoRecord;
+pub(crate) use write::{REPEATS, STRATUM};
 
 use crate::again::generations_text;
 use crate::carried::Strata;
@@ -252,6 +253,7 @@ impl Project {
             rule,
             targets: &targets,
             cuts: &cuts,
+            has_quotas: options.quotas.is_some(),
         };
         let counts = self.write(version, &deciding, out, score)?;
         let mut manifest =

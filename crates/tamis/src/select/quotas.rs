@@ -206,11 +206,11 @@ impl<'a> Strata<'a> {
                 break (shared, have);
             }
         };
-        let mut own = Vec::with_capacity(self.names.len());
+        let mut own: Vec<Option<Threshold>> = Vec::with_capacity(self.names.len());
         for (at, hold) in holds.iter().enumerate() {
             own.push(match bound(at, *hold) {
                 None => None,
-                Some(bound) => Some(Cut::Exact(self.threshold(unit.target(bound), |other| other == at)?)),
+                Some(bound) => Some(self.threshold(unit.target(bound), |other| other == at)?),
             });
         }
         let shares = (0..self.names.len()).map(|at| StratumShare {
@@ -223,8 +223,11 @@ impl<'a> Strata<'a> {
             .to_owned(),
             available: bounds[at].available,
             kept: bound(at, holds[at]).unwrap_or(have[at]),
+            threshold: own[at].as_ref().unwrap_or(&shared).first_rejected.map(|first| first.value()),
         });
-        Ok((Cut::Exact(shared), own, shares.collect()))
+        let shares = shares.collect();
+        let own = own.into_iter().map(|own| own.map(Cut::Exact)).collect();
+        Ok((Cut::Exact(shared), own, shares))
     }
 
     fn in_words(&self, error: &QuotaError, unit: Unit, budget: u64) -> Error {

@@ -30,7 +30,9 @@ use crate::{Error, Result};
 const ROWS_A_BATCH: usize = 16_384;
 const NOT_KEPT: u8 = u8::MAX;
 /// Column of decisions: how often a document is kept.
-const REPEATS: &str = "repeats";
+pub(crate) const REPEATS: &str = "repeats";
+/// Column of decisions: the stratum that a document is in, where strata have quotas.
+pub(crate) const STRATUM: &str = "stratum";
 
 /// Says that a shard's kept documents were written completely.
 #[derive(Debug, Serialize, Deserialize)]
@@ -67,6 +69,8 @@ pub(super) struct Deciding<'a> {
     pub(super) rule: Rule,
     pub(super) targets: &'a [Labelled],
     pub(super) cuts: &'a Cuts,
+    /// Whether strata have quotas, so that decisions name them.
+    pub(super) has_quotas: bool,
 }
 
 /// What was decided of a shard.
@@ -105,7 +109,8 @@ impl Project {
         let of_shards =
             |shards: Vec<(bool, _)>| shards.into_iter().map(|(_, shard)| shard).collect::<Vec<_>>();
         let (mine, others): (Vec<&ShardRecord>, Vec<&ShardRecord>) = (of_shards(mine), of_shards(others));
-        self.observer.begin("write kept documents", mine.iter().map(|shard| shard.bytes).sum());
+        let stage = if out.is_some() { "write kept documents" } else { "write decisions" };
+        self.observer.begin(stage, mine.iter().map(|shard| shard.bytes).sum());
         pool::run(
             mine,
             self.threads,
@@ -186,7 +191,7 @@ impl Project {
 
     /// Writes the decisions of a shard and counts them.
     fn decide(&self, shard: &ShardRecord, deciding: &Deciding<'_>) -> Result<Decided> {
-        let Deciding { directory, candidates, rule, targets, cuts } = *deciding;
+        let Deciding { directory, candidates, rule, targets, cuts, has_quotas } = *deciding;
         let mut tally = Tally::new(targets.len());
         let rows = usize::try_from(shard.rows).map_err(|_| {
             Error::state(
@@ -196,7 +201,7 @@ impl Project {
         })?;
         let mut keeps = vec![NOT_KEPT; rows];
         let mut highest = f64::NEG_INFINITY;
-        let mut batch = DecisionBatch::new(targets, candidates.repeats.is_some());
+        let mut batch = DecisionBatch::new(targets, candidates.repeats.is_some(), has_quotas);
         let mut writer = directory.decisions_writer(&shard.path, &batch.schema)?;
         candidates.for_each(shard, |row| {
             let cuts = cuts.of(&row.stratum);
@@ -233,7 +238,7 @@ impl Project {
                 .iter()
                 .map(|cut| candidate.then(|| cut.inclusion_probability(rule, row.score)).flatten());
             let copies = keeps_at.map_or(0, |_| copies);
-            let fate = Decision { smallest: keeps_at, reason: why, priority, copies };
+            let fate = Decision { smallest: keeps_at, reason: why, priority, copies, stratum: &row.stratum };
             batch.push((row.row, &row.key.to_bytes()), &fate, probabilities);
             if batch.rows == ROWS_A_BATCH {
                 batch.flush(&mut writer)?;
@@ -542,6 +547,7 @@ struct Decision<'a> {
     reason: &'a str,
     priority: Option<f64>,
     copies: u32,
+    stratum: &'a str,
 }
 
 /// Rows of a decisions file that are not written yet.
@@ -556,11 +562,13 @@ struct DecisionBatch {
     probabilities: Vec<Float64Builder>,
     /// Where documents are repeated.
     repeats: Option<UInt32Builder>,
+    /// Where strata have quotas.
+    strata: Option<StringBuilder>,
     asked: Vec<f64>,
 }
 
 impl DecisionBatch {
-    fn new(targets: &[Labelled], repeats: bool) -> Self {
+    fn new(targets: &[Labelled], repeats: bool, strata: bool) -> Self {
         let mut fields = vec![
             Field::new(column::ROW, DataType::UInt64, false),
             Field::new(column::DOC_KEY, DataType::FixedSizeBinary(16), false),
@@ -574,6 +582,9 @@ impl DecisionBatch {
         }
         if repeats {
             fields.push(Field::new(REPEATS, DataType::UInt32, false));
+        }
+        if strata {
+            fields.push(Field::new(STRATUM, DataType::Utf8, false));
         }
         let asked = targets
             .iter()
@@ -594,6 +605,7 @@ impl DecisionBatch {
             priority: Float64Builder::new(),
             probabilities: targets.iter().map(|_| Float64Builder::new()).collect(),
             repeats: repeats.then(UInt32Builder::new),
+            strata: strata.then(StringBuilder::new),
             asked,
         }
     }
@@ -601,11 +613,14 @@ impl DecisionBatch {
     fn push(
         &mut self,
         (row, key): (u64, &[u8; 16]),
-        Decision { smallest, reason, priority, copies }: &Decision<'_>,
+        Decision { smallest, reason, priority, copies, stratum }: &Decision<'_>,
         probabilities: impl Iterator<Item = Option<f64>>,
     ) {
         if let Some(repeats) = &mut self.repeats {
             repeats.append_value(*copies);
+        }
+        if let Some(strata) = &mut self.strata {
+            strata.append_value(stratum);
         }
         self.rows += 1;
         self.row.append_value(row);
@@ -632,6 +647,7 @@ impl DecisionBatch {
         ];
         columns.extend(self.probabilities.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
         columns.extend(self.repeats.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
+        columns.extend(self.strata.iter_mut().map(|builder| Arc::new(builder.finish()) as ArrayRef));
         let batch =
             RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(tamis_core::Error::from)?;
         Ok(writer.write(&batch)?)

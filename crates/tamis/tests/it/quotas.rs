@@ -104,6 +104,16 @@ fn floors_and_ceilings_hold_and_the_best_of_each_stratum_are_kept() {
             .map(|share| (share.stratum.as_str(), share.kept))
             .collect();
         assert!(counts.iter().all(|(source, count)| shares[source] == *count as u64), "{rule}: {shares:?}");
+        // Every decision says its stratum, and compares with the threshold of that.
+        for id in ready.documents.keys().step_by(37) {
+            let why = ready.project.why(id).unwrap();
+            let decision = why.decisions.iter().find(|one| one.selection == report.name).unwrap();
+            assert_eq!(decision.stratum.as_deref(), Some(ready.documents[id].0));
+            let (_, threshold, _) = &decision.targets[0];
+            let is_before = threshold.is_none_or(|threshold| decision.priority.unwrap() < threshold);
+            let ties = *threshold == decision.priority;
+            assert!(ties || is_before == kept.contains(id), "{rule} {id}: {decision:?}");
+        }
         if rule == Rule::Top {
             // Web pages have the better scores: without a ceiling they would be nearly all.
             assert_eq!((counts["web"], counts["books"]), (40, 25));
